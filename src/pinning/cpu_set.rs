@@ -1,0 +1,240 @@
+//! A set of host CPUs, and the cpulist that names it.
+//!
+//! There is no limit at 1024 CPUs: the kernel's `NR_CPUS` passes glibc's `cpu_set_t` on real machines, so
+//! a set is as many words as it needs. Printing never allocates: the library prints masks from places
+//! where the heap may be locked.
+
+use std::fmt;
+
+use crate::Slip;
+
+/// The first CPU number that text may not name.
+///
+/// Far past any kernel's `NR_CPUS`; it only keeps `0-4000000000` from eating memory. A CPU at or past it
+/// is reported like any other CPU that is not available.
+pub const CPU_LIMIT: u32 = 65_536;
+
+/// The number of a host CPU, as in `/sys/devices/system/cpu/cpuN`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CpuId(pub u32);
+
+impl fmt::Display for CpuId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A set of host CPUs of any size.
+///
+/// Kept as the kernel's own mask: CPU n is bit `n % 64` of word `n / 64`. There is never a trailing zero
+/// word, so that equal sets are equal values.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CpuSet {
+    words: Vec<u64>,
+}
+
+impl CpuSet {
+    /// The set of no CPU.
+    pub const fn new() -> Self {
+        Self { words: Vec::new() }
+    }
+
+    /// The set that a mask holds, such as `sched_getaffinity(2)` fills in.
+    pub fn from_words(words: &[u64]) -> Self {
+        Self::normalised(words.to_vec())
+    }
+
+    /// The mask, without trailing zero words: empty for the empty set.
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// Adds a CPU. The mask grows to reach it: 8 KiB for the last CPU below [`CPU_LIMIT`].
+    pub fn insert(&mut self, cpu: CpuId) {
+        let (word, bit) = place_of(cpu);
+        if self.words.len() <= word {
+            self.words.resize(word + 1, 0);
+        }
+        if let Some(bits) = self.words.get_mut(word) {
+            *bits |= bit;
+        }
+    }
+
+    /// Takes a CPU out, if it is in.
+    pub fn remove(&mut self, cpu: CpuId) {
+        let (word, bit) = place_of(cpu);
+        if let Some(bits) = self.words.get_mut(word) {
+            *bits &= !bit;
+            self.trim();
+        }
+    }
+
+    /// Whether the CPU is in the set.
+    pub fn contains(&self, cpu: CpuId) -> bool {
+        let (word, bit) = place_of(cpu);
+        self.words.get(word).is_some_and(|bits| bits & bit != 0)
+    }
+
+    /// Whether no CPU is in the set.
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// The number of CPUs in the set.
+    pub fn len(&self) -> usize {
+        self.words.iter().map(|bits| bits.count_ones() as usize).sum()
+    }
+
+    /// The CPUs of the set, lowest first.
+    pub fn iter(&self) -> impl Iterator<Item = CpuId> + '_ {
+        (0u32..).zip(&self.words).flat_map(|(word, &bits)| {
+            (0..64).filter(move |bit| bits >> bit & 1 != 0).map(move |bit| CpuId(word * 64 + bit))
+        })
+    }
+
+    /// Whether every CPU of this set is in the other.
+    pub fn is_subset(&self, other: &CpuSet) -> bool {
+        self.difference(other).is_empty()
+    }
+
+    /// The CPUs that are in either set.
+    pub fn union(&self, other: &CpuSet) -> CpuSet {
+        self.combine(other, |mine, theirs| mine | theirs)
+    }
+
+    /// The CPUs that are in both sets.
+    pub fn intersection(&self, other: &CpuSet) -> CpuSet {
+        self.combine(other, |mine, theirs| mine & theirs)
+    }
+
+    /// The CPUs of this set that are not in the other.
+    pub fn difference(&self, other: &CpuSet) -> CpuSet {
+        self.combine(other, |mine, theirs| mine & !theirs)
+    }
+
+    /// Reads a set in any of the ways a user may write it.
+    ///
+    /// Items are separated by commas or white space: `N`, `N-M`, `N-M:S` (every S-th), `all`, `^N` and
+    /// `^N-M` (left out of what stands before), or a mask with its `0x`. `all` is what the word `all`
+    /// stands for. Whether a CPU is available is not judged, except that one at or past [`CPU_LIMIT`]
+    /// never is.
+    ///
+    /// # Errors
+    /// Every slip in the text, in the order of their columns; a set without a CPU is one.
+    pub fn parse(text: &str, all: &CpuSet) -> Result<CpuSet, Vec<Slip>> {
+        let read = crate::cpu_list::read(text, 1, all);
+        if read.slips.is_empty() { Ok(read.set) } else { Err(read.slips) }
+    }
+
+    /// Adds every CPU from `first` to `last`, a word at a time: text may repeat long ranges.
+    pub(crate) fn insert_range(&mut self, first: CpuId, last: CpuId) {
+        if first <= last {
+            self.insert(last);
+            self.change_range(first, last, |bits, mask| bits | mask);
+        }
+    }
+
+    /// Takes out every CPU from `first` to `last`.
+    pub(crate) fn remove_range(&mut self, first: CpuId, last: CpuId) {
+        if first <= last {
+            self.change_range(first, last, |bits, mask| bits & !mask);
+            self.trim();
+        }
+    }
+
+    fn change_range(&mut self, first: CpuId, last: CpuId, change: impl Fn(u64, u64) -> u64) {
+        let (from, _) = place_of(first);
+        let (to, _) = place_of(last);
+        for (word, bits) in self.words.iter_mut().enumerate().take(to + 1).skip(from) {
+            let low = if word == from { u64::MAX << (first.0 % 64) } else { u64::MAX };
+            let high = if word == to { u64::MAX >> (63 - last.0 % 64) } else { u64::MAX };
+            *bits = change(*bits, low & high);
+        }
+    }
+
+    fn combine(&self, other: &CpuSet, with: impl Fn(u64, u64) -> u64) -> CpuSet {
+        let length = self.words.len().max(other.words.len());
+        let word = |words: &[u64], at: usize| words.get(at).copied().unwrap_or(0);
+        Self::normalised((0..length).map(|at| with(word(&self.words, at), word(&other.words, at))).collect())
+    }
+
+    fn normalised(words: Vec<u64>) -> Self {
+        let mut set = Self { words };
+        set.trim();
+        set
+    }
+
+    fn trim(&mut self) {
+        let used = self.words.iter().rposition(|&bits| bits != 0).map_or(0, |last| last + 1);
+        self.words.truncate(used);
+    }
+}
+
+impl fmt::Display for CpuSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        CpuList(&self.words).fmt(f)
+    }
+}
+
+impl FromIterator<CpuId> for CpuSet {
+    fn from_iter<I: IntoIterator<Item = CpuId>>(cpus: I) -> Self {
+        let mut set = Self::new();
+        cpus.into_iter().for_each(|cpu| set.insert(cpu));
+        set
+    }
+}
+
+/// The cpulist of a mask: `0-3,6`, as the kernel prints it in `Cpus_allowed_list`; `none` for no CPU.
+///
+/// Prints straight from the words of the mask, without allocation.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuList<'a>(pub &'a [u64]);
+
+impl CpuList<'_> {
+    /// The first CPU at or after `from` that is in the mask (`wanted`), or that is not.
+    fn next(&self, from: u64, wanted: bool) -> Option<u64> {
+        let end = (self.0.len() as u64).saturating_mul(64);
+        let mut cpu = from;
+        while cpu < end {
+            let word = self.0.get(usize::try_from(cpu / 64).ok()?).copied()?;
+            let rest = (if wanted { word } else { !word }) >> (cpu % 64);
+            if rest != 0 {
+                return Some(cpu + u64::from(rest.trailing_zeros()));
+            }
+            cpu = (cpu / 64 + 1) * 64;
+        }
+        if wanted { None } else { Some(end) }
+    }
+}
+
+impl fmt::Display for CpuList<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(mut first) = self.next(0, true) else {
+            return f.write_str("none");
+        };
+        loop {
+            let end = self.next(first, false).unwrap_or(first + 1);
+            if end - first == 1 {
+                write!(f, "{first}")?;
+            } else {
+                write!(f, "{first}-{}", end - 1)?;
+            }
+            match self.next(end, true) {
+                Some(next) => first = next,
+                None => return Ok(()),
+            }
+            f.write_str(",")?;
+        }
+    }
+}
+
+/// Whether two masks hold the same CPUs; their lengths may differ. Never allocates.
+pub fn same_cpus(a: &[u64], b: &[u64]) -> bool {
+    let (long, short) = if a.len() < b.len() { (b, a) } else { (a, b) };
+    let padded = short.iter().chain(std::iter::repeat(&0));
+    long.iter().zip(padded).all(|(left, right)| left == right)
+}
+
+fn place_of(cpu: CpuId) -> (usize, u64) {
+    ((cpu.0 / 64) as usize, 1 << (cpu.0 % 64))
+}

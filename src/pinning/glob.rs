@@ -1,0 +1,35 @@
+//! Globs on names: `*` for any bytes, `?` for one.
+//!
+//! The library matches thread names as threads are created: matching must not allocate, and must not blow
+//! up on a glob of many stars.
+
+/// Whether the whole name matches the glob. `*` stands for any number of bytes, none included, `?` for
+/// exactly one, every other byte for itself.
+///
+/// Takes at most about `glob.len() * name.len()` steps.
+pub fn glob_matches(glob: &[u8], name: &[u8]) -> bool {
+    let (mut g, mut n) = (0, 0);
+    // After the last star, and how much of the name it has taken. Only the last star need ever take
+    // more: whatever an earlier one could take, it can.
+    let mut star: Option<(usize, usize)> = None;
+    while let Some(&byte) = name.get(n) {
+        match glob.get(g) {
+            Some(b'*') => {
+                g += 1;
+                star = Some((g, n));
+            }
+            Some(&wanted) if wanted == b'?' || wanted == byte => {
+                g += 1;
+                n += 1;
+            }
+            _ => {
+                let Some((after, taken)) = star else {
+                    return false;
+                };
+                (g, n) = (after, taken + 1);
+                star = Some((after, n));
+            }
+        }
+    }
+    glob.iter().skip(g).all(|&rest| rest == b'*')
+}

@@ -1,0 +1,87 @@
+//! Who goes where: an ordered list, or a map.
+//!
+//! `2,3,6-7` gives entry i to the i-th; `0@2,2-3@[6-7],*@[4-7]` names each. Looking up must neither allocate
+//! nor panic: it happens as a thread is created. Ranges stay ranges, since a key may span 65536 vCPUs.
+
+use std::cmp::Ordering;
+
+use crate::VcpuIndex;
+
+/// The first vCPU index that text may not name; QEMU's own limit is far below.
+pub const VCPU_LIMIT: u32 = 65_536;
+
+/// Who goes where. `K` names one or several of those who are placed, `S` is a set of CPUs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Placement<K, S> {
+    /// Entry i is for the i-th: vCPU i, or the i-th IOThread that was created.
+    List(Vec<S>),
+    /// Each by name.
+    Map {
+        /// Sorted by key, no two keys alike or overlapping.
+        named: Vec<(K, S)>,
+        /// `*`: everyone not named.
+        rest: Option<S>,
+    },
+}
+
+/// vCPUs `first` to `last`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VcpuRange {
+    /// The first one.
+    pub first: VcpuIndex,
+    /// The last one, not below the first.
+    pub last: VcpuIndex,
+}
+
+/// The object id of an IOThread, in QEMU's grammar: a letter, then letters, digits, `-`, `.` and `_`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IoThreadId(pub String);
+
+impl<K, S> Placement<K, S> {
+    /// The set of the `order`-th, whose key is the one that `key` finds equal. `None`: no entry names it.
+    pub(crate) fn find(&self, order: u32, key: impl Fn(&K) -> Ordering) -> Option<&S> {
+        match self {
+            Placement::List(entries) => entries.get(usize::try_from(order).ok()?),
+            Placement::Map { named, rest } => match named.binary_search_by(|(named, _)| key(named)) {
+                Ok(at) => named.get(at).map(|(_, set)| set),
+                Err(_) => rest.as_ref(),
+            },
+        }
+    }
+
+    /// Whether this is an ordered list that ends before the `order`-th.
+    pub(crate) fn is_too_short(&self, order: u32) -> bool {
+        matches!(self, Placement::List(entries) if entries.len() as u64 <= u64::from(order))
+    }
+
+    /// Every set that an entry names.
+    pub(crate) fn sets(&self) -> impl Iterator<Item = &S> {
+        let (entries, named, rest) = match self {
+            Placement::List(entries) => (entries.as_slice(), [].as_slice(), None),
+            Placement::Map { named, rest } => ([].as_slice(), named.as_slice(), rest.as_ref()),
+        };
+        entries.iter().chain(named.iter().map(|(_, set)| set)).chain(rest)
+    }
+}
+
+impl<S> Placement<VcpuRange, S> {
+    /// The set of a vCPU.
+    pub fn of_vcpu(&self, index: VcpuIndex) -> Option<&S> {
+        self.find(index.0, |range| {
+            if range.last < index {
+                Ordering::Less
+            } else if range.first > index {
+                Ordering::Greater
+            } else {
+                Ordering::Equal
+            }
+        })
+    }
+}
+
+impl<S> Placement<IoThreadId, S> {
+    /// The set of the IOThread with this id, the `order`-th that was created (from 0).
+    pub fn of_iothread(&self, id: &[u8], order: u32) -> Option<&S> {
+        self.find(order, |named| named.0.as_bytes().cmp(id))
+    }
+}

@@ -1,0 +1,163 @@
+//! The policy: which CPUs each thread of the VM belongs on, read from the environment once.
+//!
+//! Asked as threads are created, inside QEMU: every question is answered without allocating, locking or
+//! panicking.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::placement::{IoThreadId, Placement, VcpuRange};
+use crate::variables::asks_for_placement;
+use crate::{CpuSet, Reading, Role, glob_matches};
+
+/// What the policy must know of the machine it is for.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// The online CPUs of the process's cpuset: what limits a set, and what `all` stands for.
+    pub available: CpuSet,
+    /// The affinity that QEMU was started with: the base where `PIN_CPUS` is not set.
+    pub start: CpuSet,
+}
+
+/// The number of a set within its policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SetId(pub u16);
+
+/// Somebody who arranges cgroups and affinities after QEMU's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manager {
+    /// libvirt.
+    Libvirt,
+}
+
+/// Which CPUs each thread of the VM belongs on.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub(crate) sets: Vec<CpuSet>,
+    pub(crate) vcpus: Option<Placement<VcpuRange, SetId>>,
+    pub(crate) all_vcpus: SetId,
+    pub(crate) iothreads: Option<Placement<IoThreadId, SetId>>,
+    pub(crate) emulator: SetId,
+    pub(crate) workers: Option<SetId>,
+    pub(crate) migration: SetId,
+    pub(crate) vhost: SetId,
+    pub(crate) rules: Vec<(String, SetId)>,
+    pub(crate) manager: Option<Manager>,
+    pub(crate) names_threads: bool,
+    pub(crate) log_filter: String,
+    pub(crate) entries: Vec<(String, String)>,
+}
+
+/// SetId 0 is the base.
+const BASE: SetId = SetId(0);
+
+static NO_CPU: CpuSet = CpuSet::new();
+
+impl Policy {
+    /// Reads the policy from an environment, as `std::env::vars_os` gives it.
+    ///
+    /// Every item of every variable is judged, and all faults are reported at once. Of a name that is set
+    /// twice the first counts, as for `getenv(3)`.
+    pub fn read<I, N, V>(environment: I, host: &Host) -> Reading
+    where
+        I: IntoIterator<Item = (N, V)>,
+        N: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        crate::reading::read(environment, host)
+    }
+
+    /// Whether there is anything to read: a variable that places threads, or a slip for one. Cheap.
+    pub fn names_placement<I, N, V>(environment: I) -> bool
+    where
+        I: IntoIterator<Item = (N, V)>,
+        N: AsRef<OsStr>,
+    {
+        environment.into_iter().any(|(name, _)| asks_for_placement(name.as_ref().as_bytes()))
+    }
+
+    /// The distinct sets of the policy; a [`SetId`] is an index into them, 0 is the base.
+    pub fn sets(&self) -> &[CpuSet] {
+        &self.sets
+    }
+
+    /// The set of this number; the base for a number that is none of this policy's.
+    pub fn set(&self, id: SetId) -> &CpuSet {
+        self.sets.get(usize::from(id.0)).or(self.sets.first()).unwrap_or(&NO_CPU)
+    }
+
+    /// The set of all threads that nothing else names.
+    pub fn base(&self) -> SetId {
+        BASE
+    }
+
+    /// The set of the main loop and of every thread with no role of its own.
+    pub fn emulator(&self) -> SetId {
+        self.emulator
+    }
+
+    /// The set of the kernel's vhost workers.
+    pub fn vhost(&self) -> SetId {
+        self.vhost
+    }
+
+    /// The set of the workers of a pool, or of an io_uring, whose home runs on `home`.
+    pub fn workers_of(&self, home: SetId) -> SetId {
+        self.workers.unwrap_or(home)
+    }
+
+    /// The set of a thread by its role.
+    ///
+    /// `order` is an IOThread's place in the order of creation, from 0, and is of no interest to other roles.
+    /// `home` is the set of the home of a worker's pool, and of no interest to other roles.
+    pub fn cpus_for(&self, role: Role<'_>, order: u32, home: SetId) -> SetId {
+        match role {
+            Role::Emulator | Role::Exempt => self.emulator,
+            Role::Vcpu(index) => self.vcpus.as_ref().and_then(|p| p.of_vcpu(index)).copied().unwrap_or(BASE),
+            Role::AllVcpus => self.all_vcpus,
+            Role::IoThread(id) => {
+                self.iothreads.as_ref().and_then(|p| p.of_iothread(id, order)).copied().unwrap_or(BASE)
+            }
+            Role::Worker => self.workers_of(home),
+            Role::Migration => self.migration,
+            Role::Vhost => self.vhost,
+        }
+    }
+
+    /// The set that `PIN_THREADS` gives to a thread of this (full) name: that of the first rule that matches.
+    pub fn rule_for(&self, name: &[u8]) -> Option<SetId> {
+        self.rules.iter().find(|(glob, _)| glob_matches(glob.as_bytes(), name)).map(|(_, set)| *set)
+    }
+
+    /// Whether an ordered list ends before this vCPU or IOThread, so that it gets the base set for want of an
+    /// entry.
+    pub fn list_too_short(&self, role: Role<'_>, order: u32) -> bool {
+        match role {
+            Role::Vcpu(index) => self.vcpus.as_ref().is_some_and(|p| p.is_too_short(index.0)),
+            Role::IoThread(_) => self.iothreads.as_ref().is_some_and(|p| p.is_too_short(order)),
+            _ => false,
+        }
+    }
+
+    /// Whether threads are to be named after their QEMU name (`PIN_NAMES`).
+    pub fn names_threads(&self) -> bool {
+        self.names_threads
+    }
+
+    /// Who arranges cgroups and affinities after QEMU's start (`PIN_MANAGER`).
+    pub fn manager(&self) -> Option<Manager> {
+        self.manager
+    }
+
+    /// How much is said at run time, an env_logger filter (`PIN_LOG`).
+    pub fn log_filter(&self) -> &str {
+        &self.log_filter
+    }
+
+    /// The variables that made this policy, name and value, in the order of [`VARIABLES`](crate::VARIABLES).
+    ///
+    /// [`Policy::read`] makes the same policy of them again, given the same host.
+    pub fn entries(&self) -> &[(String, String)] {
+        &self.entries
+    }
+}

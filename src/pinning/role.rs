@@ -1,0 +1,212 @@
+//! What a thread of the VM is for, told from its name.
+//!
+//! The names are QEMU's own, of 5.2 to 11. A name must never be taken for more than it says: whoever is not
+//! known is for the caller to decide.
+
+use std::fmt;
+
+/// QEMU's index of a vCPU: the N of `CPU N/KVM`, not its APIC id, which has gaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VcpuIndex(pub u32);
+
+impl fmt::Display for VcpuIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a thread of the VM is for. Each role has a set of CPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role<'a> {
+    /// The main loop, and every thread with no role of its own.
+    Emulator,
+    /// One vCPU.
+    Vcpu(VcpuIndex),
+    /// The one thread that runs all vCPUs in turn (TCG without multi-threading).
+    AllVcpus,
+    /// One of the user's IOThreads, by its object id.
+    IoThread(&'a [u8]),
+    /// A thread of a worker pool.
+    Worker,
+    /// A thread that carries the VM's memory elsewhere or brings it in.
+    Migration,
+    /// A vhost worker of the kernel.
+    Vhost,
+    /// A thread that QEMU places on purpose.
+    Exempt,
+}
+
+impl<'a> Role<'a> {
+    /// The role of the thread that QEMU gives this (full) name.
+    ///
+    /// `None` for a name that QEMU is not known to use.
+    pub fn of_qemu_name(name: &'a [u8]) -> Option<Role<'a>> {
+        if let Some(id) = name.strip_prefix(b"IO ").filter(|id| !id.is_empty()) {
+            // monitor/monitor.c makes an IOThread of its own; no user asked for it.
+            return Some(if id == b"mon_iothread" { Role::Emulator } else { Role::IoThread(id) });
+        }
+        if let Some(index) = vcpu_index(name) {
+            return Some(Role::Vcpu(index));
+        }
+        if name.starts_with(b"TC ") {
+            // util/thread-context.c: the user gave it its CPUs, for NUMA-local preallocation.
+            return Some(Role::Exempt);
+        }
+        if is_migration(name) {
+            return Some(Role::Migration);
+        }
+        match name {
+            b"ALL CPUs/TCG" => Some(Role::AllVcpus),
+            b"worker" => Some(Role::Worker),
+            b"touch_pages" => Some(Role::Exempt),
+            _ if EMULATOR.contains(&name) => Some(Role::Emulator),
+            _ => None,
+        }
+    }
+
+    /// What the kernel made this thread of the process for, by its comm.
+    pub fn of_kernel_comm(comm: &[u8]) -> Option<KernelThread> {
+        if comm.starts_with(b"kvm-nx-lpage-re") {
+            Some(KernelThread::NxRecovery)
+        } else if let Some(submitter) = comm.strip_prefix(b"iou-wrk-") {
+            Some(KernelThread::IoUringWorker { submitter: decimal(submitter)? })
+        } else {
+            decimal(comm.strip_prefix(b"vhost-")?).map(|_| KernelThread::Vhost)
+        }
+    }
+
+    /// The role without whom it is about.
+    pub fn kind(self) -> RoleKind {
+        match self {
+            Role::Emulator => RoleKind::Emulator,
+            Role::Vcpu(_) | Role::AllVcpus => RoleKind::Vcpu,
+            Role::IoThread(_) => RoleKind::IoThread,
+            Role::Worker => RoleKind::Worker,
+            Role::Migration => RoleKind::Migration,
+            Role::Vhost => RoleKind::Vhost,
+            Role::Exempt => RoleKind::Exempt,
+        }
+    }
+}
+
+/// A thread that the kernel makes in QEMU's process, without any `pthread_create`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KernelThread {
+    /// KVM's `kvm-nx-lpage-recovery`, made in the first vCPU's first `KVM_RUN` (arch/x86/kvm/mmu/mmu.c).
+    NxRecovery,
+    /// A vhost worker, `vhost-<pid>` (kernel/vhost_task.c).
+    Vhost,
+    /// An io_uring worker (io_uring/io-wq.c).
+    IoUringWorker {
+        /// The tid of the thread whose requests it serves.
+        submitter: u32,
+    },
+}
+
+/// A role without whom it is about; the number is what the status page holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum RoleKind {
+    /// The main loop, and every thread with no role of its own.
+    Emulator = 1,
+    /// A vCPU, or the one thread that runs them all.
+    Vcpu = 2,
+    /// One of the user's IOThreads.
+    IoThread = 3,
+    /// A thread of a worker pool.
+    Worker = 4,
+    /// A migration thread.
+    Migration = 5,
+    /// A vhost worker of the kernel.
+    Vhost = 6,
+    /// A thread that QEMU places on purpose.
+    Exempt = 7,
+}
+
+impl RoleKind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [RoleKind; 7] = [
+        RoleKind::Emulator,
+        RoleKind::Vcpu,
+        RoleKind::IoThread,
+        RoleKind::Worker,
+        RoleKind::Migration,
+        RoleKind::Vhost,
+        RoleKind::Exempt,
+    ];
+}
+
+impl fmt::Display for RoleKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            RoleKind::Emulator => "emulator",
+            RoleKind::Vcpu => "vcpu",
+            RoleKind::IoThread => "iothread",
+            RoleKind::Worker => "worker",
+            RoleKind::Migration => "migration",
+            RoleKind::Vhost => "vhost",
+            RoleKind::Exempt => "exempt",
+        })
+    }
+}
+
+/// A number that stands for no role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownRole(pub u8);
+
+impl fmt::Display for UnknownRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is the number of no role", self.0)
+    }
+}
+
+impl std::error::Error for UnknownRole {}
+
+impl TryFrom<u8> for RoleKind {
+    type Error = UnknownRole;
+
+    fn try_from(number: u8) -> Result<Self, UnknownRole> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == number).ok_or(UnknownRole(number))
+    }
+}
+
+/// Names of threads that serve the main loop.
+const EMULATOR: &[&[u8]] = &[
+    b"call_rcu",
+    b"vnc_worker",
+    b"dump_thread",
+    b"nbd-connect",
+    b"io-task-worker",
+    b"kvm-reaper",
+    b"SPICE Worker",
+];
+
+/// Names of migration threads before QEMU 9.1, which put all of them under `mig/`.
+const MIGRATION: &[&[u8]] = &[b"live_migration", b"return path"];
+
+fn is_migration(name: &[u8]) -> bool {
+    let numbered = [&b"multifdsend_"[..], b"multifdrecv_"];
+    name.starts_with(b"mig/")
+        || MIGRATION.contains(&name)
+        || numbered.iter().any(|prefix| name.strip_prefix(*prefix).and_then(decimal).is_some())
+}
+
+/// The N of `CPU N/KVM`; what follows the slash is the accelerator's name.
+fn vcpu_index(name: &[u8]) -> Option<VcpuIndex> {
+    let rest = name.strip_prefix(b"CPU ")?;
+    let slash = rest.iter().position(|&byte| byte == b'/')?;
+    let (index, accelerator) = rest.split_at(slash);
+    let letters = accelerator.get(1..).filter(|name| !name.is_empty())?;
+    if letters.iter().all(u8::is_ascii_alphanumeric) { decimal(index).map(VcpuIndex) } else { None }
+}
+
+/// A number in decimal digits and nothing else.
+fn decimal(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u32, |number, &digit| {
+        let digit = char::from(digit).to_digit(10)?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}

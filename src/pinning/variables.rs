@@ -1,0 +1,82 @@
+//! The table of the environment: the one place that says which `PIN_*` variables there are.
+//!
+//! README and `--help` are made from it or tested against it.
+
+use crate::DEFAULT_TARGETS;
+
+/// One `PIN_*` variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes: `set`, `placement`, `rules`, `globs`, the words it knows, or `filter`.
+    pub value: &'static str,
+    /// What it says. For a placement variable, which threads it places.
+    pub meaning: &'static str,
+    /// What holds when it is not set.
+    pub when_unset: &'static str,
+}
+
+impl Variable {
+    /// Whether it places threads; the others only say how.
+    pub fn places(&self) -> bool {
+        matches!(self.value, "set" | "placement" | "rules")
+    }
+}
+
+const fn variable(
+    name: &'static str,
+    value: &'static str,
+    meaning: &'static str,
+    when_unset: &'static str,
+) -> Variable {
+    Variable { name, value, meaning, when_unset }
+}
+
+/// Every variable that pinshim reads, placements first.
+pub const VARIABLES: &[Variable] = &[
+    variable(
+        "PIN_CPUS",
+        "set",
+        "all threads that nothing below names: the base",
+        "the affinity that QEMU was started with",
+    ),
+    variable("PIN_VCPUS", "placement", "vCPU N", "base"),
+    variable("PIN_IOTHREADS", "placement", "the user's IOThreads, by id or in order of creation", "base"),
+    variable("PIN_EMULATOR", "set", "the main loop and every thread with no other role", "base"),
+    variable(
+        "PIN_WORKERS",
+        "set",
+        "worker-pool threads and io_uring workers",
+        "a pool follows its home: the IOThread's set, or the emulator's",
+    ),
+    variable("PIN_MIGRATION", "set", "migration threads", "emulator"),
+    variable("PIN_VHOST", "set", "vhost-<pid> threads", "emulator"),
+    variable(
+        "PIN_THREADS",
+        "rules",
+        "GLOB@SET,… on QEMU's thread name: the first match wins over the role",
+        "none",
+    ),
+    variable("PIN_TARGET", "globs", "the executables the shim acts in, by basename", DEFAULT_TARGETS),
+    variable("PIN_ERRORS", "exit|warn", "what a bad value does", "exit"),
+    variable("PIN_MANAGER", "libvirt", "who arranges cgroups and affinities after the start", "none"),
+    variable("PIN_NAMES", "on|off", "whether threads are named after their QEMU name", "on"),
+    variable("PIN_LOG", "filter", "how much is said at run time, to stderr", "warn"),
+];
+
+/// Names that look like ours and are not, each with the one that was meant.
+pub(crate) const SLIPS: &[(&str, &str)] = &[
+    ("PIN_CPU", "PIN_CPUS"),
+    ("PIN_VCPU", "PIN_VCPUS"),
+    ("PIN_IOTHREAD", "PIN_IOTHREADS"),
+    ("PIN_WORKER", "PIN_WORKERS"),
+    ("PIN_EMULATORS", "PIN_EMULATOR"),
+    ("PIN_THREAD", "PIN_THREADS"),
+];
+
+/// Whether the shim has anything to do where this variable is set: it places threads, or was meant to.
+pub(crate) fn asks_for_placement(name: &[u8]) -> bool {
+    VARIABLES.iter().any(|variable| variable.places() && variable.name.as_bytes() == name)
+        || SLIPS.iter().any(|(slip, _)| slip.as_bytes() == name)
+}
