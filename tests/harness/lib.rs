@@ -1,1 +1,45 @@
-//! harness
+//! What the integration tests stand on: real programs, a real QEMU, and eyes outside of both.
+//!
+//! Nothing in here knows how the library works. What a thread may do is read from `/proc`, which
+//! thread is which is asked of QEMU over QMP, and no verdict rests on what the library says of
+//! itself. A test runs under a [`TimeLimit`], makes files only in a [`Scratch`] folder, and ends
+//! the processes it started, by pid, also when it fails.
+
+mod compiler;
+mod cpus;
+mod cpuset;
+mod expect;
+mod guest;
+mod judge;
+mod kvm;
+mod library;
+mod observer;
+mod process;
+mod qmp;
+mod qtest;
+mod scratch;
+mod skip;
+mod time_limit;
+mod user;
+mod vm;
+
+pub use compiler::{Source, compile, compile_library};
+pub use cpus::{TwoCpus, cpus_of, outer_mask, two_cpus};
+pub use cpuset::ChildCpuset;
+pub use expect::until;
+pub use guest::{assemble, visits};
+pub use judge::{Expected, Offence, Rule, judge};
+pub use kvm::kvm_missing;
+pub use library::{command, library};
+pub use observer::{Observation, Observer, Run, ThreadSeen};
+pub use process::{Finished, Process, Program};
+pub use qmp::Qmp;
+pub use qtest::Qtest;
+pub use scratch::Scratch;
+pub use skip::skip;
+pub use time_limit::TimeLimit;
+pub use user::{NOBODY, root_missing};
+pub use vm::{Accel, Aio, Bus, Drive, Vm, VmBuilder};
+
+/// How a target ends that was given a bad value: `EX_CONFIG` of sysexits.h.
+pub const EX_CONFIG: i32 = 78;

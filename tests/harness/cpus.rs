@@ -1,0 +1,81 @@
+//! The CPUs that a test may play with, and affinities as the kernel prints them.
+
+use std::fs;
+
+use crate::skip;
+
+/// Two CPUs that are online and in this process's cpuset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TwoCpus {
+    /// The lower one.
+    pub first: usize,
+    /// The higher one.
+    pub second: usize,
+}
+
+/// The first two CPUs of this process, or `None` after saying that the test is skipped.
+pub fn two_cpus() -> Option<TwoCpus> {
+    let all = cpus_of("self");
+    match all[..] {
+        [first, second, ..] => Some(TwoCpus { first, second }),
+        _ => {
+            skip(format!("needs two CPUs, there is {all:?}"));
+            None
+        }
+    }
+}
+
+/// The affinity of this process as it was started, in the kernel's own print.
+pub fn outer_mask() -> String {
+    allowed_list("self")
+}
+
+/// The CPUs that the process or thread `who` (`self`, a pid, or `PID/task/TID`) may run on.
+pub fn cpus_of(who: &str) -> Vec<usize> {
+    parse(&allowed_list(who))
+}
+
+fn allowed_list(who: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{who}/status")).expect("read a status file");
+    let line = status.lines().find_map(|l| l.strip_prefix("Cpus_allowed_list:")).expect("Cpus_allowed_list");
+    line.trim().to_owned()
+}
+
+/// The CPUs of a list as the kernel prints it: `0-3,8`.
+pub(crate) fn parse(list: &str) -> Vec<usize> {
+    let number = |text: &str| text.parse::<usize>().unwrap_or_else(|e| panic!("{list:?} is no cpulist: {e}"));
+    list.split(',')
+        .filter(|item| !item.is_empty())
+        .flat_map(|item| match item.split_once('-') {
+            Some((from, to)) => number(from)..=number(to),
+            None => number(item)..=number(item),
+        })
+        .collect()
+}
+
+/// The CPUs as the kernel's bit mask, in machine words.
+pub(crate) fn mask(cpus: &[usize]) -> Vec<usize> {
+    let bits = usize::BITS as usize;
+    let mut words = vec![0; cpus.iter().max().map_or(1, |most| most / bits + 1)];
+    for cpu in cpus {
+        words[cpu / bits] |= 1 << (cpu % bits);
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_list_is_read() {
+        assert_eq!(parse("0-2,8,10-11"), [0, 1, 2, 8, 10, 11]);
+        assert!(parse("").is_empty());
+    }
+
+    #[test]
+    fn a_mask_grows_with_its_highest_cpu() {
+        assert_eq!(mask(&[0, 2]), [5]);
+        assert_eq!(mask(&[64]), [0, 1]);
+    }
+}

@@ -1,0 +1,85 @@
+//! Whether what was seen is what was promised.
+//!
+//! A newborn thread may show its creator's CPUs for the microseconds until it has placed itself.
+//! From `/proc` alone that cannot be told from a fault, so [`Rule::Promise`] holds a state against
+//! a thread only when two looks in a row show it. Where all creators are on the set themselves,
+//! nothing else may ever show, and [`Rule::Strict`] holds every look against it.
+
+use std::fmt;
+
+use crate::cpus;
+use crate::observer::{Observation, Run, ThreadSeen};
+
+/// How strict the judgement is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// A wrong state counts when two looks in a row show it, and a wrong CPU only when the
+    /// thread has run in between with the right CPUs allowed.
+    Promise,
+    /// Every look counts.
+    Strict,
+}
+
+/// Where a thread should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// On exactly these CPUs, as the kernel prints them.
+    On(String),
+    /// Nowhere in particular.
+    Anywhere,
+}
+
+impl Expected {
+    /// On one CPU.
+    pub fn cpu(cpu: usize) -> Self {
+        Self::On(cpu.to_string())
+    }
+}
+
+/// A thread that was off its set.
+#[derive(Debug, Clone)]
+pub struct Offence {
+    tid: u32,
+    expected: String,
+    run: Run,
+}
+
+impl fmt::Display for Offence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "thread {} ({}) belongs on {}, was allowed on {} and last ran on {} in {} looks",
+            self.tid, self.run.name, self.expected, self.run.allowed, self.run.last_cpu, self.run.looks
+        )
+    }
+}
+
+/// Every state of every thread that is not as `expected` says, by the thread.
+pub fn judge(
+    observation: &Observation,
+    rule: Rule,
+    expected: impl Fn(&ThreadSeen) -> Expected,
+) -> Vec<Offence> {
+    let mut offences = Vec::new();
+    for thread in observation.threads.values() {
+        if let Expected::On(set) = expected(thread) {
+            let off = thread.runs.iter().filter(|run| off(run, &set, rule));
+            offences.extend(off.map(|run| Offence {
+                tid: thread.tid,
+                expected: set.clone(),
+                run: run.clone(),
+            }));
+        }
+    }
+    offences
+}
+
+fn off(run: &Run, set: &str, rule: Rule) -> bool {
+    let wrong_mask = run.allowed != set;
+    let wrong_cpu = !cpus::parse(set).contains(&run.last_cpu);
+    match rule {
+        Rule::Strict => wrong_mask || wrong_cpu,
+        // A thread that was moved while it slept shows its old CPU until it runs again.
+        Rule::Promise => run.looks > 1 && (wrong_mask || (wrong_cpu && run.has_run)),
+    }
+}

@@ -1,0 +1,43 @@
+//! QEMU's qtest socket: writes to the machine's I/O ports in place of the guest.
+//!
+//! An unplug has to be agreed to by the guest's ACPI, which a boot sector has not got. The agreement
+//! is a write to a port, though, and qtest can write to ports beside any accelerator.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// The CPU hotplug ports of QEMU's `pc` machine (docs/specs/acpi_cpu_hotplug, hw/acpi/cpu.c).
+const CPU_HOTPLUG: u16 = 0xaf00;
+const CPU_SELECTOR: u16 = CPU_HOTPLUG;
+const CPU_FLAGS: u16 = CPU_HOTPLUG + 4;
+const CPU_EJECT: u32 = 1 << 3;
+
+/// A connection to a qtest socket.
+#[derive(Debug)]
+pub struct Qtest(BufReader<UnixStream>);
+
+impl Qtest {
+    /// Connects to the socket.
+    pub fn connect(socket: &Path) -> Self {
+        let stream = UnixStream::connect(socket).expect("connect to the qtest socket");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set a time limit");
+        Self(BufReader::new(stream))
+    }
+
+    /// Lets a vCPU go that `device_del` was asked for, as the guest's ACPI would.
+    pub fn eject_vcpu(&mut self, index: u32) {
+        // The first write to the selector switches the ports from the old to today's interface.
+        self.command(&format!("outl {CPU_SELECTOR:#x} 0"));
+        self.command(&format!("outl {CPU_SELECTOR:#x} {index}"));
+        self.command(&format!("outb {CPU_FLAGS:#x} {CPU_EJECT:#x}"));
+    }
+
+    fn command(&mut self, line: &str) {
+        writeln!(self.0.get_mut(), "{line}").expect("write to the qtest socket");
+        let mut answer = String::new();
+        self.0.read_line(&mut answer).expect("an answer from qtest");
+        assert!(answer.starts_with("OK"), "{line}: {answer}");
+    }
+}

@@ -1,0 +1,40 @@
+//! The folder that holds every file a test makes, and that goes when the test ends.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+/// A temporary folder that every user may enter, since some tests run QEMU as another user.
+#[derive(Debug)]
+pub struct Scratch(TempDir);
+
+impl Scratch {
+    /// Makes the folder under `TMPDIR`, with a short name: a unix socket's path holds 107 bytes.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        let dir =
+            tempfile::Builder::new().prefix("pinshim-test-").tempdir().expect("make a temporary folder");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("open the folder to all");
+        Self(dir)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The path of `name` in the folder.
+    pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.path().join(name)
+    }
+
+    /// A copy of `file`, readable by every user: what is built may lie where only its owner gets.
+    pub fn copy(&self, file: &Path) -> PathBuf {
+        let copy = self.join(file.file_name().expect("a file has a name"));
+        fs::copy(file, &copy).unwrap_or_else(|e| panic!("copy {}: {e}", file.display()));
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).expect("open the copy to all");
+        copy
+    }
+}
