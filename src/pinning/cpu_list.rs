@@ -1,12 +1,272 @@
-//! The text of a set.
-use crate::{CpuSet, Slip};
+//! The text of a set: `0-3,^2`, `0-6:2`, `all`, `0x2`.
+//!
+//! `1` is CPU 1 and never a mask; whatever does not read as exactly one of the forms is a slip. Numbers are
+//! bounded before anything grows with them.
+
+use crate::cpu_set::write_run;
+use crate::fault::shown;
+use crate::items::{self, Item, Separators};
+use crate::{CPU_LIMIT, CpuId, CpuList, CpuSet, Slip};
+
+/// So many runs of CPUs are named in one line; more end in an ellipsis.
+const RUNS_SHOWN: usize = 8;
 
 /// What a text says.
 pub(crate) struct SetRead {
+    /// What it names, whether available or not.
     pub(crate) set: CpuSet,
+    /// What does not read, with CPUs at or past the limit, which no set can hold.
     pub(crate) slips: Vec<Slip>,
+    /// The CPUs that are not available now, item by item.
+    pub(crate) absent: Vec<Slip>,
 }
 
-pub(crate) fn read(_text: &str, _column: usize, _available: &CpuSet) -> SetRead {
-    SetRead { set: CpuSet::new(), slips: vec![Slip::new(1, "sets are not read yet")] }
+/// Reads a set whose text begins in column `column` of its value. `available` limits it and is what `all`
+/// stands for.
+pub(crate) fn read(text: &str, column: usize, available: &CpuSet) -> SetRead {
+    let (items, slips) = items::split(text, column, Separators::CommasAndBlanks);
+    let mut read = SetRead { set: CpuSet::new(), slips, absent: Vec::new() };
+    if items::is_blank_text(text) {
+        read.slips.push(
+            Slip::new(column, "the value is empty").hint("name at least one CPU or unset the variable"),
+        );
+        return read;
+    }
+    // Where the set became empty, if it is: at the last item that takes CPUs out.
+    let mut emptied = column;
+    for (at, &item) in items.iter().enumerate() {
+        match term(item) {
+            Ok(Term::Without(first, last)) => {
+                if at == 0 {
+                    read.slips.push(without_of_nothing(item));
+                }
+                emptied = item.column;
+                read.set.remove_range(first, last);
+            }
+            Ok(Term::With(named)) => read.add(item, &named, available),
+            Ok(Term::All) => read.set = read.set.union(available),
+            Err(slip) => read.slips.push(slip),
+        }
+    }
+    if read.slips.is_empty() && read.set.is_empty() {
+        read.slips.push(Slip::new(emptied, "the set holds no CPU").hint("name at least one"));
+    }
+    read.slips.sort_by_key(|slip| slip.column);
+    read
+}
+
+/// Reads a set in brackets. `None` where the item is not in brackets.
+pub(crate) fn read_bracketed(item: Item<'_>, available: &CpuSet) -> Option<SetRead> {
+    let inner = item.text.strip_prefix('[')?.strip_suffix(']')?;
+    if items::is_blank_text(inner) {
+        let slip = Slip::new(item.column, "the brackets are empty").hint("name at least one CPU");
+        return Some(SetRead { set: CpuSet::new(), slips: vec![slip], absent: Vec::new() });
+    }
+    Some(read(inner, item.column + 1, available))
+}
+
+/// Reads a set that stands where several items would need brackets.
+pub(crate) fn read_unbracketed(item: Item<'_>, available: &CpuSet) -> SetRead {
+    let mut read = read(item.text, item.column, available);
+    if item.text.strip_prefix('^').and_then(range).is_some_and(|(first, last)| first <= last) {
+        read.slips = vec![without_of_nothing(item).hint(format!("did you mean [all,{}]?", shown(item.text)))];
+    }
+    read
+}
+
+/// `N` or `N-M`, in whichever order. A number too large for the type stands as its maximum, which is no less
+/// out of reach.
+pub(crate) fn range(text: &str) -> Option<(u64, u64)> {
+    match text.split_once('-') {
+        Some((first, last)) => Some((number(first)?, number(last)?)),
+        None => number(text).map(|only| (only, only)),
+    }
+}
+
+/// The slip of a range that runs from high to low.
+pub(crate) fn backwards(item: Item<'_>, first: u64, last: u64) -> Slip {
+    let what = format!("the range {} runs backwards", shown(item.text));
+    Slip::new(item.column, what).hint(format!("did you mean {last}-{first}?"))
+}
+
+impl SetRead {
+    fn add(&mut self, item: Item<'_>, named: &Named, available: &CpuSet) {
+        self.set = self.set.union(&named.set);
+        let absent = named.set.difference(available);
+        if absent.is_empty() && named.beyond.is_none() {
+            return;
+        }
+        let slip = Slip::new(item.column, not_available(item, &absent, named.beyond.as_ref(), available));
+        if named.beyond.is_some() { self.slips.push(slip) } else { self.absent.push(slip) }
+    }
+}
+
+enum Term {
+    With(Named),
+    Without(CpuId, CpuId),
+    All,
+}
+
+/// What one item names.
+struct Named {
+    /// The CPUs below the limit.
+    set: CpuSet,
+    /// Those at or past it.
+    beyond: Option<Span>,
+}
+
+/// Every `step`-th number from `first` to `last`.
+#[derive(Clone, Copy)]
+struct Span {
+    first: u64,
+    last: u64,
+    step: u64,
+}
+
+fn term(item: Item<'_>) -> Result<Term, Slip> {
+    if item.text == "all" {
+        return Ok(Term::All);
+    }
+    if let Some(digits) = item.text.strip_prefix("0x") {
+        return mask(digits).map(Term::With).ok_or_else(|| unreadable(item));
+    }
+    if let Some(text) = item.text.strip_prefix('^') {
+        let (first, last) = range(text).ok_or_else(|| unreadable(item))?;
+        if first > last {
+            return Err(backwards(Item { text, ..item }, first, last));
+        }
+        return Ok(Term::Without(clamped(first), clamped(last)));
+    }
+    let (text, step) = match item.text.split_once(':') {
+        Some((text, step)) => (text, number(step).filter(|_| text.contains('-'))),
+        None => (item.text, Some(1)),
+    };
+    let (Some((first, last)), Some(step)) = (range(text), step) else {
+        return Err(unreadable(item));
+    };
+    if first > last {
+        return Err(backwards(Item { text, ..item }, first, last));
+    }
+    if step == 0 {
+        let what = format!("{} has a step of 0", shown(item.text));
+        return Err(Slip::new(item.column, what).hint(format!("every second CPU is {}:2", shown(text))));
+    }
+    Ok(Term::With(Span { first, last, step }.named()))
+}
+
+impl Span {
+    fn named(self) -> Named {
+        let limit = u64::from(CPU_LIMIT);
+        let mut set = CpuSet::new();
+        if self.first < limit && self.step == 1 {
+            set.insert_range(clamped(self.first), clamped(self.last.min(limit - 1)));
+        }
+        let mut next = self.first;
+        while self.step > 1 && next < limit && next <= self.last {
+            set.insert(clamped(next));
+            next = next.saturating_add(self.step);
+        }
+        if self.step == 1 {
+            next = next.max(limit);
+        }
+        let beyond = Span { first: next, ..self };
+        Named { set, beyond: Some(beyond).filter(|span| span.last >= limit && span.first <= span.last) }
+    }
+
+    /// The runs of neighbouring numbers.
+    fn runs(self) -> impl Iterator<Item = (u64, u64)> {
+        let mut next = Some(self.first);
+        std::iter::from_fn(move || {
+            let first = next.filter(|&first| first <= self.last)?;
+            let last = if self.step == 1 { self.last } else { first };
+            next = last.checked_add(self.step);
+            Some((first, last))
+        })
+    }
+}
+
+/// The mask that hexadecimal digits spell, the last of them for CPUs 0-3.
+fn mask(digits: &str) -> Option<Named> {
+    if digits.is_empty() {
+        return None;
+    }
+    let mut words = Vec::new();
+    for chunk in digits.as_bytes().rchunks(16) {
+        let word = chunk
+            .iter()
+            .try_fold(0u64, |word, &digit| Some(word << 4 | u64::from(char::from(digit).to_digit(16)?)))?;
+        words.push(word);
+    }
+    let named = CpuSet::from_words(&words);
+    let mut set = named.clone();
+    set.remove_range(CpuId(CPU_LIMIT), CpuId(u32::MAX));
+    // One CPU past the limit speaks for all of them.
+    let beyond = named.difference(&set).iter().next().map(|CpuId(cpu)| u64::from(cpu));
+    Some(Named { set, beyond: beyond.map(|cpu| Span { first: cpu, last: cpu, step: 1 }) })
+}
+
+/// ASCII digits and nothing else.
+fn number(text: &str) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.chars().try_fold(0u64, |number, c| {
+        Some(number.saturating_mul(10).saturating_add(u64::from(c.to_digit(10)?)))
+    })
+}
+
+fn clamped(cpu: u64) -> CpuId {
+    CpuId(u32::try_from(cpu).unwrap_or(u32::MAX))
+}
+
+fn not_available(item: Item<'_>, absent: &CpuSet, beyond: Option<&Span>, available: &CpuSet) -> String {
+    if beyond.is_some_and(|span| span.last == u64::MAX) {
+        return format!("{} is not available here ({available})", shown(item.text));
+    }
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    let list = CpuList(absent.words());
+    for (first, last) in list.runs().chain(beyond.into_iter().flat_map(|span| span.runs())) {
+        if let Some(before) = runs.last_mut().filter(|before| before.1.checked_add(1) == Some(first)) {
+            before.1 = last;
+        } else if runs.len() > RUNS_SHOWN {
+            break;
+        } else {
+            runs.push((first, last));
+        }
+    }
+    let mut named = String::new();
+    for (at, &(first, last)) in runs.iter().enumerate() {
+        if at > 0 {
+            named.push(',');
+        }
+        if at == RUNS_SHOWN {
+            named.push('…');
+            break;
+        }
+        // Writing to a String cannot fail.
+        let _ = write_run(&mut named, first, last);
+    }
+    let single = matches!(runs.as_slice(), [(first, last)] if first == last);
+    let (cpus, are) = if single { ("CPU", "is") } else { ("CPUs", "are") };
+    format!("{cpus} {named} {are} not available here ({available})")
+}
+
+fn without_of_nothing(item: Item<'_>) -> Slip {
+    let what = format!("nothing stands before {} that it could be left out of", shown(item.text));
+    Slip::new(item.column, what).hint(format!("did you mean all,{}?", shown(item.text)))
+}
+
+fn unreadable(item: Item<'_>) -> Slip {
+    let text = shown(item.text);
+    let slip = Slip::new(item.column, format!("{text} is not a set of CPUs"));
+    if let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return slip.hint(format!("brackets have no place here, did you mean {inner}?"));
+    }
+    if let Some(digits) = text.strip_prefix("0X") {
+        return slip.hint(format!("did you mean 0x{digits}?"));
+    }
+    if text.eq_ignore_ascii_case("all") {
+        return slip.hint("did you mean all?");
+    }
+    slip.hint("write it like 1, 0-3, 0-6:2, all,^1 or 0x3")
 }

@@ -191,6 +191,16 @@ impl FromIterator<CpuId> for CpuSet {
 pub struct CpuList<'a>(pub &'a [u64]);
 
 impl CpuList<'_> {
+    /// The runs of neighbouring CPUs, first and last of each.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            let first = self.next(from, true)?;
+            from = self.next(first, false).unwrap_or(first + 1);
+            Some((first, from - 1))
+        })
+    }
+
     /// The first CPU at or after `from` that is in the mask (`wanted`), or that is not.
     fn next(&self, from: u64, wanted: bool) -> Option<u64> {
         let end = (self.0.len() as u64).saturating_mul(64);
@@ -209,23 +219,19 @@ impl CpuList<'_> {
 
 impl fmt::Display for CpuList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(mut first) = self.next(0, true) else {
-            return f.write_str("none");
-        };
-        loop {
-            let end = self.next(first, false).unwrap_or(first + 1);
-            if end - first == 1 {
-                write!(f, "{first}")?;
-            } else {
-                write!(f, "{first}-{}", end - 1)?;
-            }
-            match self.next(end, true) {
-                Some(next) => first = next,
-                None => return Ok(()),
-            }
-            f.write_str(",")?;
+        let mut separator = "";
+        for (first, last) in self.runs() {
+            f.write_str(separator)?;
+            write_run(f, first, last)?;
+            separator = ",";
         }
+        if separator.is_empty() { f.write_str("none") } else { Ok(()) }
     }
+}
+
+/// `1`, or `1-3`.
+pub(crate) fn write_run(f: &mut impl fmt::Write, first: u64, last: u64) -> fmt::Result {
+    if first == last { write!(f, "{first}") } else { write!(f, "{first}-{last}") }
 }
 
 /// Whether two masks hold the same CPUs; their lengths may differ. Never allocates.

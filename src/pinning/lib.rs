@@ -9,10 +9,14 @@ mod cpu_list;
 mod cpu_set;
 mod fault;
 mod glob;
+mod items;
 mod placement;
+mod placement_text;
 mod policy;
 mod reading;
 mod role;
+mod rules;
+mod sets;
 mod target;
 mod variables;
 

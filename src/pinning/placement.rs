@@ -54,6 +54,24 @@ impl<K, S> Placement<K, S> {
         matches!(self, Placement::List(entries) if entries.len() as u64 <= u64::from(order))
     }
 
+    /// The same placement with other values. `None` if there is one without.
+    pub(crate) fn try_map<T>(self, mut value: impl FnMut(S) -> Option<T>) -> Option<Placement<K, T>> {
+        Some(match self {
+            Placement::List(entries) => {
+                Placement::List(entries.into_iter().map(value).collect::<Option<_>>()?)
+            }
+            Placement::Map { named, rest } => {
+                let named =
+                    named.into_iter().map(|(key, set)| Some((key, value(set)?))).collect::<Option<_>>()?;
+                let rest = match rest {
+                    Some(set) => Some(value(set)?),
+                    None => None,
+                };
+                Placement::Map { named, rest }
+            }
+        })
+    }
+
     /// Every set that an entry names.
     pub(crate) fn sets(&self) -> impl Iterator<Item = &S> {
         let (entries, named, rest) = match self {

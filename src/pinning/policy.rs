@@ -48,8 +48,8 @@ pub struct Policy {
     pub(crate) entries: Vec<(String, String)>,
 }
 
-/// SetId 0 is the base.
-const BASE: SetId = SetId(0);
+/// The base is read first.
+pub(crate) const BASE: SetId = SetId(0);
 
 static NO_CPU: CpuSet = CpuSet::new();
 

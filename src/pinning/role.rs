@@ -181,8 +181,22 @@ const EMULATOR: &[&[u8]] = &[
     b"SPICE Worker",
 ];
 
-/// Names of migration threads before QEMU 9.1, which put all of them under `mig/`.
-const MIGRATION: &[&[u8]] = &[b"live_migration", b"return path"];
+/// Names of migration threads before QEMU 9.1, which put all of them under `mig/`: migration/migration.c,
+/// savevm.c, postcopy-ram.c, colo.c, ram.c, dirtyrate.c and multifd.c.
+const MIGRATION: &[&[u8]] = &[
+    b"live_migration",
+    b"bg_snapshot",
+    b"return path",
+    b"postcopy/listen",
+    b"postcopy/fault",
+    b"fault-default",
+    b"fault-fast",
+    b"COLO incoming",
+    b"compress",
+    b"decompress",
+    b"get_dirtyrate",
+    b"multifd-tls-handshake-worker",
+];
 
 fn is_migration(name: &[u8]) -> bool {
     let numbered = [&b"multifdsend_"[..], b"multifdrecv_"];

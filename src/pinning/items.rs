@@ -1,0 +1,155 @@
+//! Splitting a value into its items, each with the column it stands in.
+//!
+//! Nothing is passed over: an item that is missing, before, between or after commas, is a slip.
+
+use crate::Slip;
+
+/// A part of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Item<'a> {
+    /// 1-based, in characters, within the value.
+    pub(crate) column: usize,
+    pub(crate) text: &'a str,
+}
+
+/// What ends an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Separators {
+    /// A comma or white space, outside brackets.
+    CommasAndBlanks,
+    /// A comma outside brackets: the names of threads hold spaces.
+    Commas,
+    /// Any comma.
+    EveryComma,
+}
+
+/// Splits a text whose first character stands in column `first`. A blank text has no items and no slips.
+pub(crate) fn split(text: &str, first: usize, separators: Separators) -> (Vec<Item<'_>>, Vec<Slip>) {
+    let mut splitter = Splitter { text, items: Vec::new(), slips: Vec::new(), open: None, comma: None };
+    let mut bracket: Option<usize> = None;
+    for (column, (at, c)) in (first..).zip(text.char_indices()) {
+        match c {
+            ',' if bracket.is_none() => splitter.comma(column),
+            _ if is_blank(c) && bracket.is_none() && separators == Separators::CommasAndBlanks => {
+                splitter.close();
+            }
+            _ if is_blank(c) => {}
+            _ => splitter.take(column, at, at + c.len_utf8()),
+        }
+        match c {
+            '[' if separators != Separators::EveryComma => bracket = bracket.or(Some(column)),
+            ']' => bracket = None,
+            _ => {}
+        }
+    }
+    if let Some(column) = bracket {
+        splitter.open = None;
+        splitter.slips.push(Slip::new(column, "this bracket is never closed"));
+        return (splitter.items, splitter.slips);
+    }
+    splitter.end();
+    (splitter.items, splitter.slips)
+}
+
+/// Whether there is nothing in a text but white space.
+pub(crate) fn is_blank_text(text: &str) -> bool {
+    text.chars().all(is_blank)
+}
+
+pub(crate) fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n')
+}
+
+/// The column of what follows `before` in an item.
+pub(crate) fn column_after(item: Item<'_>, before: &str) -> usize {
+    item.column + before.chars().count()
+}
+
+struct Splitter<'a> {
+    text: &'a str,
+    items: Vec<Item<'a>>,
+    slips: Vec<Slip>,
+    /// The item being read: its column, start and end.
+    open: Option<(usize, usize, usize)>,
+    /// The comma that the next item is still to follow, and whether it has been complained of.
+    comma: Option<(usize, bool)>,
+}
+
+impl Splitter<'_> {
+    fn take(&mut self, column: usize, start: usize, end: usize) {
+        self.comma = None;
+        match &mut self.open {
+            Some((_, _, open_end)) => *open_end = end,
+            None => self.open = Some((column, start, end)),
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some((column, start, end)) = self.open.take() {
+            self.items.extend(self.text.get(start..end).map(|text| Item { column, text }));
+        }
+    }
+
+    fn comma(&mut self, column: usize) {
+        self.close();
+        let missing = if self.comma.is_some() {
+            Some("nothing stands between the commas")
+        } else if self.items.is_empty() {
+            Some("nothing stands before the first comma")
+        } else {
+            None
+        };
+        self.slips.extend(missing.map(|what| Slip::new(column, what).hint("leave the comma out")));
+        self.comma = Some((column, missing.is_some()));
+    }
+
+    fn end(&mut self) {
+        self.close();
+        if let Some((column, false)) = self.comma {
+            self.slips
+                .push(Slip::new(column, "nothing stands after the last comma").hint("leave the comma out"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(text: &str, separators: Separators) -> Vec<(usize, &str)> {
+        let (items, slips) = split(text, 1, separators);
+        assert_eq!(slips, []);
+        items.iter().map(|item| (item.column, item.text)).collect()
+    }
+
+    #[test]
+    fn blanks_separate_as_commas_do() {
+        let expected = [(1, "1"), (3, "2"), (7, "3")];
+        assert_eq!(texts("1,2 , 3", Separators::CommasAndBlanks), expected);
+        assert_eq!(
+            texts("1\t2\n\t 3 ", Separators::CommasAndBlanks),
+            expected[..2].iter().copied().chain([(6, "3")]).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn brackets_hold_together() {
+        assert_eq!(texts("[1, 2],3", Separators::CommasAndBlanks), [(1, "[1, 2]"), (8, "3")]);
+        assert_eq!(texts("é@[1,2] , a b@3", Separators::Commas), [(1, "é@[1,2]"), (11, "a b@3")]);
+        assert_eq!(texts("a[,b", Separators::EveryComma), [(1, "a["), (4, "b")]);
+    }
+
+    #[test]
+    fn every_missing_item_is_one_slip() {
+        let columns =
+            |text| split(text, 1, Separators::CommasAndBlanks).1.iter().map(|s| s.column).collect::<Vec<_>>();
+        assert_eq!(columns("1,,2"), [3]);
+        assert_eq!(columns("1, ,2"), [4]);
+        assert_eq!(columns(",1"), [1]);
+        assert_eq!(columns("1,"), [2]);
+        assert_eq!(columns(","), [1]);
+        assert_eq!(columns(",,"), [1, 2]);
+        assert_eq!(columns(" "), []);
+        assert_eq!(columns("1,[2"), [3]);
+    }
+}

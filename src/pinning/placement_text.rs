@@ -1,0 +1,293 @@
+//! The text of a placement: `2,3,6-7`, `[2-3],[4-5]`, or `0@2,2-3@[6-7],*@4`.
+//!
+//! What could be meant in two ways is a fault that shows both.
+
+use crate::cpu_list::{self, SetRead};
+use crate::fault::shown;
+use crate::items::{self, Item, Separators};
+use crate::placement::{IoThreadId, Placement, VCPU_LIMIT, VcpuRange};
+use crate::{CpuId, CpuSet, Slip, VcpuIndex};
+
+/// What a text says.
+pub(crate) struct PlacementRead<K> {
+    pub(crate) placement: Placement<K, Cpus>,
+    /// What does not read.
+    pub(crate) slips: Vec<Slip>,
+    /// The CPUs that are not available now, item by item.
+    pub(crate) absent: Vec<Slip>,
+}
+
+/// The CPUs of one entry. A list may have an entry for each of 65536 CPUs: one alone is not yet a mask.
+#[derive(Debug)]
+pub(crate) enum Cpus {
+    One(CpuId),
+    Set(CpuSet),
+}
+
+/// Those whom an entry of a map names.
+pub(crate) trait Key: Ord {
+    fn read(item: Item<'_>) -> Result<Self, Slip>
+    where
+        Self: Sized;
+
+    /// In words, whom two keys both name, if anyone. `self` does not sort after `other`.
+    fn shared(&self, other: &Self) -> Option<String>;
+
+    /// Whether `self` reaches further up than `other`.
+    fn outreaches(&self, other: &Self) -> bool;
+
+    /// First and last, where it is a range of numbers.
+    fn numbers(&self) -> Option<(u64, u64)>;
+}
+
+/// Reads a placement. `available` limits its sets and is what `all` stands for.
+pub(crate) fn read<K: Key>(text: &str, available: &CpuSet) -> PlacementRead<K> {
+    let (items, slips) = items::split(text, 1, Separators::CommasAndBlanks);
+    let mut reader =
+        Reader { available, list: Vec::new(), named: Vec::new(), rest: None, slips, absent: Vec::new() };
+    if items::is_blank_text(text) {
+        let slip = Slip::new(1, "the value is empty").hint("name at least one CPU or unset the variable");
+        reader.slips.push(slip);
+    }
+    let is_map = |item: &Item<'_>| item.text.contains('@');
+    let map = items.first().is_some_and(is_map);
+    let odd = items.iter().position(|item| is_map(item) != map);
+    for (at, &item) in items.iter().enumerate() {
+        let before = reader.slips.len();
+        match item.text.split_once('@') {
+            Some((who, cpus)) => {
+                let column = items::column_after(item, who) + 1;
+                reader.entry(item, Item { text: who, ..item }, Item { text: cpus, column });
+            }
+            None => reader.list_entry(item),
+        }
+        if odd == Some(at) {
+            // What is wrong with it beside that will look different when it is of the right kind.
+            reader.slips.truncate(before);
+            reader.slips.push(mixed(item, map));
+        }
+    }
+    reader.finish(map)
+}
+
+struct Reader<'a, K> {
+    available: &'a CpuSet,
+    list: Vec<Cpus>,
+    /// With the column of each key.
+    named: Vec<(K, Cpus, usize)>,
+    rest: Option<Cpus>,
+    slips: Vec<Slip>,
+    absent: Vec<Slip>,
+}
+
+impl<K: Key> Reader<'_, K> {
+    fn list_entry(&mut self, item: Item<'_>) {
+        if let Some(read) = cpu_list::read_bracketed(item, self.available) {
+            let set = self.judged(read);
+            self.list.extend(set.map(Cpus::Set));
+            return;
+        }
+        if item.text == "*" {
+            let slip = Slip::new(item.column, "* names everyone but no CPU").hint("did you mean *@[all]?");
+            self.slips.push(slip);
+            return;
+        }
+        let read = cpu_list::read_unbracketed(item, self.available);
+        let Some((first, last)) = cpu_list::range(item.text) else {
+            if read.slips.is_empty() {
+                let what = format!("{} is more than a CPU or a range", shown(item.text));
+                self.slips
+                    .push(Slip::new(item.column, what).hint(format!("did you mean [{}]?", shown(item.text))));
+            } else {
+                self.slips.extend(read.slips);
+            }
+            return;
+        };
+        if self.judged(read).is_none() {
+            return;
+        }
+        if last - first >= u64::from(VCPU_LIMIT).saturating_sub(self.list.len() as u64) {
+            let what = format!("the list has more than {VCPU_LIMIT} entries");
+            self.slips.push(Slip::new(item.column, what));
+            return;
+        }
+        self.list.extend(
+            (first..=last).filter_map(|cpu| u32::try_from(cpu).ok()).map(|cpu| Cpus::One(CpuId(cpu))),
+        );
+    }
+
+    fn entry(&mut self, item: Item<'_>, who: Item<'_>, cpus: Item<'_>) {
+        if who.text.is_empty() && cpus.text.is_empty() {
+            self.slips.push(Slip::new(item.column, "@ stands alone").hint("write WHO@CPU or WHO@[CPUS]"));
+            return;
+        }
+        let key = if who.text == "*" { Ok(None) } else { K::read(who).map(Some) };
+        let set = self.cpus_of(who, key.as_ref().ok().and_then(Option::as_ref), cpus);
+        match (key, set) {
+            (Ok(None), _) if self.rest.is_some() => {
+                self.slips.push(Slip::new(who.column, "* is placed twice").hint("leave one out"));
+            }
+            // A fault in the set must not hide that the key stands here: an empty set keeps its place.
+            (Ok(None), set) => self.rest = Some(Cpus::Set(set.unwrap_or_default())),
+            (Ok(Some(key)), set) => self.named.push((key, Cpus::Set(set.unwrap_or_default()), who.column)),
+            (Err(slip), _) => self.slips.push(slip),
+        }
+    }
+
+    fn cpus_of(&mut self, who: Item<'_>, key: Option<&K>, cpus: Item<'_>) -> Option<CpuSet> {
+        if cpus.text.is_empty() {
+            let what = format!("{}@ names no CPU", shown(who.text));
+            self.slips.push(Slip::new(who.column, what).hint("write WHO@CPU or WHO@[CPUS]"));
+            return None;
+        }
+        if let Some(read) = cpu_list::read_bracketed(cpus, self.available) {
+            return self.judged(read);
+        }
+        let read = cpu_list::read_unbracketed(cpus, self.available);
+        let one = cpu_list::range(cpus.text).is_some() && !cpus.text.contains('-');
+        if one || !read.slips.is_empty() {
+            return self.judged(read);
+        }
+        let what = format!("{} stands without brackets", shown(cpus.text));
+        self.slips.push(Slip::new(cpus.column, what).hint(bracket_hint(who, key, cpus)));
+        None
+    }
+
+    /// Takes over what is wrong with a set. `None` where it does not read.
+    fn judged(&mut self, read: SetRead) -> Option<CpuSet> {
+        self.absent.extend(read.absent);
+        let good = read.slips.is_empty();
+        self.slips.extend(read.slips);
+        if good { Some(read.set) } else { None }
+    }
+
+    fn finish(mut self, map: bool) -> PlacementRead<K> {
+        self.named.sort_by(|(one, _, _), (other, _, _)| one.cmp(other));
+        // Of the keys so far the one that reaches furthest overlaps the next, if any does.
+        let mut furthest: Option<(&K, usize)> = None;
+        for (key, _, column) in &self.named {
+            if let Some((before, other)) = furthest {
+                if let Some(both) = before.shared(key) {
+                    let what = format!("{both} placed twice");
+                    self.slips.push(Slip::new(*column.max(&other), what).hint("leave one out"));
+                }
+                if !key.outreaches(before) {
+                    continue;
+                }
+            }
+            furthest = Some((key, *column));
+        }
+        self.slips.sort_by_key(|slip| slip.column);
+        let placement = if map {
+            let named = self.named.into_iter().map(|(key, cpus, _)| (key, cpus)).collect();
+            Placement::Map { named, rest: self.rest }
+        } else {
+            Placement::List(self.list)
+        };
+        PlacementRead { placement, slips: self.slips, absent: self.absent }
+    }
+}
+
+impl Key for VcpuRange {
+    fn read(item: Item<'_>) -> Result<Self, Slip> {
+        let Some((first, last)) = cpu_list::range(item.text) else {
+            let what = if item.text.is_empty() {
+                "no vCPU is named before the @".to_owned()
+            } else {
+                format!("{} is not a vCPU", shown(item.text))
+            };
+            return Err(Slip::new(item.column, what).hint("write vCPUs like 0, 2-3 or *"));
+        };
+        if first > last {
+            return Err(cpu_list::backwards(item, first, last));
+        }
+        let index =
+            |number: u64| u32::try_from(number).ok().filter(|&index| index < VCPU_LIMIT).map(VcpuIndex);
+        match (index(first), index(last)) {
+            (Some(first), Some(last)) => Ok(VcpuRange { first, last }),
+            _ => {
+                let what = format!(
+                    "{} names a vCPU past the last there can be, {}",
+                    shown(item.text),
+                    VCPU_LIMIT - 1
+                );
+                Err(Slip::new(item.column, what))
+            }
+        }
+    }
+
+    fn shared(&self, other: &Self) -> Option<String> {
+        let (first, last) = (self.first.max(other.first), self.last.min(other.last));
+        match first.cmp(&last) {
+            std::cmp::Ordering::Less => Some(format!("vCPUs {first}-{last} are")),
+            std::cmp::Ordering::Equal => Some(format!("vCPU {first} is")),
+            std::cmp::Ordering::Greater => None,
+        }
+    }
+
+    fn outreaches(&self, other: &Self) -> bool {
+        self.last > other.last
+    }
+
+    fn numbers(&self) -> Option<(u64, u64)> {
+        Some((u64::from(self.first.0), u64::from(self.last.0)))
+    }
+}
+
+impl Key for IoThreadId {
+    fn read(item: Item<'_>) -> Result<Self, Slip> {
+        if item.text.is_empty() {
+            return Err(
+                Slip::new(item.column, "no IOThread is named before the @").hint("write its id: io1@5")
+            );
+        }
+        if cpu_list::range(item.text).is_some() {
+            let what = format!("{} is not the id of an IOThread", shown(item.text));
+            return Err(Slip::new(item.column, what)
+                .hint("write its id, as in io1@5, or an ordered list without keys, as in 5,6"));
+        }
+        // id_wellformed() in QEMU's util/id.c.
+        let mut letters = item.text.chars();
+        let starts = letters.next().is_some_and(|c| c.is_ascii_alphabetic());
+        if starts && letters.all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')) {
+            return Ok(IoThreadId(item.text.to_owned()));
+        }
+        let what = format!("{} is not the id of an IOThread", shown(item.text));
+        Err(Slip::new(item.column, what).hint("an id is a letter, then letters, digits, -, . and _"))
+    }
+
+    fn shared(&self, other: &Self) -> Option<String> {
+        if self == other { Some(format!("IOThread {} is", self.0)) } else { None }
+    }
+
+    fn outreaches(&self, other: &Self) -> bool {
+        self != other
+    }
+
+    fn numbers(&self) -> Option<(u64, u64)> {
+        None
+    }
+}
+
+fn mixed(odd: Item<'_>, map: bool) -> Slip {
+    let text = shown(odd.text);
+    if map {
+        Slip::new(odd.column, format!("{text} names nobody while other entries do"))
+            .hint("write WHO@CPU for each; several CPUs for one stand in brackets, as in 0@[2,3]")
+    } else {
+        Slip::new(odd.column, format!("{text} names somebody while other entries do not"))
+            .hint("write either WHO@CPU for each or an ordered list without keys")
+    }
+}
+
+fn bracket_hint<K: Key>(who: Item<'_>, key: Option<&K>, cpus: Item<'_>) -> String {
+    let whole = format!("{}@[{}]", shown(who.text), shown(cpus.text));
+    let keys = key.and_then(Key::numbers).filter(|(first, last)| first < last);
+    match (keys, cpu_list::range(cpus.text)) {
+        (Some((first, last)), Some((low, high))) if last - first == high - low => {
+            let dots = if last - first > 1 { ",…" } else { "" };
+            format!("did you mean {whole} for all of these CPUs each, or {first}@{low}{dots},{last}@{high}?")
+        }
+        _ => format!("did you mean {whole}?"),
+    }
+}
