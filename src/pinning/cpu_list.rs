@@ -270,3 +270,84 @@ fn unreadable(item: Item<'_>) -> Slip {
     }
     slip.hint("write it like 1, 0-3, 0-6:2, all,^1 or 0x3")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two() -> CpuSet {
+        CpuSet::from_words(&[0b11])
+    }
+
+    #[track_caller]
+    fn reads(text: &str, list: &str) {
+        assert_eq!(CpuSet::parse(text, &two()).map(|set| set.to_string()), Ok(list.to_owned()), "{text}");
+    }
+
+    #[track_caller]
+    fn slips(text: &str, column: usize, what: &str, hint: &str) {
+        let slip = Slip::new(column, what);
+        let slip = if hint.is_empty() { slip } else { slip.hint(hint) };
+        assert_eq!(CpuSet::parse(text, &two()), Err(vec![slip]), "{text}");
+    }
+
+    #[test]
+    fn reads_every_form() {
+        reads("1", "1");
+        reads("007", "7");
+        reads("0-3,6", "0-3,6");
+        reads(" 6 , 0-3\n", "0-3,6");
+        reads("0\t1", "0-1");
+        reads("0-6:2", "0,2,4,6");
+        reads("1-2:9", "1");
+        reads("all", "0-1");
+        reads("all,^0", "1");
+        reads("0-9,^2-4,3", "0-1,3,5-9");
+        reads("1,^4000000000,^3-99999999999999999999", "1");
+        reads("0x2", "1");
+        reads("0xfF,^0", "1-7");
+        reads("0x10000000000000000", "64");
+        reads(&format!("0x{}1", "0".repeat(100_000)), "0");
+        reads("65535", "65535");
+    }
+
+    #[test]
+    fn whatever_is_no_form_is_a_slip() {
+        const FORMS: &str = "write it like 1, 0-3, 0-6:2, all,^1 or 0x3";
+        for text in [
+            "x", "+1", "-1", "1-", "1_0", "０", "1-2-3", "1:2", "1-2:", "1-2:x", "^", "^all", "^0x1", "0x",
+            "0x1g", "0-0x3",
+        ] {
+            slips(text, 1, &format!("{text} is not a set of CPUs"), FORMS);
+        }
+        slips("1 -2", 3, "-2 is not a set of CPUs", FORMS);
+        slips("0X2", 1, "0X2 is not a set of CPUs", "did you mean 0x2?");
+        slips("All", 1, "All is not a set of CPUs", "did you mean all?");
+        slips("[0,1]", 1, "[0,1] is not a set of CPUs", "brackets have no place here, did you mean 0,1?");
+        slips("0-1:0", 1, "0-1:0 has a step of 0", "every second CPU is 0-1:2");
+        slips("0,^3-1", 3, "the range 3-1 runs backwards", "did you mean 1-3?");
+        slips("0,^0", 3, "the set holds no CPU", "name at least one");
+    }
+
+    #[test]
+    fn what_passes_the_limit_is_not_available() {
+        slips("65536", 1, "CPU 65536 is not available here (0-1)", "");
+        slips("0-4000000000", 1, "CPUs 2-4000000000 are not available here (0-1)", "");
+        slips("65534-65538:2", 1, "CPUs 65534,65536,65538 are not available here (0-1)", "");
+        slips("99999999999999999999", 1, "99999999999999999999 is not available here (0-1)", "");
+        slips(&format!("0x1{}", "0".repeat(16_384)), 1, "CPU 65536 is not available here (0-1)", "");
+    }
+
+    #[test]
+    fn a_long_list_of_absent_cpus_is_cut() {
+        let read = read("0-99:2", 1, &two());
+        assert_eq!(read.absent, [Slip::new(1, "CPUs 2,4,6,8,10,12,14,16,… are not available here (0-1)")]);
+    }
+
+    #[test]
+    fn every_slip_is_reported_in_order() {
+        let columns: Vec<usize> =
+            CpuSet::parse("x,,é,3-1", &two()).unwrap_err().iter().map(|slip| slip.column).collect();
+        assert_eq!(columns, [1, 3, 4, 6]);
+    }
+}

@@ -244,3 +244,51 @@ pub fn same_cpus(a: &[u64], b: &[u64]) -> bool {
 fn place_of(cpu: CpuId) -> (usize, u64) {
     ((cpu.0 / 64) as usize, 1 << (cpu.0 % 64))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(cpus: &[u32]) -> CpuSet {
+        cpus.iter().copied().map(CpuId).collect()
+    }
+
+    #[test]
+    fn prints_the_canonical_cpulist() {
+        assert_eq!(set(&[]).to_string(), "none");
+        assert_eq!(set(&[6, 0, 2, 1, 3]).to_string(), "0-3,6");
+        assert_eq!(set(&[63, 64, 127, 128, 1023, 1024, 5000]).to_string(), "63-64,127-128,1023-1024,5000");
+        assert_eq!(CpuList(&[u64::MAX, u64::MAX, 0]).to_string(), "0-127");
+        assert_eq!(CpuList(&[0, 0]).to_string(), "none");
+    }
+
+    #[test]
+    fn equal_sets_are_equal_values() {
+        let mut grown = set(&[1]);
+        grown.insert(CpuId(4000));
+        grown.remove(CpuId(4000));
+        assert_eq!(grown, set(&[1]));
+        assert_eq!(CpuSet::from_words(&[2, 0, 0]), set(&[1]));
+        assert_eq!(set(&[1, 700]).intersection(&set(&[1])).words(), [2]);
+    }
+
+    #[test]
+    fn masks_of_other_lengths_hold_the_same_cpus() {
+        assert!(same_cpus(&[3], &[3, 0, 0]));
+        assert!(same_cpus(&[0], &[]));
+        assert!(!same_cpus(&[3, 1], &[3]));
+        assert!(!same_cpus(&[], &[0, 1]));
+    }
+
+    #[test]
+    fn ranges_change_what_they_name_and_nothing_else() {
+        for (first, last) in [(0, 0), (0, 63), (63, 64), (5, 200), (64, 127), (128, 128)] {
+            let mut ranged = CpuSet::new();
+            ranged.insert_range(CpuId(first), CpuId(last));
+            assert_eq!(ranged, (first..=last).map(CpuId).collect(), "{first}-{last}");
+            let mut rest: CpuSet = (0..300).map(CpuId).collect();
+            rest.remove_range(CpuId(first), CpuId(last));
+            assert_eq!(rest, (0..300).filter(|cpu| !(first..=last).contains(cpu)).map(CpuId).collect());
+        }
+    }
+}

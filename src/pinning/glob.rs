@@ -33,3 +33,29 @@ pub fn glob_matches(glob: &[u8], name: &[u8]) -> bool {
     }
     glob.iter().skip(g).all(|&rest| rest == b'*')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::glob_matches;
+
+    #[test]
+    fn stars_take_any_bytes_and_question_marks_one() {
+        for (glob, name) in [
+            ("", ""),
+            ("*", ""),
+            ("worker", "worker"),
+            ("CPU */KVM", "CPU 12/KVM"),
+            ("a*b*c", "a-b-b-c"),
+            ("*.so*", "lib.so.so"),
+            ("mig/???/*", "mig/src/main"),
+            ("**", "x"),
+        ] {
+            assert!(glob_matches(glob.as_bytes(), name.as_bytes()), "{glob} {name}");
+        }
+        for (glob, name) in
+            [("", "x"), ("?", ""), ("worker", "workers"), ("*a", "ab"), ("a*b*c", "acb"), ("[a]", "a")]
+        {
+            assert!(!glob_matches(glob.as_bytes(), name.as_bytes()), "{glob} {name}");
+        }
+    }
+}

@@ -224,3 +224,95 @@ fn decimal(digits: &[u8]) -> Option<u32> {
         number.checked_mul(10)?.checked_add(digit)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn is(name: &str, role: Option<Role<'_>>) {
+        assert_eq!(Role::of_qemu_name(name.as_bytes()), role, "{name}");
+    }
+
+    #[test]
+    fn every_name_of_qemu_5_2_to_11() {
+        is("CPU 0/KVM", Some(Role::Vcpu(VcpuIndex(0))));
+        is("CPU 4095/TCG", Some(Role::Vcpu(VcpuIndex(4095))));
+        is("CPU 1/DUMMY", Some(Role::Vcpu(VcpuIndex(1))));
+        is("ALL CPUs/TCG", Some(Role::AllVcpus));
+        is("IO io1", Some(Role::IoThread(b"io1")));
+        is("IO mon_iothread", Some(Role::Emulator));
+        is("worker", Some(Role::Worker));
+        for name in ["TC tc0", "touch_pages"] {
+            is(name, Some(Role::Exempt));
+        }
+        for name in [
+            "call_rcu",
+            "vnc_worker",
+            "dump_thread",
+            "nbd-connect",
+            "io-task-worker",
+            "kvm-reaper",
+            "SPICE Worker",
+        ] {
+            is(name, Some(Role::Emulator));
+        }
+        for name in [
+            "live_migration",
+            "bg_snapshot",
+            "return path",
+            "multifdsend_0",
+            "multifdrecv_15",
+            "mig/src/main",
+            "mig/dst/recv_3",
+            "mig/snapshot",
+        ] {
+            is(name, Some(Role::Migration));
+        }
+    }
+
+    #[test]
+    fn no_other_name_means_anything() {
+        for name in [
+            "",
+            "CPU ",
+            "CPU 0",
+            "CPU 0/",
+            "CPU x/KVM",
+            "CPU -1/KVM",
+            "CPU 99999999999/KVM",
+            "CPU 0/K VM",
+            "IO ",
+            "workers",
+            "Worker",
+            "multifdsend_",
+            "mig",
+            "TC",
+        ] {
+            is(name, None);
+        }
+        assert_eq!(Role::of_qemu_name(b"CPU \xff/KVM"), None);
+    }
+
+    #[test]
+    fn the_kernels_threads_by_comm() {
+        let of = |comm: &str| Role::of_kernel_comm(comm.as_bytes());
+        assert_eq!(of("kvm-nx-lpage-re"), Some(KernelThread::NxRecovery));
+        assert_eq!(of("vhost-4194304"), Some(KernelThread::Vhost));
+        assert_eq!(of("iou-wrk-4194304"), Some(KernelThread::IoUringWorker { submitter: 4_194_304 }));
+        for comm in ["vhost-", "vhost-user", "iou-wrk-", "iou-sqp-7", "CPU 0/KVM", ""] {
+            assert_eq!(of(comm), None, "{comm}");
+        }
+    }
+
+    #[test]
+    fn kinds_go_to_numbers_and_back() {
+        for kind in RoleKind::ALL {
+            assert_eq!(RoleKind::try_from(kind as u8), Ok(kind));
+        }
+        assert_eq!(RoleKind::try_from(0), Err(UnknownRole(0)));
+        assert_eq!(RoleKind::try_from(8), Err(UnknownRole(8)));
+        let words: Vec<String> = RoleKind::ALL.iter().map(RoleKind::to_string).collect();
+        assert_eq!(words.join(" "), "emulator vcpu iothread worker migration vhost exempt");
+    }
+}

@@ -20,3 +20,29 @@ pub fn acts_in(target: Option<&[u8]>, basename: &[u8]) -> bool {
         .filter(|glob| !glob.is_empty())
         .any(|glob| glob_matches(glob, basename))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::acts_in;
+
+    #[test]
+    fn by_default_only_in_qemus_system_emulators() {
+        for basename in ["qemu-system-x86_64", ".qemu-system-arm-wrapped", "qemu-kvm", "kvm"] {
+            assert!(acts_in(None, basename.as_bytes()), "{basename}");
+            assert!(acts_in(Some(b" "), basename.as_bytes()), "{basename}");
+        }
+        for basename in ["qemu-img", "bash", "timeout", "kvm2", "qemu-x86_64", ""] {
+            assert!(!acts_in(None, basename.as_bytes()), "{basename}");
+        }
+    }
+
+    #[test]
+    fn pin_target_replaces_the_default() {
+        let target = Some(&b"vmm-* , my vm,,x\xff"[..]);
+        assert!(acts_in(target, b"vmm-1"));
+        assert!(acts_in(target, b"my vm"));
+        assert!(acts_in(target, b"x\xff"));
+        assert!(!acts_in(target, b"kvm"));
+        assert!(!acts_in(target, b""));
+    }
+}

@@ -1,0 +1,183 @@
+//! What a bad environment is told, word for word: these lines are what a user has to go by.
+
+use pinning::{CpuSet, Host, OnError, Policy, Reading};
+
+fn read(environment: &[(&str, &str)]) -> Reading {
+    let host = Host { available: CpuSet::from_words(&[0b11]), start: CpuSet::from_words(&[0b11]) };
+    Policy::read(environment.iter().copied(), &host)
+}
+
+#[track_caller]
+fn told(environment: &[(&str, &str)], lines: &[&str]) {
+    let reading = read(environment);
+    let faults: Vec<String> = reading.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(faults, lines);
+    assert!(reading.policy.is_none());
+    assert_eq!(reading.on_error, OnError::Exit);
+}
+
+#[track_caller]
+fn told_of(name: &str, value: &str, faults: &[&str]) {
+    let lines: Vec<String> = faults.iter().map(|fault| format!("{name}={value}: {fault}")).collect();
+    told(&[(name, value)], &lines.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn bad_sets() {
+    let cpus = |value, faults| told_of("PIN_CPUS", value, faults);
+    cpus("9", &["CPU 9 is not available here (0-1)"]);
+    cpus("x", &["x is not a set of CPUs; write it like 1, 0-3, 0-6:2, all,^1 or 0x3"]);
+    cpus("3-1", &["the range 3-1 runs backwards; did you mean 1-3?"]);
+    cpus("", &["the value is empty; name at least one CPU or unset the variable"]);
+    cpus("  ", &["the value is empty; name at least one CPU or unset the variable"]);
+    cpus("0x0", &["the set holds no CPU; name at least one"]);
+    cpus("1,,0", &["column 3: nothing stands between the commas; leave the comma out"]);
+    cpus(
+        "1,,2",
+        &[
+            "column 3: nothing stands between the commas; leave the comma out",
+            "column 4: CPU 2 is not available here (0-1)",
+        ],
+    );
+    cpus("1,", &["column 2: nothing stands after the last comma; leave the comma out"]);
+    cpus("^1", &["nothing stands before ^1 that it could be left out of; did you mean all,^1?"]);
+    cpus("7-9", &["CPUs 7-9 are not available here (0-1)"]);
+    cpus("0,9", &["column 3: CPU 9 is not available here (0-1)"]);
+    cpus("[0", &["this bracket is never closed; close it with ]"]);
+}
+
+#[test]
+fn a_cpu_that_is_offline_or_outside_the_cpuset_is_not_available() {
+    let host = Host { available: CpuSet::from_words(&[0b1011]), start: CpuSet::from_words(&[1]) };
+    let reading = Policy::read([("PIN_CPUS", "0-3")], &host);
+    let lines: Vec<String> = reading.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(lines, ["PIN_CPUS=0-3: CPU 2 is not available here (0-1,3)"]);
+    // Outside the affinity that QEMU was started with is fine.
+    assert_eq!(Policy::read([("PIN_CPUS", "3")], &host).faults, []);
+}
+
+#[test]
+fn bad_placements() {
+    let vcpus = |value, faults| told_of("PIN_VCPUS", value, faults);
+    vcpus(
+        "2-3@6-7",
+        &[
+            "column 5: 6-7 stands without brackets; did you mean 2-3@[6-7] for all of these CPUs each, or 2@6,3@7?",
+        ],
+    );
+    vcpus("0@0-1", &["column 3: 0-1 stands without brackets; did you mean 0@[0-1]?"]);
+    vcpus("all", &["all is more than a CPU or a range; did you mean [all]?"]);
+    vcpus("^1", &["nothing stands before ^1 that it could be left out of; did you mean [all,^1]?"]);
+    vcpus("0@9", &["column 3: CPU 9 is not available here (0-1)"]);
+    vcpus("[0,9]", &["column 4: CPU 9 is not available here (0-1)"]);
+    vcpus("*", &["* names everyone but no CPU; did you mean *@[all]?"]);
+    vcpus("0@", &["0@ names no CPU; write WHO@CPU or WHO@[CPUS]"]);
+    vcpus("@0", &["no vCPU is named before the @; write vCPUs like 0, 2-3 or *"]);
+    vcpus("0@[]", &["column 3: the brackets are empty; name at least one CPU"]);
+    vcpus("65536@0", &["65536 names a vCPU past the last there can be, 65535"]);
+    vcpus("0-3@0,5@0,2@1", &["column 11: vCPU 2 is placed twice; leave one out"]);
+    vcpus("*@0,*@1", &["column 5: * is placed twice; leave one out"]);
+    vcpus(
+        "0@1,0",
+        &["column 5: 0 names nobody while other entries do; \
+           write WHO@CPU for each; several CPUs for one stand in brackets, as in 0@[2,3]"],
+    );
+    vcpus(
+        "0,1@9",
+        &[
+            "column 3: 1@9 names somebody while other entries do not; \
+             write either WHO@CPU for each or an ordered list without keys",
+            "column 5: CPU 9 is not available here (0-1)",
+        ],
+    );
+    let iothreads = |value, faults| told_of("PIN_IOTHREADS", value, faults);
+    iothreads(
+        "0@1",
+        &[
+            "0 is not the id of an IOThread; write its id, as in io1@5, or an ordered list without keys, as in 5,6",
+        ],
+    );
+    iothreads(
+        "a!@1",
+        &["a! is not the id of an IOThread; an id is a letter, then letters, digits, -, . and _"],
+    );
+    iothreads("io1@0,io1@1", &["column 7: IOThread io1 is placed twice; leave one out"]);
+}
+
+#[test]
+fn bad_rules() {
+    let threads = |value, faults| told_of("PIN_THREADS", value, faults);
+    threads("", &["the value is empty; write GLOB@SET or unset the variable"]);
+    threads(
+        "worker@0,1",
+        &["column 10: 1 is not a rule; \
+           write GLOB@SET; a set of several items stands in brackets, as in worker@[0,1]"],
+    );
+    threads("w@1 0", &["column 3: 1 0 stands without brackets; did you mean w@[1 0]?"]);
+    threads("w@ 9", &["column 4: CPU 9 is not available here (0-1)"]);
+    threads("w@", &["column 2: no CPU is named after the @; write GLOB@SET"]);
+    threads("@1", &["no thread is named before the @; write GLOB@SET"]);
+    threads("w@0,w@1", &["column 5: w is placed twice, and the first rule wins; leave one out"]);
+}
+
+#[test]
+fn slips_name_the_variable_that_was_meant() {
+    for (slip, meant) in [
+        ("PIN_CPU", "PIN_CPUS"),
+        ("PIN_VCPU", "PIN_VCPUS"),
+        ("PIN_IOTHREAD", "PIN_IOTHREADS"),
+        ("PIN_WORKER", "PIN_WORKERS"),
+        ("PIN_EMULATORS", "PIN_EMULATOR"),
+        ("PIN_THREAD", "PIN_THREADS"),
+    ] {
+        told_of(slip, "1", &[&format!("no such variable; did you mean {meant}?")]);
+        assert!(Policy::names_placement([(slip, "1")]));
+    }
+}
+
+#[test]
+fn settings_know_their_words() {
+    told(
+        &[
+            ("PIN_LOG", ""),
+            ("PIN_NAMES", "yes"),
+            ("PIN_MANAGER", "Libvirt"),
+            ("PIN_ERRORS", "wran"),
+            ("PIN_TARGET", "/usr/bin/kvm"),
+            ("PIN_CPUS", "1"),
+        ],
+        &[
+            "PIN_TARGET=/usr/bin/kvm: executables go by basename, and a basename holds no /; did you mean kvm?",
+            "PIN_ERRORS=wran: the value is no word it knows; write exit or warn or unset the variable",
+            "PIN_MANAGER=Libvirt: the value is no word it knows; write libvirt or unset the variable",
+            "PIN_NAMES=yes: the value is no word it knows; write on or off or unset the variable",
+            "PIN_LOG=: the value is empty; write a level, such as info, or unset the variable",
+        ],
+    );
+    told(
+        &[("PIN_TARGET", " "), ("PIN_CPUS", "1")],
+        &["PIN_TARGET= : the value is empty; name executables by basename or unset the variable"],
+    );
+}
+
+#[test]
+fn a_fault_is_one_line_whatever_the_value_holds() {
+    let reading = read(&[("PIN_CPUS", "x\n\u{1b}[31m\r")]);
+    for fault in &reading.faults {
+        assert!(!fault.to_string().contains(char::is_control), "{fault:?}");
+    }
+    let long = "x,".repeat(60_000);
+    let reading = read(&[("PIN_CPUS", &long)]);
+    assert_eq!(reading.faults.len(), 60_001);
+    assert!(reading.faults.iter().all(|fault| fault.to_string().len() < 400));
+}
+
+#[test]
+fn what_is_not_text_is_a_fault() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let host = Host { available: CpuSet::from_words(&[1]), start: CpuSet::from_words(&[1]) };
+    let reading = Policy::read([("PIN_CPUS", OsStr::from_bytes(b"1\xff"))], &host);
+    let lines: Vec<String> = reading.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(lines, ["PIN_CPUS=1\u{fffd}: the value is not UTF-8 text"]);
+}

@@ -1,0 +1,177 @@
+//! Which CPUs a good environment gives to whom.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
+use pinning::{CpuSet, Host, Manager, OnError, Policy, Role, SetId, VcpuIndex};
+
+fn host() -> Host {
+    Host { available: CpuSet::from_words(&[0xff]), start: CpuSet::from_words(&[0x0f]) }
+}
+
+#[track_caller]
+fn policy(environment: &[(&str, &str)]) -> Policy {
+    let reading = Policy::read(environment.iter().copied(), &host());
+    assert_eq!(reading.faults, []);
+    assert_eq!(reading.warnings, []);
+    reading.policy.unwrap()
+}
+
+fn cpus(policy: &Policy, role: Role<'_>, order: u32) -> String {
+    policy.set(policy.cpus_for(role, order, policy.emulator())).to_string()
+}
+
+fn vcpu(policy: &Policy, index: u32) -> String {
+    cpus(policy, Role::Vcpu(VcpuIndex(index)), 0)
+}
+
+#[test]
+fn one_set_is_for_everyone() {
+    let policy = policy(&[("PIN_CPUS", "1")]);
+    assert_eq!(policy.sets(), [CpuSet::from_words(&[2])]);
+    for role in
+        [Role::Emulator, Role::AllVcpus, Role::IoThread(b"io1"), Role::Worker, Role::Migration, Role::Vhost]
+    {
+        assert_eq!(policy.cpus_for(role, 0, policy.base()), SetId(0));
+    }
+    assert_eq!(vcpu(&policy, 70_000), "1");
+    assert_eq!((policy.log_filter(), policy.names_threads(), policy.manager()), ("warn", true, None));
+}
+
+#[test]
+fn what_is_not_named_follows_the_defaults() {
+    let policy = policy(&[("PIN_VCPUS", "6"), ("PIN_EMULATOR", "5")]);
+    assert_eq!(policy.set(policy.base()).to_string(), "0-3", "the affinity QEMU was started with");
+    assert_eq!(cpus(&policy, Role::IoThread(b"io1"), 0), "0-3");
+    for role in [Role::Emulator, Role::Migration, Role::Vhost] {
+        assert_eq!(cpus(&policy, role, 0), "5");
+    }
+    let home = policy.cpus_for(Role::Vcpu(VcpuIndex(0)), 0, policy.base());
+    assert_eq!(policy.cpus_for(Role::Worker, 0, home), home);
+    assert_eq!(policy.workers_of(home), home);
+}
+
+#[test]
+fn each_variable_places_its_threads() {
+    let policy = policy(&[
+        ("PIN_CPUS", "0"),
+        ("PIN_WORKERS", "1"),
+        ("PIN_MIGRATION", "2"),
+        ("PIN_VHOST", "3"),
+        ("PIN_IOTHREADS", "io1@4,io-2@[5,6],*@7"),
+    ]);
+    assert_eq!(cpus(&policy, Role::Worker, 0), "1");
+    assert_eq!(cpus(&policy, Role::Migration, 0), "2");
+    assert_eq!(policy.set(policy.vhost()).to_string(), "3");
+    assert_eq!(cpus(&policy, Role::IoThread(b"io1"), 9), "4");
+    assert_eq!(cpus(&policy, Role::IoThread(b"io-2"), 9), "5-6");
+    assert_eq!(cpus(&policy, Role::IoThread(b"io"), 0), "7");
+    assert_eq!(cpus(&policy, Role::IoThread(b"\xff"), 0), "7");
+    assert!(!policy.list_too_short(Role::IoThread(b"io"), 9));
+}
+
+#[test]
+fn an_ordered_list_goes_by_order() {
+    let policy = policy(&[("PIN_CPUS", "0"), ("PIN_VCPUS", "2,3,6-7,[4-5]"), ("PIN_IOTHREADS", "1")]);
+    let placed: Vec<String> = (0..6).map(|index| vcpu(&policy, index)).collect();
+    assert_eq!(placed, ["2", "3", "6", "7", "4-5", "0"]);
+    assert!(!policy.list_too_short(Role::Vcpu(VcpuIndex(4)), 0));
+    assert!(policy.list_too_short(Role::Vcpu(VcpuIndex(5)), 0));
+    assert_eq!(cpus(&policy, Role::IoThread(b"any"), 0), "1");
+    assert_eq!(cpus(&policy, Role::IoThread(b"any"), 1), "0");
+    assert!(policy.list_too_short(Role::IoThread(b"any"), 1));
+    assert!(!policy.list_too_short(Role::Worker, 1));
+    assert_eq!(cpus(&policy, Role::AllVcpus, 0), "2-7");
+}
+
+#[test]
+fn a_map_goes_by_name() {
+    let policy = policy(&[("PIN_VCPUS", "*@[4-7] 2-3@[6-7] 0@2")]);
+    let placed: Vec<String> = (0..5).map(|index| vcpu(&policy, index)).collect();
+    assert_eq!(placed, ["2", "4-7", "6-7", "6-7", "4-7"]);
+    assert_eq!(cpus(&policy, Role::AllVcpus, 0), "2,4-7");
+    assert!(!policy.list_too_short(Role::Vcpu(VcpuIndex(9)), 0));
+}
+
+#[test]
+fn the_first_rule_that_matches_wins() {
+    let policy = policy(&[("PIN_THREADS", "CPU 1/*@1, CPU */KVM@[2,3],SPICE Worker@0x10,a@b@5")]);
+    let rule = |name: &str| policy.rule_for(name.as_bytes()).map(|set| policy.set(set).to_string());
+    assert_eq!(rule("CPU 1/KVM").as_deref(), Some("1"));
+    assert_eq!(rule("CPU 0/KVM").as_deref(), Some("2-3"));
+    assert_eq!(rule("SPICE Worker").as_deref(), Some("4"));
+    assert_eq!(rule("a@b").as_deref(), Some("5"));
+    assert_eq!(rule("worker"), None);
+}
+
+#[test]
+fn each_distinct_set_is_kept_once() {
+    let policy = policy(&[("PIN_CPUS", "0-1"), ("PIN_VCPUS", "1,0,1"), ("PIN_EMULATOR", "0x3")]);
+    let sets: Vec<String> = policy.sets().iter().map(ToString::to_string).collect();
+    assert_eq!(sets, ["0-1", "1", "0"]);
+    assert_eq!(policy.set(SetId(u16::MAX)), policy.set(policy.base()), "a foreign number is no panic");
+}
+
+#[test]
+fn settings_alone_and_other_software_are_none_of_our_business() {
+    for environment in [
+        [("PIN_LOG", "")],
+        [("PIN_ERRORS", "x")],
+        [("PIN_TARGET", "")],
+        [("PIN_ROOT", "/opt/pin")],
+        [("PIN_HOST", "x")],
+        [("pin_cpus", "9")],
+    ] {
+        let reading = Policy::read(environment, &host());
+        assert!(reading.policy.is_none() && reading.faults.is_empty(), "{environment:?}");
+        assert!(!Policy::names_placement(environment));
+    }
+}
+
+#[test]
+fn a_warning_leaves_the_faulty_variable_out() {
+    let environment = [("PIN_CPUS", "9"), ("PIN_VCPUS", "1"), ("PIN_ERRORS", "warn"), ("PIN_CPU", "1")];
+    let reading = Policy::read(environment, &host());
+    assert_eq!((reading.on_error, reading.faults.len()), (OnError::Warn, 2));
+    let policy = reading.policy.unwrap();
+    assert_eq!(policy.set(policy.base()).to_string(), "0-3");
+    assert_eq!(vcpu(&policy, 0), "1");
+    let names: Vec<&str> = policy.entries().iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["PIN_VCPUS", "PIN_ERRORS"]);
+    let none_left = Policy::read([("PIN_CPUS", "9"), ("PIN_ERRORS", "warn")], &host());
+    assert!(none_left.policy.is_none());
+}
+
+#[test]
+fn a_manager_makes_an_absent_cpu_a_warning() {
+    let reading = Policy::read([("PIN_CPUS", "0,9"), ("PIN_MANAGER", "libvirt")], &host());
+    assert_eq!(reading.faults, []);
+    let warnings: Vec<String> = reading.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, ["PIN_CPUS=0,9: column 3: CPU 9 is not available here (0-7)"]);
+    let policy = reading.policy.unwrap();
+    assert_eq!(policy.set(policy.base()).to_string(), "0,9");
+    assert_eq!(policy.manager(), Some(Manager::Libvirt));
+    // A syntax fault stays one, and so does what no kernel has.
+    for value in ["x", "65536"] {
+        assert_eq!(Policy::read([("PIN_CPUS", value), ("PIN_MANAGER", "libvirt")], &host()).faults.len(), 1);
+    }
+}
+
+#[test]
+fn the_first_of_a_name_counts() {
+    let policy = policy(&[("PIN_CPUS", "1"), ("PIN_CPUS", "x")]);
+    assert_eq!(policy.entries(), [("PIN_CPUS".to_owned(), "1".to_owned())]);
+}
+
+#[test]
+fn ranges_can_not_eat_memory() {
+    let reading = Policy::read(
+        [("PIN_VCPUS", "0-65535,0-65535,0-65535".to_owned()), ("PIN_MANAGER", "libvirt".to_owned())],
+        &host(),
+    );
+    let whats: Vec<&str> = reading.faults.iter().map(|fault| fault.what.as_str()).collect();
+    assert_eq!(whats, ["the list has more than 65536 entries"; 2]);
+    let reading = Policy::read([("PIN_VCPUS", "0-65535"), ("PIN_MANAGER", "libvirt")], &host());
+    let whats: Vec<&str> = reading.faults.iter().map(|fault| fault.what.as_str()).collect();
+    assert_eq!(whats, ["there are more than 8192 different sets"]);
+    assert_eq!(Policy::read([("PIN_VCPUS", "0-65535@0")], &host()).faults, []);
+}
