@@ -38,7 +38,7 @@ pub use qtest::Qtest;
 pub use scratch::Scratch;
 pub use skip::skip;
 pub use time_limit::TimeLimit;
-pub use user::{NOBODY, root_missing};
+pub use user::{NOBODY, Uid, root_missing};
 pub use vm::{Accel, Aio, Bus, Drive, Vm, VmBuilder};
 
 /// How a target ends that was given a bad value: `EX_CONFIG` of sysexits.h.
