@@ -17,6 +17,7 @@ mod reading;
 mod role;
 mod rules;
 mod sets;
+pub mod status_page;
 mod target;
 mod variables;
 
@@ -27,5 +28,6 @@ pub use placement::{IoThreadId, Placement, VCPU_LIMIT, VcpuRange};
 pub use policy::{Host, Manager, Policy, SetId};
 pub use reading::{OnError, Reading};
 pub use role::{KernelThread, Role, RoleKind, UnknownRole, VcpuIndex};
+pub use status_page::Tid;
 pub use target::{DEFAULT_TARGETS, acts_in};
 pub use variables::{VARIABLES, Variable};

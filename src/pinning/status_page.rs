@@ -115,6 +115,10 @@ pub struct Header {
     pub sandboxed: AtomicU32,
     /// Threads that found no free entry.
     pub unlisted: AtomicU32,
+    /// No entry from this one on was ever used: a look need not go further.
+    pub entries_used: AtomicU32,
+    /// Zero.
+    pub spare: u32,
     /// Threads created through the library so far.
     pub created: AtomicU64,
     /// Pins that the broker made for us.
@@ -149,7 +153,7 @@ pub struct Entry {
     pub born_ns: AtomicU64,
     /// QEMU's name for it, cut to fit; empty where there is none.
     pub name: [AtomicU8; NAME_BYTES],
-    spare: [AtomicU64; 4],
+    spare: [AtomicU64; 5],
 }
 
 const _: () = assert!(size_of::<Entry>() == 128);
@@ -308,7 +312,8 @@ impl Snapshot {
         let entry_count = size(offset_of!(Header, entry_count))?;
         let entries = part(page, size(offset_of!(Header, entries_at))?, entry_count, entry_bytes)
             .ok_or(BadPage::Field("entries"))?;
-        let threads = entries.chunks_exact(entry_bytes).filter_map(|e| Listed::parse(e, sets.len())).collect();
+        let threads =
+            entries.chunks_exact(entry_bytes).filter_map(|e| Listed::parse(e, sets.len())).collect();
         Ok(Self {
             owner,
             broker: Some(u32_at(page, offset_of!(Header, broker))?).filter(|pid| *pid != 0),

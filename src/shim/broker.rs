@@ -1,0 +1,223 @@
+//! The broker, seen from inside QEMU: a process outside the sandbox that pins threads for us.
+//!
+//! QEMU's sandbox (`resourcecontrol=deny`, libvirt's default) answers every sched_setaffinity with EPERM.
+//! A process that was forked before the filter was loaded is outside it, and may pin QEMU's threads by
+//! their ids. This file asks it; [`start`](start()) makes it; `server` is what it does.
+//!
+//! A request is one message on a socket (the kernel adds who sent it) and a slot of shared memory for
+//! its answer. Every wait ends after a second; a broker that has not answered once is not waited for again
+//! until it has caught up.
+
+mod filter;
+mod message;
+mod server;
+mod start;
+
+use crate::kernel::{self, Errno};
+use crate::page;
+use crate::process::Shim;
+use message::{Kind, Message, Reply};
+use once_cell::sync::OnceCell;
+use pinning::{Manager, RoleKind, SetId, Tid};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+pub(crate) use start::start;
+
+/// Answers that can be waited for at the same time.
+const SLOTS: usize = 256;
+/// No request is waited for longer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Memory that QEMU and the broker share.
+#[derive(Clone, Copy)]
+struct Shared {
+    words: &'static [AtomicU32; SLOTS + 3],
+}
+
+impl Shared {
+    fn new() -> Option<Self> {
+        page::shared_words().map(|words| Self { words })
+    }
+
+    /// Where an answer is put: its generation and a [`Reply`]. `None` beyond the slots.
+    fn answer(self, slot: u32) -> Option<&'static AtomicU32> {
+        self.words.get(..SLOTS)?.get(slot as usize)
+    }
+
+    /// Becomes 1 when the broker is ready to serve.
+    fn ready(self) -> &'static AtomicU32 {
+        let [.., ready, _, _] = self.words;
+        ready
+    }
+
+    /// Messages sent, and messages dealt with: equal when the broker has caught up.
+    fn sent(self) -> &'static AtomicU32 {
+        let [.., sent, _] = self.words;
+        sent
+    }
+
+    fn handled(self) -> &'static AtomicU32 {
+        let [.., handled] = self.words;
+        handled
+    }
+}
+
+/// QEMU's end.
+struct Channel {
+    socket: i32,
+    shared: Shared,
+}
+
+static CHANNEL: OnceCell<Channel> = OnceCell::new();
+
+/// It let a request wait for the whole of [`PATIENCE`].
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// What the broker made of a request.
+pub(crate) enum Answer {
+    /// The thread is on the set.
+    Placed,
+    /// The cpuset left only a part.
+    Cut,
+    /// The kernel said no, to the broker or (where there is none) to us.
+    Refused(Errno),
+    /// It did not answer, which it was warned about once.
+    None,
+}
+
+/// Has the broker put a thread of this process on a set of the policy, and waits for its answer, for a
+/// second at most.
+pub(crate) fn ask(shim: &Shim, tid: Tid, set: SetId) -> Answer {
+    let Some(channel) = CHANNEL.get() else { return Answer::Refused(Errno(libc::EPERM)) };
+    let behind = SILENT.load(Ordering::Relaxed) && {
+        let shared = channel.shared;
+        shared.sent().load(Ordering::Relaxed) != shared.handled().load(Ordering::Relaxed)
+    };
+    if behind {
+        // It will do it when it goes on.
+        channel.send(Message::pin(tid, set, None));
+        return Answer::None;
+    }
+    SILENT.store(false, Ordering::Relaxed);
+    let answer = Slot::take().map_or(Answer::None, |slot| {
+        let Some(word) = channel.shared.answer(slot.number) else { return Answer::None };
+        let generation = word.load(Ordering::Relaxed).wrapping_add(Reply::GENERATION) & !Reply::MASK;
+        let pending = generation | Reply::PENDING;
+        word.store(pending, Ordering::Release);
+        if !channel.send(Message::pin(tid, set, Some((slot.number, generation)))) {
+            return Answer::None;
+        }
+        wait(word, pending)
+    });
+    if let (Answer::Placed | Answer::Cut, Some(page)) = (&answer, shim.page) {
+        page.header.brokered.fetch_add(1, Ordering::Relaxed);
+    }
+    answer
+}
+
+fn wait(word: &AtomicU32, pending: u32) -> Answer {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let now = word.load(Ordering::Acquire);
+        if now != pending {
+            return Reply::read(now);
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            if !SILENT.swap(true, Ordering::Relaxed) {
+                warn_once(format_args!(
+                    "the broker does not answer; new threads stay on their creator's CPUs until it does"
+                ));
+            }
+            return Answer::None;
+        }
+        kernel::futex_wait(word, pending, i64::try_from(left.as_micros()).unwrap_or(i64::MAX));
+    }
+}
+
+fn warn_once(what: std::fmt::Arguments<'_>) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    if !SAID.swap(true, Ordering::Relaxed) {
+        log::warn!("{what}");
+    }
+}
+
+impl Channel {
+    /// Sends without waiting; false if it could not be sent.
+    fn send(&self, message: Message) -> bool {
+        self.shared.sent().fetch_add(1, Ordering::Relaxed);
+        let Err(errno) = kernel::send(self.socket, &message.to_bytes()) else { return true };
+        self.shared.sent().fetch_sub(1, Ordering::Relaxed);
+        // EAGAIN: it is stopped and its queue is full, which `wait` has said already.
+        if errno != Errno(libc::EAGAIN) {
+            warn_once(format_args!(
+                "the broker has ended; inside QEMU's sandbox nobody else can pin, so new threads stay on their creator's CPUs"
+            ));
+        }
+        false
+    }
+}
+
+/// One of the answers' slots, taken for one request.
+struct Slot {
+    number: u32,
+}
+
+static BUSY: [AtomicBool; SLOTS] = [const { AtomicBool::new(false) }; SLOTS];
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+impl Slot {
+    /// `None` if each is waited for by somebody, which takes as many births at the same moment.
+    fn take() -> Option<Self> {
+        let first = NEXT.fetch_add(1, Ordering::Relaxed);
+        (first..first + SLOTS).map(|i| i % SLOTS).find_map(|i| {
+            let free = BUSY.get(i)?.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
+            free.ok().map(|_| Self { number: i as u32 })
+        })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(busy) = BUSY.get(self.number as usize) {
+            busy.store(false, Ordering::Release);
+        }
+    }
+}
+
+/// In a forked child the threads that waited are not there.
+pub(crate) fn forget_pending() {
+    for busy in &BUSY {
+        busy.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Tells the broker that the kernel is about to make a thread in this process.
+pub(crate) fn look_soon(_: &Shim) {
+    if let Some(channel) = CHANNEL.get() {
+        channel.send(Message::of(Kind::LookForKernelThreads));
+    }
+}
+
+/// Under a manager: tells the broker that a thread was born that the manager is going to move.
+pub(crate) fn watch_newborn(shim: &Shim, role: RoleKind) {
+    if is_moved_by_a_manager(shim, role) {
+        if let Some(channel) = CHANNEL.get() {
+            channel.send(Message::of(Kind::WatchNewborn));
+        }
+    }
+}
+
+/// A manager moves threads after their creation, and only a process that sleeps and looks can notice.
+/// Without a sandbox there is no broker yet when QEMU creates the first such thread.
+pub(crate) fn start_where_a_manager_needs_it(shim: &'static Shim, role: RoleKind) {
+    if is_moved_by_a_manager(shim, role) && CHANNEL.get().is_none() {
+        start(shim);
+    }
+}
+
+/// libvirt places vCPUs and IOThreads (qemuProcessSetupVcpus, qemuProcessSetupIOThreads).
+fn is_moved_by_a_manager(shim: &Shim, role: RoleKind) -> bool {
+    shim.policy.manager() == Some(Manager::Libvirt) && matches!(role, RoleKind::Vcpu | RoleKind::IoThread)
+}

@@ -1,0 +1,277 @@
+//! The broker itself: what runs in the process outside the sandbox.
+//!
+//! It is a raw clone of a process that may have had other threads, so it makes system calls and touches its
+//! own stack; no allocation, no lock, no log, no Rust runtime. Its memory is a copy: the policy in it is
+//! as it was before QEMU's guest ran, and nothing QEMU does later changes it. The status page and the
+//! answers are shared, and written to by whoever has taken over QEMU: what is read there is checked.
+//!
+//! What it can be asked: to put a thread of the process that asks (told by the kernel, for each message)
+//! on a set of the policy; to look over that process's threads by the same policy. Nothing else.
+
+use super::message::{Kind, Message, Reply};
+use super::{Answer, Shared, filter};
+use crate::affinity::{self, Outcome};
+use crate::kernel::{self, Credentials, Errno, Received};
+use crate::page::Page;
+use crate::path::Path;
+use crate::process::Shim;
+use crate::settle::{self, Scope, View};
+use pinning::Policy;
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+
+/// The name that ps, top and pidof see. At most 15 bytes.
+const NAME: &[u8] = b"pinshim-broker";
+
+/// Nanoseconds after which a watched newborn is looked at again: when libvirt has placed it, and when
+/// libvirt was slow.
+const WATCH_NS: [u64; 4] = [100_000_000, 500_000_000, 2_000_000_000, 5_000_000_000];
+/// A thread older than this is an administrator's business.
+const YOUNG_NS: u64 = 5_500_000_000;
+/// The same for a thread of the kernel's in the first KVM_RUN.
+const KERNEL_THREAD_NS: [u64; 4] = [1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
+
+/// What the broker knows.
+pub(super) struct Broker {
+    policy: &'static Policy,
+    page: Option<Page>,
+    shared: Shared,
+    /// QEMU's end of the socket, by number, and what the kernel calls it.
+    their_fd: i32,
+    their_socket: Path,
+    socket: i32,
+    /// Where argv stands in memory, to write the broker's name there.
+    arguments: std::ops::Range<usize>,
+    qemu: i32,
+}
+
+impl Broker {
+    /// Everything that is easier to find out before the clone.
+    pub(super) fn new(shim: &'static Shim, shared: Shared, their_fd: i32, socket: i32) -> Self {
+        let mut path = Path::default();
+        let _ = write!(path, "/proc/self/fd/{their_fd}");
+        Self {
+            policy: &shim.policy,
+            page: shim.page,
+            shared,
+            their_fd,
+            their_socket: Path::of_link(libc::AT_FDCWD, path.as_c_str()),
+            socket,
+            arguments: arguments().unwrap_or(0..0),
+            qemu: kernel::getpid(),
+        }
+    }
+}
+
+/// Where the kernel finds this process's argv: proc_pid_stat(5), fields arg_start and arg_end.
+fn arguments() -> Option<std::ops::Range<usize>> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    // The first field after the name is the third; arg_start is the 48th.
+    let start: usize = fields.nth(48 - 3)?.parse().ok()?;
+    let end: usize = fields.next()?.parse().ok()?;
+    (start != 0 && start < end).then_some(start..end)
+}
+
+/// Never returns: ends when the last holder of QEMU's end of the socket has ended.
+pub(super) fn run(broker: &Broker) -> ! {
+    let proc_folder = kernel::open(c"/proc", libc::O_RDONLY | libc::O_DIRECTORY).unwrap_or(-1);
+    disappear(broker, proc_folder);
+    let _ = affinity::place_directly(pinning::Tid(0), broker.policy.set(broker.policy.emulator()));
+    if filter::install().is_err() {
+        // Weaker than it promises to be: rather not be there.
+        kernel::exit(1);
+    }
+    if let Some(page) = broker.page {
+        page.header.broker.store(kernel::getpid().cast_unsigned(), Ordering::Relaxed);
+    }
+    broker.shared.ready().store(1, Ordering::Release);
+    kernel::futex_wake(broker.shared.ready());
+
+    let mut service =
+        Service { broker, qemu: broker.qemu, proc_folder, uid: kernel::geteuid(), due: Due::default() };
+    loop {
+        if kernel::wait_readable(broker.socket, service.due.next_wait_ms()) {
+            match kernel::receive::<{ Message::BYTES }>(broker.socket) {
+                Ok(Received::End) => kernel::exit(0),
+                Ok(Received::Message { bytes, sender }) => service.serve(bytes.as_slice(), &sender),
+                Ok(Received::Nonsense) | Err(Errno(libc::EINTR | libc::EAGAIN)) => {}
+                Err(_) => kernel::exit(1),
+            }
+        }
+        service.look_where_due();
+    }
+}
+
+/// Takes on a name of its own, lets go of everything that is QEMU's, and closes itself to QEMU.
+fn disappear(broker: &Broker, proc_folder: i32) {
+    kernel::set_comm(NAME);
+    kernel::set_not_dumpable();
+    // Everything but the two descriptors it needs: the monitor, disks and libvirt's pipes are QEMU's.
+    let (low, high) = (proc_folder.min(broker.socket), proc_folder.max(broker.socket));
+    let mut first = 0;
+    for keep in [low, high] {
+        if let Ok(keep) = u32::try_from(keep) {
+            kernel::close_range(first, keep.wrapping_sub(1).max(first.saturating_sub(1)));
+            first = keep + 1;
+        }
+    }
+    kernel::close_range(first, u32::MAX);
+    write_arguments(&broker.arguments);
+}
+
+/// Writes the broker's name over argv. With a last byte that is not NUL the kernel shows the text up to its
+/// first NUL and no more (fs/proc/base.c, get_mm_cmdline).
+fn write_arguments(arguments: &std::ops::Range<usize>) {
+    if arguments.len() < NAME.len() + 2 {
+        return;
+    }
+    let memory = std::ptr::with_exposed_provenance_mut::<u8>(arguments.start);
+    // SAFETY: the kernel named this range as the process's argv; it is a private copy of this process, in
+    // which nothing else runs, and no reference to it is used again.
+    let memory = unsafe { std::slice::from_raw_parts_mut(memory, arguments.len()) };
+    memory.fill(0);
+    for (to, from) in memory.iter_mut().zip(NAME) {
+        *to = *from;
+    }
+    if let Some(last) = memory.last_mut() {
+        *last = b'.';
+    }
+}
+
+struct Service<'a> {
+    broker: &'a Broker,
+    /// The process whose threads may be pinned.
+    qemu: i32,
+    proc_folder: i32,
+    uid: u32,
+    due: Due,
+}
+
+impl Service<'_> {
+    fn serve(&mut self, bytes: &[u8], sender: &Credentials) {
+        let Some(message) = Message::from_bytes(bytes) else { return };
+        self.follow_user(sender);
+        if self.is_qemu(sender.pid) {
+            match message.kind {
+                Kind::Pin => self.answer(&message),
+                Kind::LookForKernelThreads => self.due.add(&KERNEL_THREAD_NS, Scope::KernelThreads),
+                Kind::WatchNewborn => self.due.add(&WATCH_NS, Scope::YoungerThan(YOUNG_NS)),
+            }
+        }
+        self.broker.shared.handled().fetch_add(1, Ordering::Release);
+    }
+
+    /// After `-runas` QEMU is somebody else; the broker becomes that too, and keeps nothing.
+    fn follow_user(&mut self, sender: &Credentials) {
+        if self.uid == 0 && sender.uid != 0 && kernel::become_user(sender.uid, sender.gid).is_ok() {
+            self.uid = sender.uid;
+        }
+    }
+
+    /// `-daemonize` gives QEMU another pid. A privileged sender may claim any; the process meant must
+    /// hold QEMU's end of the socket.
+    fn is_qemu(&mut self, pid: i32) -> bool {
+        if pid != self.qemu && self.holds_the_socket(pid) {
+            self.qemu = pid;
+        }
+        pid == self.qemu
+    }
+
+    fn holds_the_socket(&self, pid: i32) -> bool {
+        let mut path = Path::default();
+        let _ = write!(path, "{pid}/fd/{}", self.broker.their_fd);
+        let link = Path::of_link(self.proc_folder, path.as_c_str());
+        !link.as_c_str().is_empty() && link.as_c_str() == self.broker.their_socket.as_c_str()
+    }
+
+    fn answer(&self, message: &Message) {
+        let answer = self.pin(message);
+        let Some(word) = self.broker.shared.answer(message.slot) else { return };
+        let generation = message.generation & !Reply::MASK;
+        let answered = word.compare_exchange(
+            generation | Reply::PENDING,
+            generation | Reply::of(&answer),
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+        if answered.is_ok() {
+            kernel::futex_wake(word);
+        }
+    }
+
+    fn pin(&self, message: &Message) -> Answer {
+        let Some(set) = self.broker.policy.sets().get(usize::from(message.set.0)) else {
+            return Answer::Refused(Errno(libc::EINVAL));
+        };
+        if !kernel::is_thread_of(self.qemu, message.tid) {
+            return Answer::Refused(Errno(libc::ESRCH));
+        }
+        match affinity::place_directly(message.tid, set) {
+            Outcome::Placed { .. } => Answer::Placed,
+            Outcome::Cut(_) => Answer::Cut,
+            Outcome::Refused(errno) => Answer::Refused(errno),
+            Outcome::Unanswered => Answer::None,
+        }
+    }
+
+    fn look_where_due(&mut self) {
+        while let Some(scope) = self.due.take() {
+            let Some(page) = self.broker.page else { continue };
+            let view =
+                View { pid: self.qemu, policy: self.broker.policy, page, proc_folder: self.proc_folder };
+            let _ = settle::look(&view, scope, |astray| {
+                let outcome = affinity::place_directly(astray.tid, self.broker.policy.set(astray.set));
+                if matches!(outcome, Outcome::Placed { moved: true } | Outcome::Cut(_)) {
+                    page.header.put_back.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    }
+}
+
+/// Looks that are to come.
+#[derive(Default)]
+struct Due {
+    looks: [Option<(u64, Scope)>; 32],
+}
+
+/// Looks of one kind that fall closer together than this are one.
+const SAME_LOOK_NS: u64 = 5_000_000;
+
+impl Due {
+    fn add(&mut self, after: &[u64], scope: Scope) {
+        let now = kernel::monotonic_ns();
+        for at in after.iter().map(|ns| now.saturating_add(*ns)) {
+            let same = |look: &Option<(u64, Scope)>| {
+                look.is_some_and(|(when, what)| what == scope && when >= at && when - at < SAME_LOOK_NS)
+            };
+            if self.looks.iter().any(same) {
+                continue;
+            }
+            // Full: the last look planned is put off, since a later one sees all that an earlier one would.
+            let free = self.looks.iter().position(Option::is_none);
+            let place = free.unwrap_or_else(|| {
+                let latest = self.looks.iter().enumerate().max_by_key(|(_, look)| look.map(|(when, _)| when));
+                latest.map_or(0, |(place, _)| place)
+            });
+            if let Some(look) = self.looks.get_mut(place) {
+                *look = Some((at, scope));
+            }
+        }
+    }
+
+    /// A look whose time has come.
+    fn take(&mut self) -> Option<Scope> {
+        let now = kernel::monotonic_ns();
+        let due = self.looks.iter_mut().find(|look| look.is_some_and(|(when, _)| when <= now))?;
+        due.take().map(|(_, scope)| scope)
+    }
+
+    /// Milliseconds until the next one; -1: none is planned.
+    fn next_wait_ms(&self) -> i64 {
+        let Some(next) = self.looks.iter().flatten().map(|(when, _)| *when).min() else { return -1 };
+        // Rounded up, so that it does not wake before its time and turn in a circle.
+        (next.saturating_sub(kernel::monotonic_ns()) / 1_000_000 + 1) as i64
+    }
+}

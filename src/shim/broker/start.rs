@@ -1,0 +1,69 @@
+//! How the broker is made: in a moment when QEMU may have a second thread, by system calls alone.
+//!
+//! Two raw clones: the first child ends at once and is waited for here, so that the second is nobody's
+//! child but init's: it never becomes a zombie of QEMU's and sends it no SIGCHLD. libc's `fork` would run
+//! QEMU's atfork handlers, which start a thread in the child.
+
+use super::server::{self, Broker};
+use super::{CHANNEL, Channel, Shared};
+use crate::kernel::{self, Errno};
+use crate::page::FD_FLOOR;
+use crate::process::Shim;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How long to wait for the broker to say that it is ready: the time of a few forks, on a busy host.
+const READY_US: i64 = 1_000_000;
+
+/// Starts the broker, once; waits until it is ready, for a second at most. Where it cannot be had, one
+/// warning, and QEMU goes on.
+pub(crate) fn start(shim: &'static Shim) {
+    static STARTED: AtomicBool = AtomicBool::new(false);
+    if STARTED.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let errno = kernel::errno();
+    if let Err(errno) = try_start(shim) {
+        log::warn!(
+            "the broker could not be started: {errno}; inside QEMU's sandbox threads stay on their creator's CPUs"
+        );
+    }
+    kernel::set_errno(errno);
+}
+
+fn try_start(shim: &'static Shim) -> Result<(), Errno> {
+    let shared = Shared::new().ok_or(Errno(libc::ENOMEM))?;
+    let (ours, theirs) = kernel::socket_pair()?;
+    // The numbers stay the same in a forked child, which is how the broker knows QEMU after `-daemonize`.
+    let (ours, theirs) = (kernel::move_fd(ours, FD_FLOOR), kernel::move_fd(theirs, FD_FLOOR));
+    kernel::receive_credentials(theirs)?;
+    let broker = Broker::new(shim, shared, ours, theirs);
+    let signals = kernel::block_all_signals();
+    let made = twice_cloned(&broker);
+    kernel::restore_signals(signals);
+    kernel::close(theirs);
+    if let Err(errno) = made {
+        kernel::close(ours);
+        return Err(errno);
+    }
+    if shared.ready().load(Ordering::Acquire) == 0 {
+        kernel::futex_wait(shared.ready(), 0, READY_US);
+    }
+    let _ = CHANNEL.set(Channel { socket: ours, shared });
+    Ok(())
+}
+
+/// Returns in QEMU only.
+fn twice_cloned(broker: &Broker) -> Result<(), Errno> {
+    let Some(child) = kernel::raw_fork()? else {
+        match kernel::raw_fork() {
+            Ok(None) => server::run(broker),
+            Ok(Some(_)) => kernel::exit(0),
+            Err(errno) => kernel::exit(errno.0),
+        }
+    };
+    match kernel::wait_for(child) {
+        Ok(0) => Ok(()),
+        Ok(status) => Err(Errno(status)),
+        Err(errno) => Err(errno),
+    }
+}

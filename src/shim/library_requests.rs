@@ -1,0 +1,90 @@
+//! Affinities that others in the process ask for: Mesa pins its own threads, QEMU its thread contexts.
+//!
+//! A request is cut to the set of the thread it is about. Where nothing is left of it, it succeeds and
+//! changes nothing: the one place where a hook's answer is not the real function's, since a library that
+//! is refused may give up. QEMU's own requests are for threads with the role exempt, and pass.
+
+use crate::kernel;
+use crate::me;
+use crate::process::{self, Shim};
+use crate::register;
+use pinning::{RoleKind, SetId};
+use std::ffi::c_void;
+
+/// What to do with a request.
+pub(crate) enum Request {
+    /// Make the real call as it is.
+    AsItIs,
+    /// Make it with this mask, of this many bytes.
+    CutTo([u64; kernel::MASK_WORDS], usize),
+    /// Say that it was done.
+    Nothing,
+}
+
+/// A request about the thread with this `pthread_t`.
+pub(crate) fn by_handle(shim: &Shim, handle: libc::pthread_t, bytes: usize, mask: *const c_void) -> Request {
+    // SAFETY: pthread_self has no preconditions.
+    if handle == unsafe { libc::pthread_self() } {
+        return cut(shim, own(shim), bytes, mask);
+    }
+    match register::of_handle(handle) {
+        Some((RoleKind::Exempt, _)) => Request::AsItIs,
+        Some((_, set)) => cut(shim, Some(set), bytes, mask),
+        None => cut(shim, Some(shim.policy.emulator()), bytes, mask),
+    }
+}
+
+/// A request about a thread id (0: the calling thread); another process's threads are none of our
+/// business.
+pub(crate) fn by_tid(shim: &Shim, tid: i32, bytes: usize, mask: *const c_void) -> Request {
+    let pid = kernel::getpid();
+    if !process::is_owner(pid) {
+        return Request::AsItIs;
+    }
+    if tid == 0 || tid == kernel::gettid().0 {
+        return cut(shim, own(shim), bytes, mask);
+    }
+    let tid = pinning::Tid(tid);
+    if !kernel::is_thread_of(pid, tid) {
+        return Request::AsItIs;
+    }
+    match shim.page.and_then(|page| register::entry_of(page, tid)) {
+        Some(entry) if entry.role.load(std::sync::atomic::Ordering::Relaxed) == RoleKind::Exempt as u8 => {
+            Request::AsItIs
+        }
+        Some(entry) => {
+            cut(shim, Some(SetId(entry.set.load(std::sync::atomic::Ordering::Relaxed))), bytes, mask)
+        }
+        None => cut(shim, Some(shim.policy.emulator()), bytes, mask),
+    }
+}
+
+/// The calling thread's set; `None` if it is exempt.
+fn own(shim: &Shim) -> Option<SetId> {
+    let me = me::me();
+    match me.role {
+        RoleKind::Exempt => None,
+        _ if me.known => Some(me.set),
+        _ => Some(shim.policy.emulator()),
+    }
+}
+
+fn cut(shim: &Shim, set: Option<SetId>, bytes: usize, mask: *const c_void) -> Request {
+    let Some(set) = set else { return Request::AsItIs };
+    let mut room = [0u8; kernel::MASK_WORDS * 8];
+    let wanted = bytes.min(room.len());
+    // The caller's pointer may be wrong: then the real call says EFAULT.
+    let read =
+        room.get_mut(..wanted).map(|room| kernel::read_own_memory(kernel::getpid(), mask as usize, room));
+    if !matches!(read, Some(Ok(read)) if read.len() == wanted) {
+        return Request::AsItIs;
+    }
+    let mut words = [0u64; kernel::MASK_WORDS];
+    let allowed = shim.policy.set(set).words().iter().chain(std::iter::repeat(&0));
+    let mut any = false;
+    for ((word, asked), allowed) in words.iter_mut().zip(room.chunks_exact(8)).zip(allowed) {
+        *word = u64::from_ne_bytes(asked.try_into().unwrap_or_default()) & allowed;
+        any |= *word != 0;
+    }
+    if any { Request::CutTo(words, wanted) } else { Request::Nothing }
+}

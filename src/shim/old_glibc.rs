@@ -1,0 +1,49 @@
+//! Keeps the library loadable on a glibc older than the one it was built with.
+//!
+//! glibc 2.34 gave the functions of libpthread and libdl new symbol versions, and 2.33 made real functions of
+//! `stat` and its kin; a library linked there asks for these and does not load on Debian 11 or RHEL 8. So
+//! the old versions, which every glibc still has, are asked for by name, and the two `stat`s that Rust's
+//! standard library refers to are defined here, hidden, as the system calls that they are.
+
+/// The first version of glibc on an architecture: what every later one still offers.
+macro_rules! ask_for {
+    ($version:literal) => {
+        std::arch::global_asm!(
+            concat!(".symver dlsym, dlsym@", $version),
+            concat!(".symver pthread_key_create, pthread_key_create@", $version),
+            concat!(".symver pthread_key_delete, pthread_key_delete@", $version),
+            concat!(".symver pthread_setspecific, pthread_setspecific@", $version),
+        );
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+ask_for!("GLIBC_2.2.5");
+#[cfg(target_arch = "aarch64")]
+ask_for!("GLIBC_2.17");
+
+#[cfg(target_arch = "x86_64")]
+std::arch::global_asm!(
+    ".hidden fstat64",
+    ".globl fstat64",
+    "fstat64:",
+    "jmp {fstat}",
+    ".hidden stat64",
+    ".globl stat64",
+    "stat64:",
+    "jmp {stat}",
+    fstat = sym fstat,
+    stat = sym stat,
+);
+
+#[cfg(target_arch = "x86_64")]
+unsafe extern "C" fn fstat(fd: libc::c_int, into: *mut libc::stat64) -> libc::c_int {
+    // SAFETY: as the caller upholds; x86-64 has one layout of stat, the kernel's.
+    unsafe { libc::syscall(libc::SYS_fstat, libc::c_long::from(fd), into) as libc::c_int }
+}
+
+#[cfg(target_arch = "x86_64")]
+unsafe extern "C" fn stat(path: *const libc::c_char, into: *mut libc::stat64) -> libc::c_int {
+    // SAFETY: as above.
+    unsafe { libc::syscall(libc::SYS_stat, path, into) as libc::c_int }
+}

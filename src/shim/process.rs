@@ -1,0 +1,187 @@
+//! This process: whether the library acts in it, with what policy, and who owns the status page.
+//!
+//! Decided once, by the first of the library's constructor and its first hook (another library's
+//! constructor may create a thread before ours has run). In a process that is not a target, or has no
+//! placement, the answer is "no", and nothing has been done.
+
+use crate::identity;
+use crate::kernel;
+use crate::me::{self, Me};
+use crate::page::{self, Page};
+use crate::register;
+use crate::report;
+use crate::thread_start;
+use crate::{broker, qemu};
+use once_cell::sync::OnceCell;
+use pinning::{CpuSet, Host, OnError, Policy, Reading, Tid};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// What the hooks work with.
+pub(crate) struct Shim {
+    pub(crate) policy: Policy,
+    /// `None` where it could not be made.
+    pub(crate) page: Option<Page>,
+    /// Where the main executable's code lies.
+    pub(crate) executable: std::ops::Range<usize>,
+    /// QEMU was started with `-daemonize`, so a forked child may become the one that runs the VM.
+    daemonizes: bool,
+}
+
+static SHIM: OnceCell<Option<Shim>> = OnceCell::new();
+
+/// The process whose threads the register lists.
+static OWNER: AtomicI32 = AtomicI32::new(0);
+
+/// sysexits.h's EX_CONFIG.
+const BAD_CONFIGURATION: i32 = 78;
+
+/// The shim, if it acts in this process and this was decided already.
+pub(crate) fn shim() -> Option<&'static Shim> {
+    SHIM.get()?.as_ref()
+}
+
+/// The shim, if it acts in this process; decides it if nobody has.
+pub(crate) fn shim_or_start() -> Option<&'static Shim> {
+    match SHIM.get() {
+        Some(decided) => decided.as_ref(),
+        None => start(),
+    }
+}
+
+/// Whether the process with this id owns the register. A forked child does not.
+pub(crate) fn is_owner(pid: i32) -> bool {
+    OWNER.load(Ordering::Relaxed) == pid
+}
+
+/// The status page, if this process is the one to write to it.
+pub(crate) fn owned_page() -> Option<Page> {
+    shim()?.page.filter(|_| is_owner(kernel::getpid()))
+}
+
+#[cold]
+fn start() -> Option<&'static Shim> {
+    let errno = kernel::errno();
+    let shim = SHIM.get_or_init(decide).as_ref();
+    if let Some(shim) = shim {
+        // The first caller only: slot 0 is taken once.
+        if OWNER.compare_exchange(0, kernel::getpid(), Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            enlist_main(shim);
+        }
+    }
+    kernel::set_errno(errno);
+    shim
+}
+
+/// Reads the environment. Ends the process if it is a target and its placement is bad, unless
+/// `PIN_ERRORS=warn`.
+fn decide() -> Option<Shim> {
+    let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let target = environment.iter().find(|(name, _)| name == "PIN_TARGET").map(|(_, value)| value.as_bytes());
+    let arguments = environment.iter().map(|(name, value)| (name, value));
+    if !pinning::acts_in(target, executable_name()?.as_bytes()) || !Policy::names_placement(arguments.clone())
+    {
+        return None;
+    }
+    report::note_stderr();
+    let reading = Policy::read(arguments, &host());
+    say(&reading);
+    if !reading.faults.is_empty() && reading.on_error == OnError::Exit {
+        // SAFETY: _exit ends the process without running anything of QEMU's, which has not begun.
+        unsafe { libc::_exit(BAD_CONFIGURATION) };
+    }
+    let policy = reading.policy?;
+    report::start(policy.log_filter());
+    register::make_key();
+    Some(Shim {
+        page: page::make(&policy),
+        executable: qemu::executable_code(),
+        daemonizes: std::env::args_os().any(|argument| argument == "-daemonize" || argument == "--daemonize"),
+        policy,
+    })
+}
+
+fn say(reading: &Reading) {
+    for fault in &reading.faults {
+        report::line(format_args!("{fault}"));
+    }
+    for warning in &reading.warnings {
+        report::line(format_args!("warning: {warning}"));
+    }
+}
+
+/// The last part of the executable's path.
+fn executable_name() -> Option<OsString> {
+    let path = std::fs::read_link("/proc/self/exe").ok().or_else(executable_by_auxv)?;
+    let name = path.file_name()?.as_bytes();
+    // The kernel marks a file that was replaced by an upgrade (proc_pid_exe(5)).
+    Some(OsStr::from_bytes(name.strip_suffix(b" (deleted)").unwrap_or(name)).to_owned())
+}
+
+/// Where there is no /proc: the path that was given to execve(2).
+fn executable_by_auxv() -> Option<std::path::PathBuf> {
+    // SAFETY: getauxval has no preconditions.
+    let address = unsafe { libc::getauxval(libc::AT_EXECFN) };
+    if address == 0 {
+        return None;
+    }
+    // SAFETY: getauxval(3): AT_EXECFN is a pointer to a C string that lives as long as the process.
+    let path = unsafe { std::ffi::CStr::from_ptr(std::ptr::with_exposed_provenance(address as usize)) };
+    Some(std::path::PathBuf::from(OsStr::from_bytes(path.to_bytes())))
+}
+
+/// What limits a set here: not the affinity this process was started with, but its cpuset, which the
+/// kernel tells to whoever asks for more than it has.
+fn host() -> Host {
+    let start = kernel::affinity(Tid(0)).map(|mask| CpuSet::from_words(mask.words())).unwrap_or_default();
+    let everything = [u64::MAX; kernel::MASK_WORDS];
+    let available = match kernel::set_affinity(Tid(0), &everything) {
+        Ok(()) => {
+            let all = kernel::affinity(Tid(0)).map(|mask| CpuSet::from_words(mask.words()));
+            // As it was, before anything else runs.
+            let _ = kernel::set_affinity(Tid(0), start.words());
+            all.unwrap_or_else(|_| start.clone())
+        }
+        // Already inside a sandbox: what it has is what it can have.
+        Err(_) => start.clone(),
+    };
+    Host { available, start }
+}
+
+/// Places the calling thread if it is the main thread, which nobody creates.
+fn enlist_main(shim: &Shim) {
+    let pid = kernel::getpid();
+    let tid = kernel::gettid();
+    if tid.0 != pid {
+        return;
+    }
+    if let Some(page) = shim.page {
+        page.belongs_to(pid);
+    }
+    let newborn = identity::of_main(&shim.policy);
+    let slot = register::arrive_main(&newborn);
+    me::become_(Me {
+        known: true,
+        role: newborn.role,
+        set: newborn.set,
+        home: newborn.home,
+        slot,
+        ..me::me()
+    });
+    thread_start::enlist(shim, tid, &newborn, slot, true);
+}
+
+/// After `-daemonize` the VM is run by a child of a child of the process that was started. Such a child
+/// takes the register over when it creates a thread of QEMU's; its parents only wait for it and end.
+/// Any other forked child writes nothing.
+pub(crate) fn take_over_after_daemonize(shim: &Shim, pid: i32, start: usize) {
+    if is_owner(pid) || !shim.daemonizes || !qemu::is_thread_start(start) || kernel::gettid().0 != pid {
+        return;
+    }
+    OWNER.store(pid, Ordering::Release);
+    thread_start::BIRTHS.store(0, Ordering::Release);
+    broker::forget_pending();
+    register::forget_all(shim.page);
+    enlist_main(shim);
+}

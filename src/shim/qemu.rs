@@ -1,0 +1,148 @@
+//! What is known of QEMU: how it hands a new thread its name.
+//!
+//! `qemu_thread_create` (util/qemu-thread-posix.c) calls `pthread_create` with one static function,
+//! `qemu_thread_start`, and a pointer to its arguments. The name in there is filled in whether or not
+//! QEMU runs with `debug-threads=on`. Other libraries in the process create threads with arguments of
+//! their own, so no pointer is followed until the function is known; it is learned from the first
+//! creation that looks right in every respect, with reads that cannot fault.
+
+use crate::kernel;
+use pinning::Role;
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// `QemuThreadArgs`; the same from QEMU 5.2 to 11.1.
+#[repr(C)]
+struct QemuThreadArgs {
+    start_routine: *const c_void,
+    arg: *mut c_void,
+    name: *const u8,
+}
+
+/// Names are short (`IO ` and a user's id); what is longer is cut here.
+pub(crate) const NAME_LIMIT: usize = 256;
+
+/// The address of `qemu_thread_start`; 0 until it is learned.
+static THREAD_START: AtomicUsize = AtomicUsize::new(0);
+
+/// What the creator can read of a QEMU thread to be. Valid only until the real `pthread_create`: the
+/// new thread frees what `name` points to.
+pub(crate) struct Thread<'a> {
+    /// QEMU's name, without its end.
+    pub(crate) name: &'a [u8],
+    /// What the thread's own routine gets: for a worker, the address of its pool.
+    pub(crate) argument: usize,
+}
+
+/// Whether QEMU's thread function is known, that is, whether QEMU has created a thread.
+pub(crate) fn is_thread_start(start: usize) -> bool {
+    start != 0 && start == THREAD_START.load(Ordering::Relaxed)
+}
+
+/// Reads QEMU's name for the thread that is about to be created with this routine and argument, and
+/// calls `then` with it; `None` if it is no thread of QEMU's.
+///
+/// # Safety
+/// `start` and `arg` are what the caller of `pthread_create` passed. Where `start` is QEMU's own
+/// function, QEMU upholds that `arg` points to its arguments until the thread runs.
+pub(crate) unsafe fn with_thread<R>(
+    pid: i32,
+    executable: &std::ops::Range<usize>,
+    start: usize,
+    arg: *mut c_void,
+    then: impl FnOnce(Option<Thread<'_>>) -> R,
+) -> R {
+    let known = THREAD_START.load(Ordering::Relaxed);
+    if known == 0 {
+        let mut room = [0u8; NAME_LIMIT];
+        let learned = learn(pid, executable, start, arg, &mut room);
+        return then(learned);
+    }
+    if start != known || arg.is_null() {
+        return then(None);
+    }
+    // SAFETY: this is QEMU's function, so `arg` is its QemuThreadArgs, alive until the new thread
+    // frees it; the new thread does not exist yet.
+    let args = unsafe { &*arg.cast::<QemuThreadArgs>() };
+    if args.name.is_null() {
+        return then(None);
+    }
+    // SAFETY: QEMU made `name` with g_strdup: it ends with NUL. strnlen reads no further than that.
+    let length = unsafe { libc::strnlen(args.name.cast(), NAME_LIMIT) };
+    // SAFETY: `length` bytes were just found readable, and nobody writes to them.
+    let name = unsafe { std::slice::from_raw_parts(args.name, length) };
+    then(Some(Thread { name, argument: args.arg as usize }))
+}
+
+/// Takes `start` for `qemu_thread_start` if it lies in the main executable and its argument reads as
+/// three pointers, the first into code of the executable or a module, the last to a name that QEMU is
+/// known to use (the first one of all is `call_rcu`, from QEMU's constructor).
+fn learn<'a>(
+    pid: i32,
+    executable: &std::ops::Range<usize>,
+    start: usize,
+    arg: *mut c_void,
+    room: &'a mut [u8; NAME_LIMIT],
+) -> Option<Thread<'a>> {
+    if !executable.contains(&start) {
+        return None;
+    }
+    let mut args = [0u8; size_of::<QemuThreadArgs>()];
+    if kernel::read_own_memory(pid, arg as usize, &mut args).ok()?.len() < args.len() {
+        return None;
+    }
+    let mut words = args.chunks_exact(size_of::<usize>()).map(|word| {
+        usize::from_ne_bytes(word.try_into().unwrap_or_default()) // always of that length
+    });
+    let (routine, argument, name) = (words.next()?, words.next()?, words.next()?);
+    if routine == 0 || name == 0 {
+        return None;
+    }
+    let name = read_name(pid, name, room)?;
+    Role::of_qemu_name(name)?;
+    THREAD_START.store(start, Ordering::Relaxed);
+    Some(Thread { name, argument })
+}
+
+/// A NUL-ended text at an address that may not be readable, or may have no end.
+fn read_name(pid: i32, address: usize, room: &mut [u8; NAME_LIMIT]) -> Option<&[u8]> {
+    // A read stops at the first page that is not there, and one that begins on the last readable page
+    // returns what there is; the kernel may also refuse the whole piece, so ask page by page.
+    let to_page_end = 4096 - address % 4096;
+    let first = to_page_end.min(NAME_LIMIT);
+    let got = kernel::read_own_memory(pid, address, room.get_mut(..first)?).ok()?.len();
+    if got == first && first < NAME_LIMIT && !room.get(..got)?.contains(&0) {
+        let _ = kernel::read_own_memory(pid, address + first, room.get_mut(first..)?);
+    }
+    let end = room.iter().position(|byte| *byte == 0)?;
+    room.get(..end).filter(|name| !name.is_empty())
+}
+
+/// Where the code of the main executable lies.
+pub(crate) fn executable_code() -> std::ops::Range<usize> {
+    unsafe extern "C" fn first(
+        object: *mut libc::dl_phdr_info,
+        _size: libc::size_t,
+        out: *mut c_void,
+    ) -> libc::c_int {
+        // SAFETY: dl_iterate_phdr passes a live description; dl_iterate_phdr(3): the first object is the program.
+        let object = unsafe { &*object };
+        // SAFETY: `out` is the range below, which outlives the call.
+        let range = unsafe { &mut *out.cast::<std::ops::Range<usize>>() };
+        // SAFETY: dlpi_phdr points to dlpi_phnum headers of a loaded object.
+        let headers = unsafe { std::slice::from_raw_parts(object.dlpi_phdr, usize::from(object.dlpi_phnum)) };
+        for header in headers {
+            if header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0 {
+                let at = (object.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
+                let end = at.wrapping_add(header.p_memsz as usize);
+                *range =
+                    if range.start == range.end { at..end } else { range.start.min(at)..range.end.max(end) };
+            }
+        }
+        1 // only the first object
+    }
+    let mut range = 0..0;
+    // SAFETY: `first` only writes to `range`, which is live for the call.
+    unsafe { libc::dl_iterate_phdr(Some(first), (&raw mut range).cast()) };
+    range
+}

@@ -1,0 +1,122 @@
+//! What the library says, and how: one line, one write to stderr.
+//!
+//! env_logger reads `PIN_LOG` and decides which records count. Its own writer is never used: it takes
+//! locks and allocates, and a fork in QEMU while another thread logs would leave those locks held in
+//! the child for ever. Here a record is formatted on the stack; nothing is locked, allocated, waited
+//! for or retried, errno is kept, and a closed pipe raises no signal.
+
+use crate::kernel;
+use log::{Level, Log, Metadata, Record};
+use once_cell::sync::OnceCell;
+use pinning::RoleKind;
+use std::fmt::{self, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Bytes of one line; less than PIPE_BUF, so that lines of several threads never mix.
+const LINE_BYTES: usize = 512;
+
+static LOG: OnceCell<StderrLog> = OnceCell::new();
+
+/// Whether file descriptor 2 was open when the library was loaded. Where it was not, the next file that
+/// QEMU opens (a disk image, say) gets that number, and a line written there would damage it.
+static STDERR_IS_OURS: AtomicBool = AtomicBool::new(false);
+
+struct StderrLog {
+    filter: env_logger::Logger,
+}
+
+impl Log for StderrLog {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.filter.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.filter.matches(record) {
+            return;
+        }
+        match record.level() {
+            Level::Error => line(format_args!("error: {}", record.args())),
+            Level::Warn => line(format_args!("warning: {}", record.args())),
+            _ => line(*record.args()),
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Notes whether there is a stderr; to be called before QEMU can open anything.
+pub(crate) fn note_stderr() {
+    let mut link = [0u8; 8];
+    let open = kernel::read_link_at(libc::AT_FDCWD, c"/proc/self/fd/2", &mut link).is_ok();
+    // Without /proc nothing is known, and silence is the safe answer.
+    STDERR_IS_OURS.store(open, Ordering::Relaxed);
+}
+
+/// Starts the log with an env_logger filter, once.
+pub(crate) fn start(filter: &str) {
+    let log =
+        LOG.get_or_init(|| StderrLog { filter: env_logger::Builder::new().parse_filters(filter).build() });
+    // A second logger is refused; nobody else in this library sets one.
+    if log::set_logger(log).is_ok() {
+        log::set_max_level(log.filter.filter());
+    }
+}
+
+/// Writes one line, whatever `PIN_LOG` says: for faults in the environment.
+pub(crate) fn line(what: fmt::Arguments<'_>) {
+    if !STDERR_IS_OURS.load(Ordering::Relaxed) {
+        return;
+    }
+    let errno = kernel::errno();
+    let mut line = Line { bytes: [0; LINE_BYTES], used: 0 };
+    // A line that is too long is cut; there is no other error.
+    let _ = write!(line, "pinshim: {what}");
+    kernel::write_or_drop(libc::STDERR_FILENO, line.finished());
+    kernel::set_errno(errno);
+}
+
+struct Line {
+    bytes: [u8; LINE_BYTES],
+    used: usize,
+}
+
+impl Line {
+    fn finished(&mut self) -> &[u8] {
+        let end = self.used.min(LINE_BYTES - 1);
+        if let Some(last) = self.bytes.get_mut(end) {
+            *last = b'\n';
+        }
+        self.bytes.get(..=end).unwrap_or_default()
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // One byte stays free for the line's end.
+        let room = self.bytes.get_mut(self.used..LINE_BYTES - 1).unwrap_or_default();
+        for (to, from) in room.iter_mut().zip(text.bytes()) {
+            *to = if from.is_ascii_control() { b' ' } else { from };
+        }
+        self.used += text.len().min(room.len());
+        Ok(())
+    }
+}
+
+/// Why a pin did not do what was asked: one warning for each role and cause is enough.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+pub(crate) enum Cause {
+    /// The cpuset left only a part.
+    Cut = 0,
+    /// The kernel refused.
+    Refused = 1,
+    /// An ordered list was too short.
+    ListTooShort = 2,
+}
+
+/// True the first time it is asked about this role and cause.
+pub(crate) fn first_time(role: RoleKind, cause: Cause) -> bool {
+    static SAID: AtomicU64 = AtomicU64::new(0);
+    let bit = 1u64 << ((role as u8 & 7) * 8 + cause as u8);
+    SAID.fetch_or(bit, Ordering::Relaxed) & bit == 0
+}

@@ -1,0 +1,29 @@
+//! What must be done before QEMU's sandbox closes: after it, this process can pin nothing by itself.
+
+use crate::broker;
+use crate::kernel;
+use crate::process::{self, Shim};
+use crate::thread_start::BIRTHS;
+use std::sync::atomic::Ordering;
+
+/// How long threads that are still placing themselves are waited for: one is enough on any machine, and a
+/// thread that is not done by then asks the broker.
+const STEPS: usize = 1000;
+const STEP_US: i64 = 100;
+
+/// QEMU is about to load its filter.
+pub(crate) fn closes(shim: &'static Shim) {
+    if !process::is_owner(kernel::getpid()) {
+        return;
+    }
+    broker::start(shim);
+    for _ in 0..STEPS {
+        if BIRTHS.load(Ordering::Acquire) == 0 {
+            break;
+        }
+        kernel::sleep_us(STEP_US);
+    }
+    if let Some(page) = shim.page {
+        page.header.sandboxed.store(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,152 @@
+//! Looking again: at threads that somebody moved, and at threads that nobody created.
+//!
+//! libvirt gives vCPUs and IOThreads its own affinity while the VM is paused, and the kernel makes threads
+//! in the process without any call of ours. One look goes over the threads of a process as /proc lists
+//! them. It runs in QEMU and in the broker, so it makes system calls and nothing else, on the stack.
+//! It must never touch a thread that is being born: that one places itself.
+
+use crate::kernel::{self, Errno};
+use crate::page::Page;
+use crate::path::Path;
+use crate::register;
+use pinning::status_page::{Entry, State};
+use pinning::{KernelThread, Policy, Role, RoleKind, SetId, Tid, same_cpus};
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+
+/// Which threads a look is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Every thread.
+    All {
+        /// No thread is being born, so one that is not listed is nobody's newborn.
+        births_done: bool,
+    },
+    /// Threads that the kernel made.
+    KernelThreads,
+    /// Threads that the kernel made, and listed ones younger than this many nanoseconds.
+    YoungerThan(u64),
+}
+
+/// Whose threads to look at, and by what.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) pid: i32,
+    pub(crate) policy: &'a Policy,
+    pub(crate) page: Page,
+    /// An open folder of /proc, or AT_FDCWD to name it by its path.
+    pub(crate) proc_folder: i32,
+}
+
+impl View<'_> {
+    fn prefix(&self) -> &'static str {
+        if self.proc_folder == libc::AT_FDCWD { "/proc/" } else { "" }
+    }
+}
+
+/// A thread off its set.
+pub(crate) struct Astray {
+    pub(crate) tid: Tid,
+    pub(crate) role: RoleKind,
+    pub(crate) set: SetId,
+}
+
+/// Looks at the threads in scope, and calls `put_back` for each that is off its set.
+pub(crate) fn look(view: &View<'_>, scope: Scope, mut put_back: impl FnMut(&Astray)) -> Result<(), Errno> {
+    let mut path = Path::default();
+    let _ = write!(path, "{}{}/task", view.prefix(), view.pid);
+    let folder = kernel::open_at(view.proc_folder, path.as_c_str(), libc::O_RDONLY | libc::O_DIRECTORY)?;
+    let mut room = [0u8; 2048];
+    while let Ok(records) = kernel::folder_entries(folder, &mut room) {
+        if records.is_empty() {
+            break;
+        }
+        for tid in tids(records) {
+            if let Some(astray) = judge(view, scope, tid) {
+                put_back(&astray);
+            }
+        }
+    }
+    kernel::close(folder);
+    Ok(())
+}
+
+fn judge(view: &View<'_>, scope: Scope, tid: Tid) -> Option<Astray> {
+    let (role, set) = match register::entry_of(view.page, tid) {
+        Some(entry) => of_listed(view.policy, scope, entry)?,
+        None => of_unlisted(view, scope, tid)?,
+    };
+    let affinity = kernel::affinity(tid);
+    // A thread that has ended since; or QEMU before 6.1, which forbids the question: then ask for the set.
+    let right = match &affinity {
+        Ok(mask) => same_cpus(mask.words(), view.policy.set(set).words()),
+        Err(errno) => *errno == Errno(libc::ESRCH),
+    };
+    (!right && kernel::is_thread_of(view.pid, tid)).then_some(Astray { tid, role, set })
+}
+
+fn of_listed(policy: &Policy, scope: Scope, entry: &Entry) -> Option<(RoleKind, SetId)> {
+    let in_scope = match scope {
+        Scope::All { .. } => true,
+        Scope::KernelThreads => false,
+        Scope::YoungerThan(ns) => {
+            kernel::monotonic_ns().saturating_sub(entry.born_ns.load(Ordering::Relaxed)) < ns
+        }
+    };
+    let state = entry.state.load(Ordering::Acquire);
+    if !in_scope || state == State::Born as u8 || state == State::LeftAlone as u8 {
+        return None;
+    }
+    let set = SetId(entry.set.load(Ordering::Relaxed));
+    let role = RoleKind::try_from(entry.role.load(Ordering::Relaxed)).ok()?;
+    // The page may have been written to by a hostile QEMU; `set` answers the base for what is not there.
+    (usize::from(set.0) < policy.sets().len()).then_some((role, set))
+}
+
+fn of_unlisted(view: &View<'_>, scope: Scope, tid: Tid) -> Option<(RoleKind, SetId)> {
+    let mut room = [0u8; 32];
+    let comm = comm(view, tid, &mut room)?;
+    let rule = view.policy.rule_for(comm);
+    let (role, set) = match Role::of_kernel_comm(comm) {
+        Some(KernelThread::NxRecovery) => (RoleKind::Emulator, view.policy.emulator()),
+        Some(KernelThread::Vhost) => (RoleKind::Vhost, view.policy.vhost()),
+        Some(KernelThread::IoUringWorker { submitter }) => {
+            let home = register::entry_of(view.page, Tid(submitter.cast_signed()))
+                .map(|entry| SetId(entry.home.load(Ordering::Relaxed)))
+                .filter(|home| usize::from(home.0) < view.policy.sets().len())
+                .unwrap_or_else(|| view.policy.emulator());
+            (RoleKind::Worker, view.policy.workers_of(home))
+        }
+        // Made by a library with a clone(2) of its own.
+        None if scope == (Scope::All { births_done: true }) => (RoleKind::Emulator, view.policy.emulator()),
+        None => return None,
+    };
+    Some((role, rule.unwrap_or(set)))
+}
+
+fn comm<'a>(view: &View<'_>, tid: Tid, room: &'a mut [u8; 32]) -> Option<&'a [u8]> {
+    let mut path = Path::default();
+    let _ = write!(path, "{}{}/task/{tid}/comm", view.prefix(), view.pid);
+    let file = kernel::open_at(view.proc_folder, path.as_c_str(), libc::O_RDONLY).ok()?;
+    let comm = kernel::read(file, room);
+    kernel::close(file);
+    Some(comm.ok()?.trim_ascii_end())
+}
+
+/// The names in getdents64(2)'s records that are numbers.
+fn tids(mut records: &[u8]) -> impl Iterator<Item = Tid> {
+    const LENGTH_AT: usize = std::mem::offset_of!(libc::dirent64, d_reclen);
+    const NAME_AT: usize = std::mem::offset_of!(libc::dirent64, d_name);
+    std::iter::from_fn(move || {
+        loop {
+            let length = records.get(LENGTH_AT..LENGTH_AT + 2)?;
+            let length = usize::from(u16::from_ne_bytes(length.try_into().ok()?)).max(1);
+            let record = records.get(..length)?;
+            records = records.get(length..)?;
+            let name = record.get(NAME_AT..)?.split(|byte| *byte == 0).next()?;
+            if let Some(tid) = std::str::from_utf8(name).ok().and_then(|name| name.parse().ok()) {
+                return Some(Tid(tid));
+            }
+        }
+    })
+}

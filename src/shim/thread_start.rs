@@ -1,0 +1,158 @@
+//! The creation of a thread: what its creator does, and what it does itself before its own routine.
+//!
+//! The new thread starts here, in the trampoline: it says in the register that it exists, asks for its
+//! affinity, changes it where it differs, and only then goes on to what its creator wanted. Nothing is held,
+//! locked or allocated, and no destructor waits, across that routine: it may never return
+//! (`pthread_exit`), and glibc then unwinds through this frame.
+//!
+//! The trampoline runs on the stack that the creator chose, which may be PTHREAD_STACK_MIN: frames here
+//! stay small.
+
+use crate::affinity::{self, About};
+use crate::kernel;
+use crate::me::{self, Me};
+use crate::process::{self, Shim};
+use crate::qemu;
+use crate::register::{self, Birth, Claim, Newborn};
+use crate::{broker, identity, kvm};
+use pinning::status_page::State;
+use pinning::{RoleKind, Tid};
+use std::ffi::{c_int, c_void};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Threads created and not yet placed. Whoever is about to look at every thread, or to have the sandbox
+/// closed, must know.
+pub(crate) static BIRTHS: AtomicU32 = AtomicU32::new(0);
+
+/// Creates a thread by `real`, which is called exactly once with the routine and argument to pass on: the
+/// trampoline and what it needs. Returns what `real` returned, with its errno.
+///
+/// # Safety
+/// `routine` and `argument` are what the caller of the hooked function passed; `trampoline` has the type
+/// that the real function wants of a routine, and does what the ones below do.
+pub(crate) unsafe fn create(
+    shim: &'static Shim,
+    routine: *const c_void,
+    argument: *mut c_void,
+    real: impl FnOnce(*mut c_void) -> c_int,
+    succeeded: c_int,
+) -> c_int {
+    let errno = kernel::errno();
+    let pid = kernel::getpid();
+    let start = routine as usize;
+    process::take_over_after_daemonize(shim, pid, start);
+    // SAFETY: as the caller upholds.
+    let newborn = unsafe {
+        qemu::with_thread(pid, &shim.executable, start, argument, |thread| {
+            identity::of_newborn(shim, thread.as_ref())
+        })
+    };
+    let listed = process::is_owner(pid);
+    if listed {
+        broker::start_where_a_manager_needs_it(shim, newborn.role);
+    }
+    let passed = Claim::new(Birth { routine, argument, newborn, listed }).pass_on();
+    BIRTHS.fetch_add(1, Ordering::AcqRel);
+    kernel::set_errno(errno);
+    let result = real(passed);
+    if result != succeeded {
+        let errno = kernel::errno();
+        BIRTHS.fetch_sub(1, Ordering::AcqRel);
+        // SAFETY: the thread was not created, so nobody took it over.
+        unsafe { Claim::take_back(passed) };
+        kernel::set_errno(errno);
+    }
+    result
+}
+
+/// Where a thread of `pthread_create` starts. C-unwind: `pthread_exit` and cancellation unwind through
+/// it.
+///
+/// # Safety
+/// To be called as a thread's start routine, with what [`create`] passed.
+pub(crate) unsafe extern "C-unwind" fn posix_trampoline(passed: *mut c_void) -> *mut c_void {
+    // SAFETY: as the caller upholds.
+    let (routine, argument) = unsafe { begin(passed) };
+    // SAFETY: the creator gave `routine` to pthread_create as a function of this type.
+    let routine: extern "C-unwind" fn(*mut c_void) -> *mut c_void = unsafe { std::mem::transmute(routine) };
+    routine(argument)
+}
+
+/// Where a thread of `thrd_create` starts.
+///
+/// # Safety
+/// As for [`posix_trampoline`].
+pub(crate) unsafe extern "C-unwind" fn c11_trampoline(passed: *mut c_void) -> c_int {
+    // SAFETY: as the caller upholds.
+    let (routine, argument) = unsafe { begin(passed) };
+    // SAFETY: the creator gave `routine` to thrd_create as a function of this type.
+    let routine: extern "C-unwind" fn(*mut c_void) -> c_int = unsafe { std::mem::transmute(routine) };
+    routine(argument)
+}
+
+/// Everything between a thread's first instruction and its own routine. Not inlined: its frame is gone
+/// when the routine runs.
+#[inline(never)]
+unsafe fn begin(passed: *mut c_void) -> (*const c_void, *mut c_void) {
+    // SAFETY: this is the new thread, and it calls once.
+    let (birth, slot) = unsafe { register::arrive(passed) };
+    if let Some(shim) = process::shim() {
+        let tid = kernel::gettid();
+        take_place(shim, tid, slot, &birth);
+        if let Some(slot) = slot {
+            register::give_back_at_end(slot);
+        }
+    }
+    (birth.routine, birth.argument)
+}
+
+fn take_place(shim: &'static Shim, tid: Tid, slot: Option<u16>, birth: &Birth) {
+    let newborn = &birth.newborn;
+    let page = shim.page.filter(|_| birth.listed);
+    me::become_(Me {
+        known: true,
+        named: newborn.named,
+        role: newborn.role,
+        set: newborn.set,
+        home: newborn.home,
+        slot,
+        before_first_run: false,
+        ring: -1,
+    });
+    if let Some(page) = page {
+        page.header.created.fetch_add(1, Ordering::Relaxed);
+    }
+    enlist(shim, tid, newborn, slot, birth.listed);
+    BIRTHS.fetch_sub(1, Ordering::AcqRel);
+    if birth.listed {
+        kvm::vcpu_arrives(newborn.role);
+        broker::watch_newborn(shim, newborn.role);
+    }
+    if newborn.named && shim.policy.names_threads() {
+        kernel::set_comm(newborn.name());
+    }
+}
+
+/// Publishes a thread's entry, places it, and marks what came of it. The calling thread is `tid`.
+pub(crate) fn enlist(shim: &Shim, tid: Tid, newborn: &Newborn, slot: Option<u16>, listed: bool) {
+    let page = shim.page.filter(|_| listed);
+    let entry = page.zip(slot);
+    match (entry, page) {
+        (Some((page, slot)), _) => register::publish(page, slot, tid, newborn),
+        (None, Some(page)) if page.header.unlisted.fetch_add(1, Ordering::Relaxed) == 0 => {
+            log::warn!("the register is full; further threads are placed, but not listed");
+        }
+        _ => {}
+    }
+    let state = if newborn.role == RoleKind::Exempt {
+        State::LeftAlone
+    } else {
+        let outcome = affinity::place(shim, tid, newborn.set);
+        let who = About { tid, role: newborn.role, name: newborn.name(), set: newborn.set };
+        affinity::account(shim, page, &who, &outcome);
+        outcome.state()
+    };
+    if let Some((page, slot)) = entry {
+        register::mark(page, slot, state);
+    }
+}

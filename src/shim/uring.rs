@@ -1,0 +1,48 @@
+//! io_uring's workers: threads that the kernel makes in the process when a request would block.
+//!
+//! They belong to the thread that submits (`iou-wrk-<its tid>`). Each thread's pool has a mask of its own,
+//! which only that thread can set (IORING_REGISTER_IOWQ_AFF, from Linux 5.14 on), and which has no effect
+//! before the thread's first submission: so it is set after it, and workers that are already there are moved
+//! by a look.
+
+use crate::kernel;
+use crate::kvm;
+use crate::me;
+use crate::path::Path;
+use crate::process;
+use std::ffi::c_void;
+use std::fmt::Write;
+
+/// Where liburing keeps the ring's descriptor in `struct io_uring` (liburing.h; the same since 0.7: the
+/// submission and completion queues before it are padded to keep their size).
+const RING_FD_AT: usize = 196;
+
+/// The calling thread has submitted to a ring of liburing's.
+///
+/// # Safety
+/// `ring` is what the caller of `io_uring_submit` passed: liburing has just used it.
+pub(crate) unsafe fn submitted(ring: *const c_void) {
+    // SAFETY: `struct io_uring` is at least 216 bytes long, and this is an aligned int in it.
+    let fd = unsafe { *ring.byte_add(RING_FD_AT).cast::<i32>() };
+    if me::me().ring != fd {
+        place_workers(fd);
+    }
+}
+
+#[cold]
+fn place_workers(ring: i32) {
+    let Some(shim) = process::shim().filter(|_| process::is_owner(kernel::getpid())) else { return };
+    me::update(|me| me.ring = ring);
+    let me = me::me();
+    let home = if me.known { me.home } else { shim.policy.emulator() };
+    let workers = shim.policy.workers_of(home);
+    let mut link = Path::default();
+    let _ = write!(link, "/proc/self/fd/{ring}");
+    // Not a ring: another layout than the one known here, so leave it to the look.
+    if Path::of_link(libc::AT_FDCWD, link.as_c_str()).as_c_str() == c"anon_inode:[io_uring]" {
+        if let Err(errno) = kernel::set_io_uring_workers(ring, shim.policy.set(workers).words()) {
+            log::debug!("io_uring {ring}: its workers' mask could not be set: {errno}");
+        }
+    }
+    kvm::look_for_kernel_threads();
+}
