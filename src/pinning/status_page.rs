@@ -336,7 +336,7 @@ impl Snapshot {
 
 impl Listed {
     fn parse(entry: &[u8], sets: usize) -> Option<Self> {
-        let tid = u32_at(entry, offset_of!(Entry, tid)).ok()?.cast_signed();
+        let tid = u32_at(entry, offset_of!(Entry, tid)).ok()? as i32;
         let set = u16_at(entry, offset_of!(Entry, set)).ok()?;
         let home = u16_at(entry, offset_of!(Entry, home)).ok()?;
         if tid <= 0 || usize::from(set) >= sets || usize::from(home) >= sets {

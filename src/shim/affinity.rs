@@ -14,6 +14,7 @@ use pinning::{CpuList, CpuSet, RoleKind, SetId, Tid, same_cpus};
 use std::sync::atomic::Ordering;
 
 /// What became of a pin.
+#[allow(clippy::large_enum_variant, reason = "it lives on the stack, and a box would allocate")]
 pub(crate) enum Outcome {
     /// The thread may run on its set and nowhere else.
     Placed {

@@ -15,23 +15,12 @@ use crate::process;
 use crate::symbol::Optional;
 use crate::{kernel, kvm, sandbox, thread_start, uring};
 use libc::{c_int, c_uint, c_ulong, c_void, pthread_attr_t, pthread_t, size_t};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// Finds what `redhook` would else look for at a hook's first call, when another thread may be forking.
+/// Finds the required functions, before another thread can be in the middle of looking when QEMU forks.
 pub(crate) fn resolve() {
-    let _ = redhook::real!(ioctl);
-    let _ = real_pthread_create();
-}
-
-type PthreadCreate =
-    unsafe extern "C" fn(*mut pthread_t, *const pthread_attr_t, *const c_void, *mut c_void) -> c_int;
-
-fn real_pthread_create() -> PthreadCreate {
-    redhook::real!(pthread_create)
-}
-
-unsafe fn real_ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int {
-    // SAFETY: as the caller of the hook upholds for ioctl(2) itself.
-    unsafe { redhook::real!(ioctl)(fd, request, argument) }
+    let _ = redhook::real!(pthread_create);
+    REAL_IOCTL.store(redhook::real!(ioctl) as *mut c_void, Ordering::Release);
 }
 
 redhook::hook! {
@@ -41,7 +30,7 @@ redhook::hook! {
         routine: *const c_void,
         argument: *mut c_void
     ) -> c_int => on_pthread_create {
-        let real = real_pthread_create();
+        let real = redhook::real!(pthread_create);
         let Some(shim) = process::shim_or_start() else {
             // SAFETY: the caller's own call, unchanged.
             return unsafe { real(thread, attributes, routine, argument) };
@@ -78,45 +67,62 @@ redhook::hook! {
     }
 }
 
+/// The real ioctl once it was resolved: redhook's own look-up would cost a guest's every exit a dozen
+/// instructions more.
+static REAL_IOCTL: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+type Ioctl = unsafe extern "C" fn(c_int, c_ulong, *mut c_void) -> c_int;
+
 redhook::hook! {
     unsafe fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int => on_ioctl {
         // Some callers sign-extend the request; the kernel looks at its low 32 bits.
-        match request as u32 {
+        let due = match request as u32 {
+            kvm::KVM_RUN => kvm::some_vcpu_has_not_run(),
+            kvm::KVM_CREATE_VCPU | kvm::VHOST_SET_OWNER => true,
+            _ => kvm::kernel_thread_is_due(),
+        };
+        let real = REAL_IOCTL.load(Ordering::Relaxed);
+        if due || real.is_null() {
             // SAFETY: the caller's own call, unchanged.
-            kvm::KVM_RUN if !kvm::some_vcpu_has_not_run() => unsafe { real_ioctl(fd, request, argument) },
-            // SAFETY: as for the hook.
-            kvm::KVM_RUN | kvm::KVM_CREATE_VCPU | kvm::VHOST_SET_OWNER => unsafe {
-                of_interest(fd, request, argument)
-            },
-            _ => {
-                if kvm::kernel_thread_is_due() {
-                    kvm::meanwhile();
-                }
-                // SAFETY: the caller's own call, unchanged.
-                unsafe { real_ioctl(fd, request, argument) }
-            }
+            return unsafe { of_interest(fd, request, argument) };
         }
+        // SAFETY: the address of ioctl, which has this type as far as a register's width goes.
+        let real = unsafe { std::mem::transmute::<*mut c_void, Ioctl>(real) };
+        // SAFETY: the caller's own call, unchanged.
+        unsafe { real(fd, request, argument) }
     }
 }
 
-/// The requests that matter, with what is done before and after each.
+/// An ioctl with something to do before or after it. Not inlined and `extern "C"`: nothing unwinds from it, so the
+/// hook need not keep its arguments for redhook's second try.
 #[cold]
-unsafe fn of_interest(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int {
+#[inline(never)]
+unsafe extern "C" fn of_interest(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int {
     let number = request as u32;
     let before = kernel::errno();
-    let first = number == kvm::KVM_RUN && kvm::before_run();
+    let first = quietly(|| match number {
+        kvm::KVM_RUN => kvm::before_run(),
+        _ => {
+            kvm::meanwhile();
+            false
+        }
+    });
     kernel::set_errno(before);
     // SAFETY: the caller's own call, unchanged.
-    let result = unsafe { real_ioctl(fd, request, argument) };
+    let result = unsafe { redhook::real!(ioctl)(fd, request, argument) };
     let after = kernel::errno();
-    match number {
+    quietly(|| match number {
         kvm::KVM_RUN if first => kvm::after_first_run(),
         kvm::KVM_CREATE_VCPU if result >= 0 => kvm::vcpu_created(),
         kvm::VHOST_SET_OWNER if result >= 0 => kvm::look_for_kernel_threads(),
         _ => {}
-    }
+    });
     kernel::set_errno(after);
     result
+}
+
+/// What is done besides the real call must not take it along if it panics, which it never should.
+fn quietly<R: Default>(work: impl FnOnce() -> R) -> R {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_default()
 }
 
 static SECCOMP_LOAD: Optional = Optional::new(c"seccomp_load");

@@ -29,14 +29,18 @@ impl std::fmt::Display for Errno {
 
 /// The calling thread's errno: every hook leaves it as the real function did.
 pub(crate) fn errno() -> c_int {
-    // SAFETY: __errno_location returns the address of the calling thread's own errno, valid while it lives.
-    unsafe { *libc::__errno_location() }
+    // SAFETY: no preconditions.
+    let location = unsafe { libc::__errno_location() };
+    // SAFETY: the address of the calling thread's own errno, valid while the thread lives.
+    unsafe { *location }
 }
 
 /// Sets the calling thread's errno.
 pub(crate) fn set_errno(value: c_int) {
+    // SAFETY: no preconditions.
+    let location = unsafe { libc::__errno_location() };
     // SAFETY: as above; no other thread uses this address.
-    unsafe { *libc::__errno_location() = value }
+    unsafe { *location = value }
 }
 
 fn checked(result: c_long) -> Result<c_long, Errno> {
@@ -126,7 +130,7 @@ pub(crate) fn sleep_us(us: i64) {
 }
 
 /// Copies from an address of this process that may not be there, up to what is readable.
-pub(crate) fn read_own_memory<'a>(pid: i32, address: usize, into: &'a mut [u8]) -> Result<&'a [u8], Errno> {
+pub(crate) fn read_own_memory(pid: i32, address: usize, into: &mut [u8]) -> Result<&[u8], Errno> {
     let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
     let remote = libc::iovec { iov_base: std::ptr::without_provenance_mut(address), iov_len: into.len() };
     // process_vm_readv(2): EFAULT in place of a fault, and QEMU's sandbox allows it.
@@ -348,6 +352,20 @@ pub(crate) fn wait_for(child: i32) -> Result<c_int, Errno> {
 pub(crate) fn exit(status: c_int) -> ! {
     loop {
         let _ = call!(libc::SYS_exit_group, status);
+    }
+}
+
+/// Gives up every capability but these (bits of capabilities(7)); as an ordinary user there is none to give up.
+pub(crate) fn keep_capabilities(kept: u32) {
+    /// linux/capability.h: _LINUX_CAPABILITY_VERSION_3, which has two words of each set.
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = [VERSION_3, 0];
+    // Effective, permitted, inheritable; first the lower words, then the upper.
+    let mut now = [0u32; 6];
+    if call!(libc::SYS_capget, header.as_ptr(), now.as_mut_ptr()).is_ok() {
+        let [effective, permitted, ..] = now;
+        let sets = [effective & kept, permitted & kept, 0, 0, 0, 0];
+        let _ = call!(libc::SYS_capset, header.as_ptr(), sets.as_ptr());
     }
 }
 

@@ -110,7 +110,7 @@ pub(crate) fn after_first_run() {
     look_for_kernel_threads();
 }
 
-/// Another thread's ioctl, while that first KVM_RUN goes on.
+/// An ioctl of any thread: a look is due while that first KVM_RUN goes on.
 #[cold]
 pub(crate) fn meanwhile() {
     let left = KERNEL_THREAD_DUE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));

@@ -44,7 +44,6 @@ mod uring;
 /// Runs when ld.so has loaded the library, before QEMU's `main`.
 #[ctor::ctor(unsafe)]
 fn start() {
-    if process::shim_or_start().is_some() {
-        hooks::resolve();
-    }
+    process::shim_or_start();
+    hooks::resolve();
 }

@@ -12,6 +12,7 @@ use pinning::{RoleKind, SetId};
 use std::ffi::c_void;
 
 /// What to do with a request.
+#[allow(clippy::large_enum_variant, reason = "it lives on the stack, and a box would allocate")]
 pub(crate) enum Request {
     /// Make the real call as it is.
     AsItIs,

@@ -49,9 +49,11 @@ pub(crate) fn make(policy: &Policy) -> Option<Page> {
     // SAFETY: the header was just written at the mapping's beginning, which is aligned to a page and never
     // unmapped; from here on only its atomics change.
     let header = unsafe { &*base.cast::<Header>() };
-    // SAFETY: the plan puts ENTRIES entries inside the mapping, aligned to 128 bytes; all zero is a valid
-    // Entry, and it is made of atomics alone.
-    let entries = unsafe { std::slice::from_raw_parts(base.add(plan.entries_at).cast::<Entry>(), ENTRIES) };
+    // SAFETY: the plan puts the entries inside the mapping.
+    let entries = unsafe { base.add(plan.entries_at) };
+    // SAFETY: there is room for ENTRIES of them, aligned to 128 bytes; all zero is a valid Entry, and it is
+    // made of atomics alone.
+    let entries = unsafe { std::slice::from_raw_parts(entries.cast::<Entry>(), ENTRIES) };
     Some(Page { header, entries })
 }
 
@@ -142,6 +144,6 @@ pub(crate) fn shared_words<const N: usize>() -> Option<&'static [AtomicU32; N]> 
 impl Page {
     /// Says that the page is complete, and whose it is.
     pub(crate) fn belongs_to(self, pid: i32) {
-        self.header.owner.store(pid.cast_unsigned(), Ordering::Release);
+        self.header.owner.store(pid as u32, Ordering::Release);
     }
 }

@@ -176,8 +176,10 @@ unsafe fn receive(passed: *mut c_void) -> (Birth, Option<u16>) {
     let number = (slot as usize).wrapping_sub(SLOTS.as_ptr() as usize) / size_of::<Slot>();
     // SAFETY: static, and ours alone until it is released.
     let slot = unsafe { &*slot };
-    // SAFETY: the claim wrote it, and the creator has finished with it.
-    let birth = unsafe { (*slot.birth.get()).assume_init_read() };
+    // SAFETY: the creator has finished with it, and nobody else reads it.
+    let birth = unsafe { *slot.birth.get() };
+    // SAFETY: the claim wrote it.
+    let birth = unsafe { birth.assume_init() };
     (birth, u16::try_from(number).ok())
 }
 

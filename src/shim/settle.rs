@@ -111,7 +111,7 @@ fn of_unlisted(view: &View<'_>, scope: Scope, tid: Tid) -> Option<(RoleKind, Set
         Some(KernelThread::NxRecovery) => (RoleKind::Emulator, view.policy.emulator()),
         Some(KernelThread::Vhost) => (RoleKind::Vhost, view.policy.vhost()),
         Some(KernelThread::IoUringWorker { submitter }) => {
-            let home = register::entry_of(view.page, Tid(submitter.cast_signed()))
+            let home = register::entry_of(view.page, Tid(submitter as i32))
                 .map(|entry| SetId(entry.home.load(Ordering::Relaxed)))
                 .filter(|home| usize::from(home.0) < view.policy.sets().len())
                 .unwrap_or_else(|| view.policy.emulator());

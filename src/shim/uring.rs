@@ -22,8 +22,10 @@ const RING_FD_AT: usize = 196;
 /// # Safety
 /// `ring` is what the caller of `io_uring_submit` passed: liburing has just used it.
 pub(crate) unsafe fn submitted(ring: *const c_void) {
-    // SAFETY: `struct io_uring` is at least 216 bytes long, and this is an aligned int in it.
-    let fd = unsafe { *ring.byte_add(RING_FD_AT).cast::<i32>() };
+    // SAFETY: `struct io_uring` is at least 216 bytes long.
+    let fd = unsafe { ring.byte_add(RING_FD_AT) };
+    // SAFETY: this is an aligned int in it.
+    let fd = unsafe { *fd.cast::<i32>() };
     if me::me().ring != fd {
         place_workers(fd);
     }

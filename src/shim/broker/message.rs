@@ -71,7 +71,7 @@ impl Message {
         (word(0)? == MAGIC).then_some(Self {
             kind,
             set: SetId(half(6)?),
-            tid: Tid(word(8)?.cast_signed()),
+            tid: Tid(word(8)? as i32),
             slot: word(12)?,
             generation: word(16)?,
         })
@@ -95,7 +95,7 @@ impl Reply {
         match answer {
             Answer::Placed => Self::PLACED,
             Answer::Cut => Self::CUT,
-            Answer::Refused(errno) => Self::REFUSED | (errno.0.cast_unsigned() & 0x7F),
+            Answer::Refused(errno) => Self::REFUSED | (errno.0 as u32 & 0x7F),
             Answer::None => Self::REFUSED,
         }
     }
@@ -104,7 +104,7 @@ impl Reply {
         match word & Self::MASK {
             Self::PLACED => Answer::Placed,
             Self::CUT => Answer::Cut,
-            refused if refused & Self::REFUSED != 0 => Answer::Refused(Errno((refused & 0x7F).cast_signed())),
+            refused if refused & Self::REFUSED != 0 => Answer::Refused(Errno((refused & 0x7F) as i32)),
             _ => Answer::None,
         }
     }

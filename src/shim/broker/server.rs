@@ -23,6 +23,10 @@ use std::sync::atomic::Ordering;
 /// The name that ps, top and pidof see. At most 15 bytes.
 const NAME: &[u8] = b"pinshim-broker";
 
+/// All that root's broker keeps, as bits (linux/capability.h): to pin threads of another user's process
+/// (CAP_SYS_NICE), to see that it holds the socket (CAP_SYS_PTRACE), to become that user (CAP_SETGID, CAP_SETUID).
+const CAPABILITIES: u32 = 1 << 23 | 1 << 19 | 1 << 6 | 1 << 7;
+
 /// Nanoseconds after which a watched newborn is looked at again: when libvirt has placed it, and when
 /// libvirt was slow.
 const WATCH_NS: [u64; 4] = [100_000_000, 500_000_000, 2_000_000_000, 5_000_000_000];
@@ -83,7 +87,7 @@ pub(super) fn run(broker: &Broker) -> ! {
         kernel::exit(1);
     }
     if let Some(page) = broker.page {
-        page.header.broker.store(kernel::getpid().cast_unsigned(), Ordering::Relaxed);
+        page.header.broker.store(kernel::getpid() as u32, Ordering::Relaxed);
     }
     broker.shared.ready().store(1, Ordering::Release);
     kernel::futex_wake(broker.shared.ready());
@@ -107,6 +111,7 @@ pub(super) fn run(broker: &Broker) -> ! {
 fn disappear(broker: &Broker, proc_folder: i32) {
     kernel::set_comm(NAME);
     kernel::set_not_dumpable();
+    kernel::keep_capabilities(CAPABILITIES);
     // Everything but the two descriptors it needs: the monitor, disks and libvirt's pipes are QEMU's.
     let (low, high) = (proc_folder.min(broker.socket), proc_folder.max(broker.socket));
     let mut first = 0;
