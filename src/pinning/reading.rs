@@ -49,10 +49,7 @@ where
     let mut found: Vec<(&'static str, OsString)> = Vec::new();
     for (name, value) in environment {
         let ours = known(name.as_ref().as_bytes());
-        found.extend(
-            ours.filter(|ours| !found.iter().any(|(name, _)| name == ours))
-                .map(|ours| (ours, value.as_ref().to_owned())),
-        );
+        found.extend(ours.map(|ours| (ours, value.as_ref().to_owned())));
     }
     if !found.iter().any(|(name, _)| asks_for_placement(name.as_bytes())) {
         return Reading { policy: None, faults: Vec::new(), warnings: Vec::new(), on_error: OnError::Exit };
@@ -144,7 +141,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The value of a variable that is set and is text.
+    /// The value of a variable that is set and is text; the first of that name, as `getenv(3)` finds it.
     fn text(&mut self, name: &'static str) -> Option<String> {
         let value = self.found.iter().find(|(found, _)| *found == name).map(|(_, value)| value)?;
         if let Some(text) = value.to_str() {

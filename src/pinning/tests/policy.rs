@@ -62,6 +62,7 @@ fn each_variable_places_its_threads() {
     assert_eq!(cpus(&policy, Role::Worker, 0), "1");
     assert_eq!(cpus(&policy, Role::Migration, 0), "2");
     assert_eq!(policy.set(policy.vhost()).to_string(), "3");
+    assert_eq!(cpus(&policy, Role::Vhost, 0), "3");
     assert_eq!(cpus(&policy, Role::IoThread(b"io1"), 9), "4");
     assert_eq!(cpus(&policy, Role::IoThread(b"io-2"), 9), "5-6");
     assert_eq!(cpus(&policy, Role::IoThread(b"io"), 0), "7");
