@@ -13,9 +13,9 @@ pub struct TwoCpus {
     pub second: usize,
 }
 
-/// The first two CPUs of this process, or `None` after saying that the test is skipped.
+/// The first two CPUs of this process's cpuset, or `None` after saying that the test is skipped.
 pub fn two_cpus() -> Option<TwoCpus> {
-    let all = cpus_of("self");
+    let all = parse(&available());
     match all[..] {
         [first, second, ..] => Some(TwoCpus { first, second }),
         _ => {
@@ -28,6 +28,20 @@ pub fn two_cpus() -> Option<TwoCpus> {
 /// The affinity of this process as it was started, in the kernel's own print.
 pub fn outer_mask() -> String {
     allowed_list("self")
+}
+
+/// The online CPUs of this process's cpuset, in the kernel's own print: what a thread gets that asks
+/// for all there are.
+pub fn available() -> String {
+    let ask = || {
+        let all = vec![usize::MAX; 65_536 / usize::BITS as usize];
+        // SAFETY: the pointer and length are those of a live vector, which the kernel only reads.
+        let result =
+            unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(&all[..]), all.as_ptr()) };
+        assert_eq!(result, 0, "ask for all CPUs: {}", std::io::Error::last_os_error());
+        allowed_list("thread-self")
+    };
+    std::thread::spawn(ask).join().expect("a thread that asks for all CPUs")
 }
 
 /// The CPUs that the process or thread `who` (`self`, a pid, or `PID/task/TID`) may run on.

@@ -24,7 +24,7 @@ mod user;
 mod vm;
 
 pub use compiler::{Source, compile, compile_library};
-pub use cpus::{TwoCpus, cpus_of, outer_mask, two_cpus};
+pub use cpus::{TwoCpus, available, cpus_of, outer_mask, two_cpus};
 pub use cpuset::ChildCpuset;
 pub use expect::until;
 pub use guest::{assemble, visits};
@@ -39,7 +39,7 @@ pub use scratch::Scratch;
 pub use skip::skip;
 pub use time_limit::TimeLimit;
 pub use user::{NOBODY, Uid, root_missing};
-pub use vm::{Accel, Aio, Bus, Drive, Vm, VmBuilder};
+pub use vm::{Accel, Aio, Bus, Drive, Vm, VmBuilder, qemu};
 
 /// How a target ends that was given a bad value: `EX_CONFIG` of sysexits.h.
 pub const EX_CONFIG: i32 = 78;

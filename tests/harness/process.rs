@@ -310,6 +310,13 @@ impl Finished {
         self.status.code().unwrap_or_else(|| -self.status.signal().unwrap_or(0))
     }
 
+    /// Fails the test if it wrote anything to its standard error.
+    #[track_caller]
+    pub fn assert_stderr_empty(&self) -> &Self {
+        assert!(self.stderr.is_empty(), "it has said something: {self:?}");
+        self
+    }
+
     /// Fails the test unless it exited with 0 and wrote nothing to its standard error.
     #[track_caller]
     pub fn assert_clean(&self) -> &Self {

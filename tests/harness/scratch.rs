@@ -1,7 +1,7 @@
 //! The folder that holds every file a test makes, and that goes when the test ends.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -28,6 +28,14 @@ impl Scratch {
     /// The path of `name` in the folder.
     pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
         self.path().join(name)
+    }
+
+    /// Whether files in it can be read and written past the page cache, which `tmpfs` may refuse.
+    pub(crate) fn can_do_without_cache(&self) -> bool {
+        let path = self.join("direct");
+        let opened =
+            File::options().create(true).truncate(true).write(true).custom_flags(libc::O_DIRECT).open(path);
+        opened.is_ok()
     }
 
     /// A copy of `file`, readable by every user: what is built may lie where only its owner gets.

@@ -69,13 +69,14 @@ pub enum Bus {
 pub struct Drive {
     bus: Bus,
     aio: Aio,
-    cache: &'static str,
+    cache: Option<&'static str>,
 }
 
 impl Drive {
-    /// A disk with worker threads and QEMU's usual cache.
+    /// A disk with worker threads and no cache, where the file system can do without: a worker then has
+    /// to wait for the disk, and the next request needs the next worker.
     pub fn new(bus: Bus) -> Self {
-        Self { bus, aio: Aio::Threads, cache: "writeback" }
+        Self { bus, aio: Aio::Threads, cache: None }
     }
 
     /// Has it read and written in this way.
@@ -86,7 +87,7 @@ impl Drive {
 
     /// Sets QEMU's cache mode.
     pub fn cache(mut self, mode: &'static str) -> Self {
-        self.cache = mode;
+        self.cache = Some(mode);
         self
     }
 }
@@ -340,7 +341,7 @@ impl VmBuilder {
                     "if=none,id=drive{at},file={},format=raw,aio={},cache={}",
                     disk.display(),
                     drive.aio.option(),
-                    drive.cache
+                    drive.cache.unwrap_or(if scratch.can_do_without_cache() { "none" } else { "writeback" })
                 ),
             );
             let device = match &drive.bus {
@@ -361,7 +362,10 @@ impl VmBuilder {
 }
 
 /// The QEMU that is tested against: `PINSHIM_TEST_QEMU`, or the distribution's.
-fn qemu() -> Result<PathBuf, String> {
+///
+/// # Errors
+/// Why there is none.
+pub fn qemu() -> Result<PathBuf, String> {
     if let Some(path) = std::env::var_os("PINSHIM_TEST_QEMU") {
         return Ok(path.into());
     }
@@ -428,13 +432,18 @@ impl Vm {
     /// workers in the pool of each disk's home. It is a backup to nowhere.
     #[track_caller]
     pub fn burst(&mut self) {
+        self.burst_of(16);
+    }
+
+    /// The same with so many requests at once, 64 at most.
+    #[track_caller]
+    pub fn burst_of(&mut self, requests: u32) {
         for at in 0..self.drives.len() {
             let node = format!("nowhere{at}");
             self.qmp.execute("blockdev-add", json!({"driver": "null-co", "node-name": node, "size": DISK}));
             let job = json!({
                 "job-id": node, "device": format!("drive{at}"), "target": node, "sync": "full",
-                // Requests of a size that keeps a worker busy for longer than it takes to make the next.
-                "x-perf": {"use-copy-range": false, "max-workers": 64, "max-chunk": 256 << 10},
+                "x-perf": {"use-copy-range": false, "max-workers": requests, "max-chunk": 65536},
             });
             self.qmp.execute("blockdev-backup", job);
             let end = self.qmp.wait_event("BLOCK_JOB_COMPLETED", START);

@@ -32,10 +32,10 @@ int main(void)
         int back;
         errno = 4321;
         int result = thrd_create(&id, returns, &argument);
-        printf("%d, errno %d\n", result == thrd_success, errno);
+        int error = errno;
         if (thrd_join(id, &back) != thrd_success)
             return 99;
-        printf("%d\n", back);
+        printf("%d, errno %d, %d\n", result == thrd_success, error, back);
         if (thrd_create(&id, leaves, NULL) != thrd_success || thrd_join(id, &back) != thrd_success)
             return 99;
         printf("%d\n", back);

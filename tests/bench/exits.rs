@@ -1,0 +1,61 @@
+//! How often a guest can leave: an exit is an ioctl, and the library hooks that.
+
+use crate::report::{Report, side_by_side};
+use harness::{Program, Scratch, kvm_missing, qemu, until};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const ROUNDS: usize = 7;
+const SECONDS: f64 = 2.0;
+
+pub fn measure(report: &mut Report, scratch: &Scratch) {
+    let what = "VM exits a second: shim / none";
+    if let Some(why) = kvm_missing() {
+        return report.skipped(what, &why);
+    }
+    let qemu = match qemu() {
+        Ok(qemu) => qemu,
+        Err(why) => return report.skipped(what, &why),
+    };
+    let guest = assemble(scratch);
+    let rate = |library: bool| exits_a_second(scratch, &qemu, &guest, library);
+    let (without, with) = side_by_side(ROUNDS, || rate(false), || rate(true));
+    report.at_least(what, with / without, 0.99, "");
+}
+
+fn assemble(scratch: &Scratch) -> std::path::PathBuf {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/exits.s");
+    let (object, sector) = (scratch.join("exits.o"), scratch.join("exits.bin"));
+    Program::new("as").arg("--32").arg(source).arg("-o").arg(&object).run().assert_clean();
+    Program::new("ld")
+        .args(["-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", "-e", "start", "-o"])
+        .args([&sector, &object])
+        .run()
+        .assert_clean();
+    sector
+}
+
+fn exits_a_second(scratch: &Scratch, qemu: &Path, guest: &Path, library: bool) -> f64 {
+    let serial = scratch.join("exits.serial");
+    let _ = std::fs::remove_file(&serial);
+    let mut program = Program::new(qemu)
+        .args(["-accel", "kvm", "-display", "none", "-monitor", "none", "-nodefaults", "-boot", "c"])
+        .arg("-serial")
+        .arg(format!("file:{}", serial.display()))
+        .arg("-drive")
+        .arg(format!("file={},format=raw,if=ide,snapshot=on", guest.display()))
+        // Both sides on one CPU, so that the scheduler has no say in the difference.
+        .affinity(&[harness::cpus_of("self")[0]]);
+    if library {
+        program = program.with_library().env("PIN_CPUS", harness::cpus_of("self")[0].to_string());
+    }
+    let process = program.start();
+    let dots = || std::fs::metadata(&serial).map_or(0, |file| file.len());
+    until(20, "the guest to run", || (dots() > 0).then_some(()));
+    let (before, start) = (dots(), Instant::now());
+    std::thread::sleep(Duration::from_secs_f64(SECONDS));
+    let rate = (dots() - before) as f64 / start.elapsed().as_secs_f64();
+    process.kill();
+    process.wait();
+    rate * 2000.0
+}

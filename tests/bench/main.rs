@@ -1,0 +1,24 @@
+//! The figures that pinshim promises to hold, measured side by side in one run, the two sides
+//! alternating, so that a busy machine is busy for both.
+//!
+//! Nothing is asserted: a shared machine is too noisy for that. Each row names its bound and whether it was
+//! held; a row that cannot be measured here says why.
+
+mod creation;
+mod exits;
+mod memory;
+mod report;
+mod start;
+
+use harness::{Scratch, two_cpus};
+use report::Report;
+
+fn main() {
+    let Some(cpus) = two_cpus() else { return };
+    let scratch = Scratch::new();
+    let mut report = Report::new();
+    creation::measure(&mut report, &scratch, cpus);
+    exits::measure(&mut report, &scratch);
+    start::measure(&mut report);
+    memory::measure(&mut report);
+}

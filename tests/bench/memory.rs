@@ -1,0 +1,56 @@
+//! What the library adds to a VM's own memory, the broker's included, and to the disk.
+
+use crate::report::{Report, median};
+use harness::{Accel, VmBuilder, kvm_missing, library};
+use std::path::Path;
+use std::time::Duration;
+
+const ROUNDS: usize = 5;
+
+pub fn measure(report: &mut Report) {
+    let what = "memory added (unique set size), broker included";
+    let bytes = std::fs::metadata(library()).map_or(0, |file| file.len());
+    report.at_most("the stripped library", bytes as f64 / 1048576.0, 1.0, " MiB");
+    let accel = if kvm_missing().is_none() { Accel::Kvm } else { Accel::Tcg };
+    let mut added = Vec::new();
+    for _ in 0..ROUNDS {
+        let (Some(with), Some(without)) = (unique(accel, true), unique(accel, false)) else {
+            return report.skipped(what, "QEMU could not be started");
+        };
+        added.push(with - without);
+    }
+    report.at_most(what, median(added) / 1024.0, 2.0, " MiB");
+}
+
+/// KiB that QEMU and its broker have to themselves, once the guest runs.
+fn unique(accel: Accel, library: bool) -> Option<f64> {
+    let mut vm = VmBuilder::usual(accel)
+        .paused()
+        .sandbox("on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+    vm = if library { vm.env("PIN_CPUS", "all") } else { vm.without_library() };
+    let vm = vm.start()?;
+    // Before the guest runs: how much of its memory a guest has touched is another question.
+    std::thread::sleep(Duration::from_millis(500));
+    let broker = broker_of(vm.pid());
+    let total = private_kib(vm.pid()) + broker.map_or(0.0, private_kib);
+    vm.quit();
+    Some(total)
+}
+
+/// The broker names itself in the status page; here it is found as any observer can: by its name, and as the
+/// youngest one, since the VM was just started.
+fn broker_of(qemu: u32) -> Option<u32> {
+    let named = |pid: &u32| {
+        let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        comm.trim() == "pinshim-broker" && Path::new(&format!("/proc/{pid}/exe")).read_link().is_ok()
+    };
+    let processes = std::fs::read_dir("/proc").ok()?;
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(named).filter(|pid| *pid > qemu).min()
+}
+
+fn private_kib(pid: u32) -> f64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let private = rollup.lines().filter(|line| line.starts_with("Private_"));
+    private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).sum()
+}
