@@ -49,6 +49,17 @@ pub fn cpus_of(who: &str) -> Vec<usize> {
     parse(&allowed_list(who))
 }
 
+/// Moves a thread, as `taskset -p` does. False if there is no such thread any more.
+pub fn move_thread(tid: u32, cpus: &[usize]) -> bool {
+    let mask = mask(cpus);
+    // SAFETY: the pointer and length are those of a live vector, which the kernel only reads.
+    let result =
+        unsafe { libc::syscall(libc::SYS_sched_setaffinity, tid, size_of_val(&mask[..]), mask.as_ptr()) };
+    let error = std::io::Error::last_os_error();
+    assert!(result == 0 || error.raw_os_error() == Some(libc::ESRCH), "move thread {tid}: {error}");
+    result == 0
+}
+
 fn allowed_list(who: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{who}/status")).expect("read a status file");
     let line = status.lines().find_map(|l| l.strip_prefix("Cpus_allowed_list:")).expect("Cpus_allowed_list");

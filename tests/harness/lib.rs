@@ -5,10 +5,12 @@
 //! itself. A test runs under a [`TimeLimit`], makes files only in a [`Scratch`] folder, and ends
 //! the processes it started, by pid, also when it fails.
 
+mod broker;
 mod compiler;
 mod cpus;
 mod cpuset;
 mod expect;
+mod filtered;
 mod guest;
 mod judge;
 mod kvm;
@@ -23,10 +25,12 @@ mod time_limit;
 mod user;
 mod vm;
 
+pub use broker::{Companion, Halted, brokers_of};
 pub use compiler::{Source, compile, compile_library};
-pub use cpus::{TwoCpus, available, cpus_of, outer_mask, two_cpus};
+pub use cpus::{TwoCpus, available, cpus_of, move_thread, outer_mask, two_cpus};
 pub use cpuset::ChildCpuset;
 pub use expect::until;
+pub use filtered::Filtered;
 pub use guest::{assemble, visits};
 pub use judge::{Expected, Offence, Rule, judge};
 pub use kvm::kvm_missing;

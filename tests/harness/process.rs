@@ -167,6 +167,9 @@ impl Program {
             if let Some(user) = user {
                 user.become_it()?;
             }
+            // What it leaves beside itself is found by its session.
+            // SAFETY: takes no pointer.
+            unsafe { libc::setsid() };
             // The test runner may be killed itself. A change of user clears this, so it comes last.
             // SAFETY: takes no pointer.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };

@@ -101,6 +101,8 @@ pub struct VmBuilder {
     debug_threads: Option<bool>,
     sandbox: Option<String>,
     library: bool,
+    ahead: Vec<PathBuf>,
+    behind: Vec<PathBuf>,
     env: Vec<(String, String)>,
     extra: Vec<String>,
     user: Option<Uid>,
@@ -120,6 +122,8 @@ impl VmBuilder {
             debug_threads: None,
             sandbox: None,
             library: true,
+            ahead: Vec::new(),
+            behind: Vec::new(),
             env: Vec::new(),
             extra: Vec::new(),
             user: None,
@@ -175,6 +179,18 @@ impl VmBuilder {
     /// Runs QEMU as it is.
     pub fn without_library(mut self) -> Self {
         self.library = false;
+        self
+    }
+
+    /// Preloads a library of the test's own that sees calls before the library under test does.
+    pub fn ahead(mut self, library: impl Into<PathBuf>) -> Self {
+        self.ahead.push(library.into());
+        self
+    }
+
+    /// Preloads a library of the test's own that sees the calls which the library under test makes.
+    pub fn behind(mut self, library: impl Into<PathBuf>) -> Self {
+        self.behind.push(library.into());
         self
     }
 
@@ -272,11 +288,13 @@ impl VmBuilder {
         for (name, value) in &self.env {
             program = program.env(name, value);
         }
+        program = self.ahead.iter().fold(program, Program::preload);
         if self.library {
             // QEMU's user may not be able to reach the build's folder.
             let library = if self.user.is_some() { scratch.copy(library()) } else { library().to_owned() };
             program = program.preload(library);
         }
+        program = self.behind.iter().fold(program, Program::preload);
         if let Some(cpus) = &self.affinity {
             program = program.affinity(cpus);
         }

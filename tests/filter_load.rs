@@ -1,0 +1,74 @@
+//! The moment at which a sandbox closes: threads that are being born then, the broker that is started
+//! just before, and what the process itself sees of that.
+
+use harness::{Filtered, NOBODY, Process, TimeLimit, brokers_of, root_missing, skip, two_cpus, until};
+
+/// How many times the moment is sought. `PINSHIM_LONG=1` asks for many.
+fn times() -> u32 {
+    if std::env::var_os("PINSHIM_LONG").is_some() { 200 } else { 8 }
+}
+
+/// Waits for a line that contains `what` on the program's standard output.
+#[track_caller]
+fn line(process: &Process, what: &str) -> String {
+    until(60, what, || {
+        let said = process.stdout();
+        let line = said.lines().find(|line| line.contains(what)).map(str::to_owned);
+        assert!(line.is_some() || process.ended().is_none(), "it ended: {said}{}", process.stderr());
+        line
+    })
+}
+
+fn every_birth_around_the_filter_is_in_place(deny: &str) {
+    let _limit = TimeLimit::seconds(240);
+    let Some(cpus) = two_cpus() else { return };
+    let program = Filtered::new("births_at_filter.c", cpus);
+    for time in 0..times() {
+        let pause = (time * 371 % 2000).to_string();
+        let process = program.target().env("DENY", deny).arg(&pause).start();
+        let said = line(&process, "births");
+        assert_eq!(said, "many births, 0 off the set, 0 unfiltered, 0 moved", "{}", process.stderr());
+        assert_eq!(process.stderr(), "");
+        // A second seccomp_load has started nothing more.
+        assert_eq!(brokers_of(process.pid()).len(), 1);
+    }
+}
+
+#[test]
+fn threads_born_while_the_filter_is_loaded_are_in_place() {
+    every_birth_around_the_filter_is_in_place("setaffinity");
+}
+
+/// QEMU before 6.1 forbids even to ask for an affinity.
+#[test]
+fn threads_born_while_a_filter_is_loaded_that_forbids_to_ask_are_in_place() {
+    every_birth_around_the_filter_is_in_place("getaffinity");
+}
+
+fn the_broker_is_no_child(process: &Process) {
+    line(process, "loaded");
+    let brokers = brokers_of(process.pid());
+    assert_eq!(brokers.len(), 1, "one broker: {}", process.stderr());
+    brokers[0].signal(libc::SIGKILL);
+    until(30, "the broker's end", || (!brokers[0].lives()).then_some(()));
+    process.signal(libc::SIGUSR1);
+    assert_eq!(line(process, "SIGCHLD"), "SIGCHLD 0, children 0");
+}
+
+/// Neither as it is started nor as it ends.
+#[test]
+fn the_broker_is_no_child_and_its_end_raises_no_sigchld() {
+    let _limit = TimeLimit::seconds(100);
+    let Some(cpus) = two_cpus() else { return };
+    the_broker_is_no_child(&Filtered::new("counts_sigchld.c", cpus).target().start());
+}
+
+#[test]
+fn nor_is_it_an_ordinary_users() {
+    let _limit = TimeLimit::seconds(100);
+    let Some(cpus) = two_cpus() else { return };
+    if let Some(why) = root_missing() {
+        return skip(why);
+    }
+    the_broker_is_no_child(&Filtered::new("counts_sigchld.c", cpus).target().user(NOBODY).start());
+}
