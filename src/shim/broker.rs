@@ -82,14 +82,16 @@ pub(crate) enum Answer {
     Cut,
     /// The kernel said no, to the broker or (where there is none) to us.
     Refused(Errno),
-    /// It did not answer, which it was warned about once.
+    /// It did not answer, or could not be had: both were warned about once.
     None,
 }
 
 /// Has the broker put a thread of this process on a set of the policy, and waits for its answer, for a
 /// second at most.
 pub(crate) fn ask(shim: &Shim, tid: Tid, set: SetId) -> Answer {
-    let Some(channel) = CHANNEL.get() else { return Answer::Refused(Errno(libc::EPERM)) };
+    let Some(channel) = CHANNEL.get() else {
+        return if start::has_failed() { Answer::None } else { Answer::Refused(Errno(libc::EPERM)) };
+    };
     let behind = SILENT.load(Ordering::Relaxed) && {
         let shared = channel.shared;
         shared.sent().load(Ordering::Relaxed) != shared.handled().load(Ordering::Relaxed)

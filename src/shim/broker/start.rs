@@ -14,6 +14,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// How long to wait for the broker to say that it is ready: the time of a few forks, on a busy host.
 const READY_US: i64 = 1_000_000;
 
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Whether it could not be started, which was said then.
+pub(super) fn has_failed() -> bool {
+    FAILED.load(Ordering::Relaxed)
+}
+
 /// Starts the broker, once; waits until it is ready, for a second at most. Where it cannot be had, one
 /// warning, and QEMU goes on.
 pub(crate) fn start(shim: &'static Shim) {
@@ -23,6 +30,7 @@ pub(crate) fn start(shim: &'static Shim) {
     }
     let errno = kernel::errno();
     if let Err(errno) = try_start(shim) {
+        FAILED.store(true, Ordering::Relaxed);
         log::warn!(
             "the broker could not be started: {errno}; inside QEMU's sandbox threads stay on their creator's CPUs"
         );
