@@ -1,0 +1,161 @@
+//! Which thread is which, in programs that look like QEMU or do not: a name is read where it is one, and
+//! what is none neither crashes nor misleads.
+
+use harness::{Finished, Program, Scratch, Source, TimeLimit, TwoCpus, compile, compile_library, two_cpus};
+
+/// Runs a program as a target with this placement; `A` and `B` stand for the two CPUs.
+fn run(
+    file: &str,
+    preload: Option<&str>,
+    args: &[&str],
+    placement: &[(&str, &str)],
+) -> Option<(Finished, TwoCpus)> {
+    let cpus = two_cpus()?;
+    let scratch = Scratch::new();
+    let program = compile(&scratch, &Source { file, flags: &[] });
+    let name = program.file_name().expect("a program has a name").to_owned();
+    let mut target = Program::new(program).args(args).env("PIN_TARGET", name).with_library();
+    if let Some(file) = preload {
+        target = target.preload(compile_library(&scratch, &Source { file, flags: &[] }));
+    }
+    for (variable, value) in placement {
+        target = target.env(variable, with_cpus(value, cpus));
+    }
+    Some((target.run(), cpus))
+}
+
+fn with_cpus(text: &str, cpus: TwoCpus) -> String {
+    text.replace('A', &cpus.first.to_string()).replace('B', &cpus.second.to_string())
+}
+
+const ROLES: [(&str, &str); 6] = [
+    ("PIN_VCPUS", "0@B,1@A"),
+    ("PIN_IOTHREADS", "io1@B,*@A"),
+    ("PIN_EMULATOR", "A"),
+    ("PIN_WORKERS", "B"),
+    ("PIN_MIGRATION", "B"),
+    ("PIN_THREADS", "vnc_*@B,SPICE Worker@B"),
+];
+
+/// The name of each thread and its CPU.
+const NAMES: [(&str, &str); 24] = [
+    ("CPU 0/KVM", "B"),
+    ("CPU 1/KVM", "A"),
+    ("CPU 0/TCG", "B"),
+    ("CPU 1/TCG", "A"),
+    ("IO io1", "B"),
+    ("IO io10", "A"),
+    ("IO mon_iothread", "A"),
+    ("worker", "B"),
+    ("worker2", "A"),
+    ("vnc_worker", "B"),
+    ("SPICE Worker", "B"),
+    ("live_migration", "B"),
+    ("return path", "B"),
+    ("multifdsend_0", "B"),
+    ("multifdrecv_12", "B"),
+    ("mig/src/main", "B"),
+    ("mig/dst/recv_1", "B"),
+    ("dump_thread", "A"),
+    ("nbd-connect", "A"),
+    ("io-task-worker", "A"),
+    ("kvm-reaper", "A"),
+    ("CPU x/KVM", "A"),
+    ("a name that is longer than any comm may be and says nothing", "A"),
+    ("x", "A"),
+];
+
+#[track_caller]
+fn assert_lines(finished: &Finished, cpus: TwoCpus, before: usize) {
+    finished.assert_clean();
+    let line = |name: &str, cpu: &str| format!("{name}: CPU {} of 1", with_cpus(cpu, cpus));
+    let mut expected = vec![line("foreign", "A"); before];
+    expected.push(line("call_rcu", "A"));
+    expected.push(line("main", "A"));
+    expected.extend(NAMES.map(|(name, cpu)| line(name, cpu)));
+    expected.extend(vec![line("foreign", "A"); FOREIGN]);
+    assert_eq!(finished.stdout.lines().collect::<Vec<_>>(), expected);
+}
+
+/// How many threads of other libraries the program makes at a time.
+const FOREIGN: usize = 14;
+
+#[test]
+fn names_give_roles_and_foreign_arguments_do_no_harm() {
+    let _limit = TimeLimit::seconds(60);
+    let Some((finished, cpus)) = run("like_qemu.c", Some("foreign.c"), &NAMES.map(|(name, _)| name), &ROLES)
+    else {
+        return;
+    };
+    assert_lines(&finished, cpus, 0);
+}
+
+/// The same where QEMU's start routine is not the first that is seen: another library's constructor may
+/// come before.
+#[test]
+fn foreign_arguments_that_come_first_do_no_harm() {
+    let _limit = TimeLimit::seconds(60);
+    let args: Vec<_> = std::iter::once("-foreign").chain(NAMES.map(|(name, _)| name)).collect();
+    let Some((finished, cpus)) = run("like_qemu.c", Some("foreign.c"), &args, &ROLES) else { return };
+    assert_lines(&finished, cpus, FOREIGN);
+}
+
+/// QEMU's `TC` and `touch_pages` threads are put where QEMU wants them, which is where they are born.
+#[test]
+fn exempt_threads_stay_where_they_are() {
+    let _limit = TimeLimit::seconds(60);
+    let names = ["TC tc1", "touch_pages"];
+    let Some((finished, cpus)) =
+        run("like_qemu.c", Some("foreign.c"), &names, &[("PIN_CPUS", "B"), ("PIN_VCPUS", "0@A")])
+    else {
+        return;
+    };
+    for name in names {
+        let line = with_cpus(&format!("{name}: CPU B of 1"), cpus);
+        assert!(finished.assert_clean().stdout.contains(&line), "{finished:?}");
+    }
+}
+
+#[test]
+fn a_rule_wins_over_a_role() {
+    let _limit = TimeLimit::seconds(60);
+    let placement =
+        [("PIN_CPUS", "A"), ("PIN_VCPUS", "*@A"), ("PIN_THREADS", "CPU 1/*@B,CPU *@A,call_rcu@B")];
+    let names = ["CPU 0/KVM", "CPU 1/KVM", "CPU 11/KVM", "worker"];
+    let Some((finished, cpus)) = run("like_qemu.c", Some("foreign.c"), &names, &placement) else { return };
+    let lines =
+        ["call_rcu: CPU B", "main: CPU A", "CPU 0/KVM: CPU A", "CPU 1/KVM: CPU B", "CPU 11/KVM: CPU A"];
+    for line in lines {
+        let line =
+            format!("{}: CPU {} of 1", &line[..line.len() - 7], with_cpus(&line[line.len() - 1..], cpus));
+        assert!(finished.assert_clean().stdout.contains(&line), "{line}: {finished:?}");
+    }
+}
+
+#[test]
+fn vcpus_without_names_are_told_by_the_order_of_creation() {
+    let _limit = TimeLimit::seconds(60);
+    let placement = [("PIN_VCPUS", "B,A,B"), ("PIN_EMULATOR", "A")];
+    let Some((finished, cpus)) = run("vcpu_order.c", Some("ioctl_seen.c"), &[], &placement) else { return };
+    let placed: Vec<_> = finished.assert_clean().stdout.lines().filter(|l| l.contains("CPU ")).collect();
+    let expected = ["main: CPU A", "vCPU 0: CPU B", "vCPU 1: CPU A", "vCPU 2: CPU B"];
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|line| format!("{}{}", &line[..line.len() - 1], with_cpus(&line[line.len() - 1..], cpus)))
+        .collect();
+    assert_eq!(placed, expected);
+}
+
+#[test]
+fn what_a_library_asks_for_its_thread_is_cut_to_the_threads_set() {
+    let _limit = TimeLimit::seconds(60);
+    let Some(cpus) = two_cpus() else { return };
+    let all = format!("{:#x}", 1u64 << cpus.first | 1 << cpus.second);
+    let other = format!("{:#x}", 1u64 << cpus.first);
+    let placement = [("PIN_CPUS", "B"), ("ALL", &*all), ("OTHER", &*other)];
+    let Some((finished, _)) = run("own_affinity.c", None, &[], &placement) else { return };
+    let kept = format!("0, errno 4321, {:x}", 1u64 << cpus.second);
+    let asked = ["pthread, all", "pthread, other", "sched, all", "sched, other", "sched, by tid"];
+    let expected: Vec<_> = asked.iter().map(|what| format!("{what}: {kept}")).collect();
+    assert_eq!(finished.assert_clean().stdout.lines().collect::<Vec<_>>(), expected);
+}
