@@ -7,6 +7,7 @@
 use crate::affinity::{self, About};
 use crate::kernel;
 use crate::me::{self, Me};
+use crate::ownership;
 use crate::process::{self, Shim};
 use crate::register;
 use crate::settle::{self, Astray, Scope, View};
@@ -63,8 +64,8 @@ pub(crate) fn vcpu_ends(me: &Me) {
 #[cold]
 pub(crate) fn vcpu_created() {
     let Some(shim) = process::shim() else { return };
-    let (tid, pid) = (kernel::gettid(), kernel::getpid());
-    if tid.0 == pid || !process::is_owner(pid) {
+    let tid = kernel::gettid();
+    if tid.0 == kernel::getpid() || !ownership::is_ours() {
         return;
     }
     let me = me::me();
@@ -134,9 +135,8 @@ fn put_self(shim: &Shim, me: &Me) {
 }
 
 fn look(shim: &Shim, scope: Scope) {
-    let pid = kernel::getpid();
-    let Some(page) = shim.page.filter(|_| process::is_owner(pid)) else { return };
-    let view = View { pid, policy: &shim.policy, page, proc_folder: libc::AT_FDCWD };
+    let Some(page) = process::owned_page() else { return };
+    let view = View { pid: kernel::getpid(), policy: &shim.policy, page, proc_folder: libc::AT_FDCWD };
     // Without /proc (`-chroot`) there is nothing to look at.
     let _ = settle::look(&view, scope, |astray| place_and_account(shim, astray));
 }

@@ -29,6 +29,7 @@ mod kvm;
 mod library_requests;
 mod me;
 mod old_glibc;
+mod ownership;
 mod page;
 mod path;
 mod process;

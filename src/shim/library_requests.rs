@@ -6,7 +6,8 @@
 
 use crate::kernel;
 use crate::me;
-use crate::process::{self, Shim};
+use crate::ownership;
+use crate::process::Shim;
 use crate::register;
 use pinning::{RoleKind, SetId};
 use std::ffi::c_void;
@@ -38,15 +39,14 @@ pub(crate) fn by_handle(shim: &Shim, handle: libc::pthread_t, bytes: usize, mask
 /// A request about a thread id (0: the calling thread); another process's threads are none of our
 /// business.
 pub(crate) fn by_tid(shim: &Shim, tid: i32, bytes: usize, mask: *const c_void) -> Request {
-    let pid = kernel::getpid();
-    if !process::is_owner(pid) {
+    if !ownership::is_ours() {
         return Request::AsItIs;
     }
     if tid == 0 || tid == kernel::gettid().0 {
         return cut(shim, own(shim), bytes, mask);
     }
     let tid = pinning::Tid(tid);
-    if !kernel::is_thread_of(pid, tid) {
+    if !kernel::is_thread_of(kernel::getpid(), tid) {
         return Request::AsItIs;
     }
     match shim.page.and_then(|page| register::entry_of(page, tid)) {

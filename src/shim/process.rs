@@ -7,6 +7,7 @@
 use crate::identity;
 use crate::kernel;
 use crate::me::{self, Me};
+use crate::ownership;
 use crate::page::{self, Page};
 use crate::register;
 use crate::report;
@@ -16,7 +17,7 @@ use once_cell::sync::OnceCell;
 use pinning::{CpuSet, Host, OnError, Policy, Reading, Tid};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::Ordering;
 
 /// What the hooks work with.
 pub(crate) struct Shim {
@@ -30,9 +31,6 @@ pub(crate) struct Shim {
 }
 
 static SHIM: OnceCell<Option<Shim>> = OnceCell::new();
-
-/// The process whose threads the register lists.
-static OWNER: AtomicI32 = AtomicI32::new(0);
 
 /// sysexits.h's EX_CONFIG.
 const BAD_CONFIGURATION: i32 = 78;
@@ -50,14 +48,9 @@ pub(crate) fn shim_or_start() -> Option<&'static Shim> {
     }
 }
 
-/// Whether the process with this id owns the register. A forked child does not.
-pub(crate) fn is_owner(pid: i32) -> bool {
-    OWNER.load(Ordering::Relaxed) == pid
-}
-
 /// The status page, if this process is the one to write to it.
 pub(crate) fn owned_page() -> Option<Page> {
-    shim()?.page.filter(|_| is_owner(kernel::getpid()))
+    shim()?.page.filter(|_| ownership::is_ours())
 }
 
 #[cold]
@@ -66,7 +59,7 @@ fn start() -> Option<&'static Shim> {
     let shim = SHIM.get_or_init(decide).as_ref();
     if let Some(shim) = shim {
         // The first caller only: slot 0 is taken once.
-        if OWNER.compare_exchange(0, kernel::getpid(), Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        if ownership::claim(kernel::getpid()) {
             enlist_main(shim);
         }
     }
@@ -175,11 +168,15 @@ fn enlist_main(shim: &Shim) {
 /// After `-daemonize` the VM is run by a child of a child of the process that was started. Such a child
 /// takes the register over when it creates a thread of QEMU's; its parents only wait for it and end.
 /// Any other forked child writes nothing.
-pub(crate) fn take_over_after_daemonize(shim: &Shim, pid: i32, start: usize) {
-    if is_owner(pid) || !shim.daemonizes || !qemu::is_thread_start(start) || kernel::gettid().0 != pid {
+pub(crate) fn take_over_after_daemonize(shim: &Shim, start: usize) {
+    if !shim.daemonizes || ownership::is_ours() || !qemu::is_thread_start(start) {
         return;
     }
-    OWNER.store(pid, Ordering::Release);
+    let pid = kernel::getpid();
+    if kernel::gettid().0 != pid {
+        return;
+    }
+    ownership::claim(pid);
     thread_start::BIRTHS.store(0, Ordering::Release);
     broker::forget_pending();
     register::forget_all(shim.page);

@@ -46,7 +46,6 @@ pub(crate) fn is_thread_start(start: usize) -> bool {
 /// `start` and `arg` are what the caller of `pthread_create` passed. Where `start` is QEMU's own
 /// function, QEMU upholds that `arg` points to its arguments until the thread runs.
 pub(crate) unsafe fn with_thread<R>(
-    pid: i32,
     executable: &std::ops::Range<usize>,
     start: usize,
     arg: *mut c_void,
@@ -55,7 +54,7 @@ pub(crate) unsafe fn with_thread<R>(
     let known = THREAD_START.load(Ordering::Relaxed);
     if known == 0 {
         let mut room = [0u8; NAME_LIMIT];
-        let learned = learn(pid, executable, start, arg, &mut room);
+        let learned = learn(executable, start, arg, &mut room);
         return then(learned);
     }
     if start != known || arg.is_null() {
@@ -78,7 +77,6 @@ pub(crate) unsafe fn with_thread<R>(
 /// three pointers, the first into code of the executable or a module, the last to a name that QEMU is
 /// known to use (the first one of all is `call_rcu`, from QEMU's constructor).
 fn learn<'a>(
-    pid: i32,
     executable: &std::ops::Range<usize>,
     start: usize,
     arg: *mut c_void,
@@ -87,6 +85,7 @@ fn learn<'a>(
     if !executable.contains(&start) {
         return None;
     }
+    let pid = kernel::getpid();
     let mut args = [0u8; size_of::<QemuThreadArgs>()];
     if kernel::read_own_memory(pid, arg as usize, &mut args).ok()?.len() < args.len() {
         return None;

@@ -2,7 +2,8 @@
 
 use crate::broker;
 use crate::kernel;
-use crate::process::{self, Shim};
+use crate::ownership;
+use crate::process::Shim;
 use crate::thread_start::BIRTHS;
 use std::sync::atomic::Ordering;
 
@@ -13,7 +14,7 @@ const STEP_US: i64 = 100;
 
 /// QEMU is about to load its filter.
 pub(crate) fn closes(shim: &'static Shim) {
-    if !process::is_owner(kernel::getpid()) {
+    if !ownership::is_ours() {
         return;
     }
     broker::start(shim);

@@ -11,6 +11,7 @@
 use crate::affinity::{self, About};
 use crate::kernel;
 use crate::me::{self, Me};
+use crate::ownership;
 use crate::process::{self, Shim};
 use crate::qemu;
 use crate::register::{self, Birth, Claim, Newborn};
@@ -38,16 +39,15 @@ pub(crate) unsafe fn create(
     succeeded: c_int,
 ) -> c_int {
     let errno = kernel::errno();
-    let pid = kernel::getpid();
     let start = routine as usize;
-    process::take_over_after_daemonize(shim, pid, start);
+    process::take_over_after_daemonize(shim, start);
     // SAFETY: as the caller upholds.
     let newborn = unsafe {
-        qemu::with_thread(pid, &shim.executable, start, argument, |thread| {
+        qemu::with_thread(&shim.executable, start, argument, |thread| {
             identity::of_newborn(shim, thread.as_ref())
         })
     };
-    let listed = process::is_owner(pid);
+    let listed = ownership::is_ours();
     if listed {
         broker::start_where_a_manager_needs_it(shim, newborn.role);
     }

@@ -8,6 +8,7 @@
 use crate::kernel;
 use crate::kvm;
 use crate::me;
+use crate::ownership;
 use crate::path::Path;
 use crate::process;
 use std::ffi::c_void;
@@ -33,7 +34,7 @@ pub(crate) unsafe fn submitted(ring: *const c_void) {
 
 #[cold]
 fn place_workers(ring: i32) {
-    let Some(shim) = process::shim().filter(|_| process::is_owner(kernel::getpid())) else { return };
+    let Some(shim) = process::shim().filter(|_| ownership::is_ours()) else { return };
     me::update(|me| me.ring = ring);
     let me = me::me();
     let home = if me.known { me.home } else { shim.policy.emulator() };

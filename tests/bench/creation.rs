@@ -8,7 +8,7 @@ const THREADS: &str = "4000";
 const ROUNDS: usize = 9;
 
 pub fn measure(report: &mut Report, scratch: &Scratch, cpus: TwoCpus) {
-    let program = compile(scratch, &Source { file: "../bench/create_join.c", flags: &[] });
+    let program = compile(scratch, &Source { file: "create_join.c", flags: &[] });
     // The creator on `home`, and for "another set" the new threads on `away`.
     let (home, away) = (cpus.first, cpus.second);
     let taskset = |extra: &[String]| {
@@ -24,7 +24,8 @@ pub fn measure(report: &mut Report, scratch: &Scratch, cpus: TwoCpus) {
         program
     };
     let base = ("PIN_CPUS", home.to_string());
-    let (plain, pinned) = side_by_side(ROUNDS, || taskset(&[]), || nanoseconds(shim(&[base.clone()])));
+    let (plain, pinned) =
+        side_by_side(ROUNDS, || taskset(&[]), || nanoseconds(shim(std::slice::from_ref(&base))));
     report.at_most("create+join, creator on the set: shim / taskset", pinned / plain, 1.10, "");
     let unnamed = [base.clone(), ("PIN_NAMES", "off".into())];
     let (plain, pinned) = side_by_side(ROUNDS, || taskset(&[]), || nanoseconds(shim(&unnamed)));
@@ -34,10 +35,15 @@ pub fn measure(report: &mut Report, scratch: &Scratch, cpus: TwoCpus) {
         side_by_side(ROUNDS, || taskset(&[away.to_string()]), || nanoseconds(shim(&elsewhere)));
     report.at_most("create+join onto another set: shim / attribute", pinned / attribute, 1.0, "");
 
-    let sandbox = compile_library(scratch, &Source { file: "../bench/closes_sandbox.c", flags: &[] });
+    let sandbox = compile_library(scratch, &Source { file: "closes_sandbox.c", flags: &[] });
     let sandboxed = || nanoseconds(shim(&elsewhere).preload(&sandbox));
     let (direct, brokered) = side_by_side(ROUNDS, || nanoseconds(shim(&elsewhere)), sandboxed);
-    report.at_most("a pin through the broker, beyond a direct one", (brokered - direct) / 1000.0, 60.0, " us");
+    report.at_most(
+        "a pin through the broker, beyond a direct one",
+        (brokered - direct) / 1000.0,
+        60.0,
+        " us",
+    );
     ioctls(report, scratch);
 }
 
@@ -53,7 +59,7 @@ fn ioctls(report: &mut Report, scratch: &Scratch) {
         return report.skipped(what, "valgrind is not installed");
     }
     const CALLS: u64 = 100_000;
-    let program = compile(scratch, &Source { file: "../bench/ioctl_loop.c", flags: &[] });
+    let program = compile(scratch, &Source { file: "ioctl_loop.c", flags: &[] });
     let each = |library: bool| {
         let total = |calls: u64| instructions(scratch, &program, calls, library);
         (total(CALLS) - total(0)) as f64 / CALLS as f64
@@ -76,6 +82,7 @@ fn instructions(scratch: &Scratch, program: &Path, calls: u64, library: bool) ->
     let finished = valgrind.run();
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
     let text = std::fs::read_to_string(&out).expect("callgrind's output");
-    let summary = text.lines().find_map(|line| line.strip_prefix("summary: ").or(line.strip_prefix("totals: ")));
+    let summary =
+        text.lines().find_map(|line| line.strip_prefix("summary: ").or(line.strip_prefix("totals: ")));
     summary.expect("a summary").trim().parse().expect("a number")
 }

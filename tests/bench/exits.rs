@@ -18,9 +18,9 @@ pub fn measure(report: &mut Report, scratch: &Scratch) {
         Err(why) => return report.skipped(what, &why),
     };
     let guest = assemble(scratch);
-    let rate = |library: bool| exits_a_second(scratch, &qemu, &guest, library);
-    let (without, with) = side_by_side(ROUNDS, || rate(false), || rate(true));
-    report.at_least(what, with / without, 0.99, "");
+    let time = |library: bool| 1.0 / exits_a_second(scratch, &qemu, &guest, library);
+    let (without, with) = side_by_side(ROUNDS, || time(false), || time(true));
+    report.at_least(what, without / with, 0.99, "");
 }
 
 fn assemble(scratch: &Scratch) -> std::path::PathBuf {

@@ -10,10 +10,11 @@ mod memory;
 mod report;
 mod start;
 
-use harness::{Scratch, two_cpus};
+use harness::{Scratch, TimeLimit, two_cpus};
 use report::Report;
 
 fn main() {
+    let _limit = TimeLimit::seconds(1800);
     let Some(cpus) = two_cpus() else { return };
     let scratch = Scratch::new();
     let mut report = Report::new();

@@ -1,6 +1,6 @@
 //! What the library adds to a VM's own memory, the broker's included, and to the disk.
 
-use crate::report::{Report, median};
+use crate::report::{Report, side_by_side};
 use harness::{Accel, VmBuilder, kvm_missing, library};
 use std::path::Path;
 use std::time::Duration;
@@ -12,17 +12,16 @@ pub fn measure(report: &mut Report) {
     let bytes = std::fs::metadata(library()).map_or(0, |file| file.len());
     report.at_most("the stripped library", bytes as f64 / 1048576.0, 1.0, " MiB");
     let accel = if kvm_missing().is_none() { Accel::Kvm } else { Accel::Tcg };
-    let mut added = Vec::new();
-    for _ in 0..ROUNDS {
-        let (Some(with), Some(without)) = (unique(accel, true), unique(accel, false)) else {
-            return report.skipped(what, "QEMU could not be started");
-        };
-        added.push(with - without);
+    let measure = |library| unique(accel, library).unwrap_or(f64::NAN);
+    let (with, without) = side_by_side(ROUNDS, || measure(true), || measure(false));
+    if !(with - without).is_finite() {
+        return report.skipped(what, "QEMU could not be started");
     }
-    report.at_most(what, median(added) / 1024.0, 2.0, " MiB");
+    report.at_most(what, (with - without) / 1024.0, 2.0, " MiB");
 }
 
-/// KiB that QEMU and its broker have to themselves, once the guest runs.
+/// KiB that QEMU and its broker have to themselves: not files, which every VM shares; a page that the two
+/// share is counted once.
 fn unique(accel: Accel, library: bool) -> Option<f64> {
     let mut vm = VmBuilder::usual(accel)
         .paused()
@@ -32,7 +31,7 @@ fn unique(accel: Accel, library: bool) -> Option<f64> {
     // Before the guest runs: how much of its memory a guest has touched is another question.
     std::thread::sleep(Duration::from_millis(500));
     let broker = broker_of(vm.pid());
-    let total = private_kib(vm.pid()) + broker.map_or(0.0, private_kib);
+    let total = own_kib(vm.pid()) + broker.map_or(0.0, own_kib);
     vm.quit();
     Some(total)
 }
@@ -49,8 +48,8 @@ fn broker_of(qemu: u32) -> Option<u32> {
     pids.filter(named).filter(|pid| *pid > qemu).min()
 }
 
-fn private_kib(pid: u32) -> f64 {
+fn own_kib(pid: u32) -> f64 {
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let private = rollup.lines().filter(|line| line.starts_with("Private_"));
-    private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).sum()
+    let own = rollup.lines().filter(|line| line.starts_with("Pss_Anon:") || line.starts_with("Pss_Shmem:"));
+    own.filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).sum()
 }

@@ -1,7 +1,7 @@
 //! From QEMU's start to the guest's first word.
 
 use crate::report::{Report, side_by_side};
-use harness::{Accel, Drive, Bus, VmBuilder, kvm_missing, until};
+use harness::{Accel, Bus, Drive, VmBuilder, kvm_missing, until};
 use std::time::Instant;
 
 const ROUNDS: usize = 15;
@@ -22,18 +22,9 @@ pub fn measure(report: &mut Report) {
         vm.quit();
         Some(elapsed)
     };
-    let mut failed = false;
-    let mut take = |library| {
-        seconds(library).unwrap_or_else(|| {
-            failed = true;
-            f64::NAN
-        })
-    };
-    let (without, with) = {
-        let cell = std::cell::RefCell::new(&mut take);
-        side_by_side(ROUNDS, || (cell.borrow_mut())(false), || (cell.borrow_mut())(true))
-    };
-    if failed {
+    let measure = |library| seconds(library).unwrap_or(f64::NAN);
+    let (without, with) = side_by_side(ROUNDS, || measure(false), || measure(true));
+    if !(with / without).is_finite() {
         return report.skipped(what, "QEMU could not be started");
     }
     report.at_most(what, with / without, 1.02, "");

@@ -1,0 +1,55 @@
+//! Whether this process owns the register, asked at each birth and end of a thread without a system call.
+//!
+//! A forked child shares the status page with its parent and must not write to it. The answer is a word in a
+//! page that the kernel empties in every forked child (madvise(2), MADV_WIPEONFORK, from Linux 4.14 on).
+
+use crate::kernel;
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+
+/// The word: 1 in the owner, 0 in a forked child. Null where the kernel knows no such page.
+static MARK: AtomicPtr<AtomicI32> = AtomicPtr::new(std::ptr::null_mut());
+
+/// For a kernel without it: the owner's pid.
+static OWNER: AtomicI32 = AtomicI32::new(0);
+
+/// Whether the calling process owns the register.
+pub(crate) fn is_ours() -> bool {
+    let mark = MARK.load(Ordering::Acquire);
+    if mark.is_null() {
+        return OWNER.load(Ordering::Relaxed) == kernel::getpid();
+    }
+    // SAFETY: `claim` put the address of a mapping here that is never unmapped.
+    let mark = unsafe { &*mark };
+    mark.load(Ordering::Relaxed) != 0
+}
+
+/// From now on the calling process, with this id, owns the register. True if nobody did before.
+pub(crate) fn claim(pid: i32) -> bool {
+    if MARK.load(Ordering::Acquire).is_null() {
+        MARK.store(page_emptied_in_children(), Ordering::Release);
+    }
+    let mark = MARK.load(Ordering::Acquire);
+    if !mark.is_null() {
+        // SAFETY: as above.
+        unsafe { &*mark }.store(1, Ordering::Relaxed);
+    }
+    OWNER.swap(pid, Ordering::AcqRel) == 0
+}
+
+fn page_emptied_in_children() -> *mut AtomicI32 {
+    const BYTES: usize = 4096;
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping at an address of the kernel's choice.
+    let page = unsafe { libc::mmap(std::ptr::null_mut(), BYTES, protection, flags, -1, 0) };
+    if page == libc::MAP_FAILED {
+        return std::ptr::null_mut();
+    }
+    // SAFETY: the mapping just made.
+    if unsafe { libc::madvise(page, BYTES, libc::MADV_WIPEONFORK) } == 0 {
+        return page.cast();
+    }
+    // SAFETY: the same; nobody knows its address.
+    unsafe { libc::munmap(page, BYTES) };
+    std::ptr::null_mut()
+}
