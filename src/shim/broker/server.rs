@@ -82,12 +82,13 @@ pub(super) fn run(broker: &Broker) -> ! {
     let proc_folder = kernel::open(c"/proc", libc::O_RDONLY | libc::O_DIRECTORY).unwrap_or(-1);
     disappear(broker, proc_folder);
     let _ = affinity::place_directly(pinning::Tid(0), broker.policy.set(broker.policy.emulator()));
+    let own_pid = kernel::getpid();
     if filter::install().is_err() {
         // Weaker than it promises to be: rather not be there.
         kernel::exit(1);
     }
     if let Some(page) = broker.page {
-        page.header.broker.store(kernel::getpid() as u32, Ordering::Relaxed);
+        page.header.broker.store(own_pid as u32, Ordering::Relaxed);
     }
     broker.shared.ready().store(1, Ordering::Release);
     kernel::futex_wake(broker.shared.ready());
