@@ -157,8 +157,8 @@ struct Service<'a> {
 impl Service<'_> {
     fn serve(&mut self, bytes: &[u8], sender: &Credentials) {
         let Some(message) = Message::from_bytes(bytes) else { return };
-        self.follow_user(sender);
         if self.is_qemu(sender.pid) {
+            self.follow_user(sender);
             match message.kind {
                 Kind::Pin => self.answer(&message),
                 Kind::LookForKernelThreads => self.due.add(&KERNEL_THREAD_NS, Scope::KernelThreads),
