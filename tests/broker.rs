@@ -295,8 +295,8 @@ mod follows {
         }
     }
 
-    #[test]
-    fn a_qemu_that_becomes_a_daemon() {
+    /// A daemon asks for the first time when it has become this user, if it becomes one.
+    fn daemon(user: Option<Uid>) {
         let _limit = TimeLimit::seconds(150);
         let Some(cpus) = two_cpus() else { return };
         let binary = match qemu() {
@@ -308,7 +308,8 @@ mod follows {
         let process = Program::new(binary)
             .args(["-accel", "tcg", "-display", "none", "-nodefaults", "-no-user-config"])
             .args(["-drive", &format!("format=raw,file={}", assemble(&scratch).display())])
-            .args(["-object", "iothread,id=io1", "-sandbox", SANDBOX, "-daemonize"])
+            .args(["-sandbox", SANDBOX, "-daemonize"])
+            .args(user.iter().flat_map(|user| ["-runas".to_owned(), format!("{0}:{0}", user.0)]))
             .args(["-qmp", &format!("unix:{},server=on,wait=off", socket.display())])
             .arg("-pidfile")
             .arg(&pid_file)
@@ -324,12 +325,27 @@ mod follows {
         let daemon = Daemon(Companion::of(pid).expect("the daemon runs"));
         let broker = only_broker(parent);
         let mut qmp = Qmp::connect(&socket).expect("the daemon's monitor");
-        let io1 = Iothread(qmp.iothread_tids()[0].1);
-        assert_eq!(io1.cpus(), [cpus.second]);
-        assert_eq!(new_iothread(&mut qmp, "late").cpus(), [cpus.second]);
+        for id in ["one", "another"] {
+            assert_eq!(new_iothread(&mut qmp, id).cpus(), [cpus.second]);
+        }
         assert_eq!(only_broker(parent), broker);
+        assert_eq!(broker.status("Uid"), daemon.0.status("Uid"));
+        assert_eq!(broker.status("Uid").starts_with("65534\t"), user.is_some());
         drop(daemon);
         wait_for_end(broker);
+    }
+
+    #[test]
+    fn a_qemu_that_becomes_a_daemon() {
+        daemon(None);
+    }
+
+    #[test]
+    fn a_qemu_that_becomes_a_daemon_of_another_user() {
+        match root_missing() {
+            Some(why) => skip(why),
+            None => daemon(Some(NOBODY)),
+        }
     }
 
     #[test]
