@@ -3,12 +3,22 @@
 //! Help, man pages and completions are all made from it, so that none of them can say anything else.
 
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-/// Puts every thread of a QEMU on the CPUs you name, and shows that it is there.
+/// Puts every thread of a QEMU on the CPUs you name, and shows that it is there
 #[derive(Debug, Parser)]
-#[command(name = "pinshim", version, max_term_width = 100)]
+#[command(
+    name = "pinshim",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:\n  \
+        pinshim run --vcpus 2,3 --emulator 0 -- qemu-system-x86_64 -smp 2 disk.img\n  \
+        pinshim show\n  \
+        pinshim check web --for 10 && echo every thread stayed where it belongs"
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -17,20 +27,214 @@ pub(crate) struct Arguments {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Run(Run),
+    Show(Show),
+    Check(Check),
+    Apply(Apply),
     #[command(hide = true)]
     Generate(Generate),
 }
 
-/// Writes the man pages and shell completions.
+/// Start a QEMU with its threads pinned
+///
+/// Checks the placement, appends the library to LD_PRELOAD, sets the PIN_* variables and becomes COMMAND,
+/// which may also be a script or a wrapper that starts QEMU. PIN_* variables that are set already hold
+/// where no option says otherwise.
+///
+/// The library is the file that PINSHIM_LIB names; else libpinshim.so beside this command, in ../lib or
+/// ../lib64 from there, or in the usual library folders, whichever is found first.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_long_help = "Exit status: 125 if pinshim itself cannot do its part (a bad placement, no library, a COMMAND \
+        that no preload reaches), 126 if COMMAND cannot be executed, 127 if there is none; else that of COMMAND.\n\n\
+        Examples:\n  \
+        pinshim run --cpus 2-5 -- qemu-system-x86_64 -smp 4 disk.img\n  \
+        pinshim run --vcpus 2,3 --iothreads io1@4 --emulator 0-1 -- qemu-system-x86_64 -smp 2 …\n  \
+        pinshim run --cpus 0 --vcpus '*@[4-7]' --dry-run -- ./start-vm.sh"
+)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) placement: Placement,
+
+    /// Only print the line that does the same, and what each role would get
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// QEMU, or what starts it, with its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Where the threads belong.
+///
+/// SET is a list of CPUs: `1`, `0-3`, `0-6:2`, `all,^0` or `0x3`. PLACEMENT is an ordered list (`2,3,[4-5]`: vCPU 0
+/// on 2, 1 on 3, 2 on 4 and 5) or a map (`0@2,1-3@[4-7],*@1`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Placement")]
+pub(crate) struct Placement {
+    /// All threads that nothing else names (PIN_CPUS)
+    #[arg(long, value_name = "SET", allow_hyphen_values = true)]
+    pub(crate) cpus: Option<String>,
+
+    /// Each vCPU, such as 2,3,[4-5] or 0@2,*@[3-5] (PIN_VCPUS)
+    #[arg(long, value_name = "PLACEMENT", allow_hyphen_values = true)]
+    pub(crate) vcpus: Option<String>,
+
+    /// Each IOThread, by id or in order of creation, such as io1@5 (PIN_IOTHREADS)
+    #[arg(long, value_name = "PLACEMENT", allow_hyphen_values = true)]
+    pub(crate) iothreads: Option<String>,
+
+    /// The main loop and every thread with no other role (PIN_EMULATOR)
+    #[arg(long, value_name = "SET", allow_hyphen_values = true)]
+    pub(crate) emulator: Option<String>,
+
+    /// Worker threads, which else follow the thread they work for (PIN_WORKERS)
+    #[arg(long, value_name = "SET", allow_hyphen_values = true)]
+    pub(crate) workers: Option<String>,
+
+    /// Migration threads (PIN_MIGRATION)
+    #[arg(long, value_name = "SET", allow_hyphen_values = true)]
+    pub(crate) migration: Option<String>,
+
+    /// The kernel's vhost threads (PIN_VHOST)
+    #[arg(long, value_name = "SET", allow_hyphen_values = true)]
+    pub(crate) vhost: Option<String>,
+
+    /// Threads whose QEMU name matches, before any role; may be given again (PIN_THREADS)
+    #[arg(long = "thread", value_name = "GLOB@SET", allow_hyphen_values = true)]
+    pub(crate) threads: Vec<String>,
+}
+
+/// Show every thread of a VM: where it belongs, where it may run, where it ran
+///
+/// Without a VM, all pinned VMs that this user may see. EXPECTED is where QEMU's own environment puts the
+/// thread, ALLOWED where the kernel lets it run, LAST the CPU that it ran on last, TIME its CPU time, MIGR how
+/// often it went from one CPU to another. A VM that runs without the library is shown too, by PID or name; roles
+/// with a ? could not be told from its threads' names.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Exit status: 0, or 2 if a VM that was named could not be shown.\n\n\
+        Examples:\n  \
+        pinshim show\n  \
+        pinshim show web --watch 1\n  \
+        pinshim show --json | jq '.vms[].threads[] | select(.verdict == \"off\")'")]
+pub(crate) struct Show {
+    /// Process ids, or names as `-name` on QEMU's command line gives them
+    #[arg(value_name = "PID | VM-NAME")]
+    pub(crate) vms: Vec<String>,
+
+    /// Print one JSON document on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Show again every so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) watch: Option<Duration>,
+}
+
+/// Prove that every thread of a VM is where it belongs
+///
+/// Looks at every thread at least twice, and says nothing if each may run where it belongs and nowhere else, and
+/// was never seen to have run elsewhere. Threads that QEMU places on purpose are not judged.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_long_help = "Exit status: 0 if every thread is where it belongs, 1 if one is not (they are named), 3 if the \
+        process is not pinned, 2 if it cannot be checked.\n\n\
+        Examples:\n  \
+        pinshim check web\n  \
+        pinshim check 1234 --for 60 --qmp /run/vm/qmp.sock"
+)]
+pub(crate) struct Check {
+    /// Process id, or name as `-name` on QEMU's command line gives it
+    #[arg(value_name = "PID | VM-NAME")]
+    pub(crate) vm: String,
+
+    /// Watch it for so many seconds
+    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) time: Option<Duration>,
+
+    /// Compare vCPUs and IOThreads with QEMU's own answer on this QMP socket
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) qmp: Option<PathBuf>,
+
+    /// Print one JSON document on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Put the threads of a running QEMU where they belong
+///
+/// Where that is, its own policy says, or the one given here, for a QEMU with or without the library. What has
+/// been moved is said, and what could not be, and why. A policy given here is not remembered: `show` and `check`
+/// go on to judge by the one that QEMU was started with. Without the library, threads are told apart by their
+/// names (QEMU's `-name …,debug-threads=on`) or by QMP, and later threads start where their creator is.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_long_help = "Exit status: 0 if every thread is where it belongs now, 1 if one could not be put there, 3 if the \
+        process is not pinned and no placement was given, 2 if nothing could be done.\n\n\
+        Examples:\n  \
+        pinshim apply web\n  \
+        pinshim apply 1234 --vcpus 2,3 --emulator 0-1 --qmp /run/vm/qmp.sock --dry-run\n  \
+        pinshim apply web --watch 5"
+)]
+pub(crate) struct Apply {
+    /// Process id, or name as `-name` on QEMU's command line gives it
+    #[arg(value_name = "PID | VM-NAME")]
+    pub(crate) vm: String,
+
+    #[command(flatten)]
+    pub(crate) placement: Placement,
+
+    /// Ask QEMU on this QMP socket which threads are vCPUs and IOThreads
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) qmp: Option<PathBuf>,
+
+    /// Only say what would be moved
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Keep at it: look again every so many seconds, until QEMU ends
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "dry_run")]
+    pub(crate) watch: Option<Duration>,
+}
+
+/// Write the man pages and shell completions
 #[derive(Debug, clap::Args)]
 pub(crate) struct Generate {
-    /// Write the man pages into this folder.
+    /// Write the man pages into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) man: Option<PathBuf>,
 
-    /// Write the completions for bash, zsh and fish into this folder.
+    /// Write the completions for bash, zsh and fish into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) completions: Option<PathBuf>,
+}
+
+impl Placement {
+    /// The variables that the options stand for.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
+        let rules = (!self.threads.is_empty()).then(|| self.threads.join(","));
+        let all = [
+            ("PIN_CPUS", &self.cpus),
+            ("PIN_VCPUS", &self.vcpus),
+            ("PIN_IOTHREADS", &self.iothreads),
+            ("PIN_EMULATOR", &self.emulator),
+            ("PIN_WORKERS", &self.workers),
+            ("PIN_MIGRATION", &self.migration),
+            ("PIN_VHOST", &self.vhost),
+            ("PIN_THREADS", &rules),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
+    }
+}
+
+/// A time that makes sense to wait.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "write a number of seconds, such as 10 or 0.5".to_owned())?;
+    if (0.01..=1e7).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("name a time from 0.01 to 10000000 seconds".to_owned())
+    }
 }
 
 /// The arguments of this process; or, where it has already said all there is to say, how to exit.
@@ -38,6 +242,59 @@ pub(crate) fn read() -> Result<Arguments, ExitCode> {
     Arguments::try_parse().map_err(|error| {
         // Nothing can be done where even this cannot be written.
         let _ = error.print();
-        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(crate::failure::FAILED))
+        let runs = std::env::args_os().nth(1).is_some_and(|argument| argument == "run");
+        match error.exit_code() {
+            0 => ExitCode::SUCCESS,
+            // The exit status of COMMAND must be told from that of its starter.
+            _ if runs => ExitCode::from(crate::run::OWN_FAILURE),
+            _ => ExitCode::from(crate::failure::FAILED),
+        }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use pinning::VARIABLES;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_placement_variable_has_its_option() {
+        let run = Arguments::command().find_subcommand("run").unwrap().clone();
+        for variable in VARIABLES.iter().filter(|variable| variable.places()) {
+            let option = variable.name.strip_prefix("PIN_").unwrap().to_lowercase();
+            let option = if option == "threads" { "thread" } else { &option };
+            let argument = run.get_arguments().find(|argument| argument.get_long() == Some(option));
+            let help = argument.unwrap_or_else(|| panic!("{option}")).get_help().unwrap().to_string();
+            assert!(help.ends_with(&format!("({})", variable.name)), "{help}");
+        }
+    }
+
+    #[test]
+    fn options_become_the_variables_of_their_names() {
+        let words = "pinshim run --cpus 1 --vcpus 0 --iothreads 2 --emulator 3 --workers 4 --migration 5 --vhost 6 \
+                     --thread a@1 --thread b@2 -- qemu --cpus 7";
+        let Command::Run(run) = Arguments::try_parse_from(words.split_whitespace()).unwrap().command else {
+            panic!("not run")
+        };
+        let given: Vec<String> =
+            run.placement.variables().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let names: Vec<&str> = VARIABLES.iter().filter(|v| v.places()).map(|v| v.name).collect();
+        assert_eq!(given.iter().map(|v| v.split_once('=').unwrap().0).collect::<Vec<_>>(), names);
+        assert_eq!(given.last().unwrap(), "PIN_THREADS=a@1,b@2");
+        assert_eq!(run.command, ["qemu", "--cpus", "7"]);
+    }
+
+    #[test]
+    fn a_time_that_makes_no_sense_is_refused() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["", "x", "-1", "0", "NaN", "inf", "1e300"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
 }

@@ -41,7 +41,7 @@ impl Failure {
 
     /// Says it on stderr; the exit status.
     pub(crate) fn report(&self) -> ExitCode {
-        eprintln!("pinshim: {self}");
+        crate::output::note(self);
         ExitCode::from(self.status)
     }
 }

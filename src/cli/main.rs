@@ -2,9 +2,33 @@
 //!
 //! Only the way in: [`arguments`] says what can be asked, and each subcommand answers in a file of its own.
 
+mod affinity;
+mod apply;
 mod arguments;
+mod check;
+mod cpuset;
+mod diagnosis;
+mod dry_run;
+mod elf;
+mod expected;
 mod failure;
+mod find;
 mod generate;
+mod json;
+mod library;
+mod output;
+mod page;
+mod process;
+mod qmp;
+mod reach;
+mod run;
+mod show;
+mod table;
+mod threads;
+mod verdict;
+mod vm;
+mod vm_name;
+mod watch;
 
 use arguments::Command;
 use std::process::ExitCode;
@@ -15,6 +39,10 @@ fn main() -> ExitCode {
         Err(exit) => return exit,
     };
     let done = match arguments.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Show(arguments) => show::show(&arguments),
+        Command::Check(arguments) => check::check(&arguments),
+        Command::Apply(arguments) => apply::apply(&arguments),
         Command::Generate(arguments) => generate::generate(&arguments),
     };
     done.unwrap_or_else(|failure| failure.report())

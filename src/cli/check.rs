@@ -1,0 +1,139 @@
+//! `pinshim check`: the proof, for people and scripts.
+
+use crate::arguments::Check;
+use crate::diagnosis;
+use crate::expected::Member;
+use crate::failure::{Done, Failure};
+use crate::find;
+use crate::json::{self, Checked};
+use crate::output::{self, count};
+use crate::qmp::{self, Ids};
+use crate::table;
+use crate::threads::Migrations;
+use crate::vm::Vm;
+use crate::watch::{self, Offence, Watched};
+use pinning::RoleKind;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// A thread was not where it belongs.
+const OFF: u8 = 1;
+
+/// The process is not pinned.
+pub(crate) const NOT_PINNED: u8 = 3;
+
+/// Watches a VM and judges.
+pub(crate) fn check(arguments: &Check) -> Done {
+    let vm = find::named(&arguments.vm)?;
+    if let Err(missing) = vm.look(Migrations::Ignore, None, None)?.content {
+        let why = diagnosis::why_not_pinned(vm.process, &missing);
+        if missing == crate::page::Missing::NotPermitted {
+            return Err(Failure::new(format!("process {} cannot be checked: {why}", vm.process.shown())));
+        }
+        if arguments.json {
+            json::print(&Checked::not_pinned(&vm, why))?;
+        } else {
+            output::print(format_args!("{} is not pinned: {why}\n", vm.title()));
+        }
+        return Ok(ExitCode::from(NOT_PINNED));
+    }
+    let differences = match &arguments.qmp {
+        Some(socket) => differences(&vm, socket)?,
+        None => Vec::new(),
+    };
+    let watched = watch::watch(&vm, None, arguments.time.unwrap_or_default())?;
+    let is_ok = watched.offences.is_empty() && differences.is_empty();
+    if arguments.json {
+        json::print(&Checked::new(&vm, &watched, differences))?;
+    } else {
+        output::print(text(&vm, &watched, &differences));
+    }
+    Ok(if is_ok { ExitCode::SUCCESS } else { ExitCode::from(OFF) })
+}
+
+/// Silent on success.
+fn text(vm: &Vm, watched: &Watched, differences: &[String]) -> String {
+    let mut text = String::new();
+    if !watched.offences.is_empty() {
+        let (off, all) = (watched.offences.len(), count(watched.threads, "thread"));
+        text += &format!("{}: {off} of {all} NOT where they belong\n", vm.title());
+        text.extend(watched.offences.iter().map(|offence| line(offence, watched.looks)));
+    }
+    text.extend(differences.iter().map(|difference| format!("{}: {difference}\n", vm.title())));
+    text
+}
+
+fn line(offence: &Offence, of: u64) -> String {
+    let Offence { member, verdict, looks } = offence;
+    let expected = member.expected.as_ref().map(|set| set.to_string()).unwrap_or_default();
+    let looks =
+        if *looks == of { String::new() } else { format!(" (in {looks} of {})", count(of as usize, "look")) };
+    format!(
+        "  {} {} ({}) belongs on {expected}: {verdict}{looks}\n",
+        member.thread.tid,
+        member.name,
+        table::role(member)
+    )
+}
+
+/// Where QEMU's own answer differs from the library's. Asked again where it does: a vCPU may have been
+/// plugged between the two.
+fn differences(vm: &Vm, socket: &Path) -> Result<Vec<String>, Failure> {
+    let mut differences = Vec::new();
+    for _ in 0..3 {
+        let ids = qmp::ask(socket)?;
+        let look = vm.look(Migrations::Ignore, None, None)?;
+        differences = compare(&ids, &look.members);
+        if differences.is_empty() {
+            break;
+        }
+        std::thread::sleep(watch::PAUSE);
+    }
+    Ok(differences)
+}
+
+fn compare(ids: &Ids, members: &[Member]) -> Vec<String> {
+    let mut differences = Vec::new();
+    let find = |tid| members.iter().find(|member| member.thread.inner == tid);
+    let mut must_be = |tid: pinning::Tid, what: String, is_it: &dyn Fn(&Member) -> bool| match find(tid) {
+        None => {
+            differences.push(format!("QEMU says that thread {tid} is {what}, and there is no such thread"))
+        }
+        Some(member) if !is_it(member) => differences.push(format!(
+            "QEMU says that thread {tid} is {what}, the library has it as {}",
+            described(member)
+        )),
+        Some(_) => {}
+    };
+    for (index, tid) in &ids.vcpus {
+        must_be(*tid, format!("vCPU {index}"), &|member| {
+            member.role == RoleKind::Vcpu && member.index.is_none_or(|of| of == *index)
+        });
+    }
+    for (id, tid) in &ids.iothreads {
+        must_be(*tid, format!("IOThread {id}"), &|member| {
+            // The register keeps the beginning of a long name.
+            let named = member.name.strip_prefix("IO ").unwrap_or_default();
+            member.role == RoleKind::IoThread && !named.is_empty() && id.starts_with(named)
+        });
+    }
+    let is_known =
+        |tid| ids.vcpus.iter().any(|(_, of)| *of == tid) || ids.iothreads.iter().any(|(_, of)| *of == tid);
+    let unknown = members.iter().filter(|member| {
+        matches!(member.role, RoleKind::Vcpu | RoleKind::IoThread) && !is_known(member.thread.inner)
+    });
+    differences.extend(unknown.map(|member| {
+        format!("the library has thread {} as {}, QEMU does not", member.thread.inner, described(member))
+    }));
+    differences
+}
+
+fn described(member: &Member) -> String {
+    match member.role {
+        RoleKind::Vcpu => {
+            format!("vCPU {}", member.index.map_or("of all".to_owned(), |index| index.to_string()))
+        }
+        RoleKind::IoThread => format!("IOThread {}", member.name.strip_prefix("IO ").unwrap_or(&member.name)),
+        role => role.to_string(),
+    }
+}

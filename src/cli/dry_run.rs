@@ -1,0 +1,169 @@
+//! What `pinshim run --dry-run` prints: the line that does the same, and what each role would get.
+//!
+//! Who will be there is read from QEMU's own arguments as far as that goes; the policy answers for all
+//! others too.
+
+use pinning::{Policy, Role, SetId, VCPU_LIMIT, VcpuIndex};
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
+
+/// The whole text.
+pub(crate) fn text(
+    placement: &[(&'static str, String)],
+    preload: &OsStr,
+    command: &[OsString],
+    policy: Option<&Policy>,
+) -> String {
+    let mut text = line(placement, preload, command) + "\n";
+    for (who, set) in policy.map(|policy| rows(policy, command)).unwrap_or_default() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {who:<28}  {set}");
+    }
+    text
+}
+
+/// The line for a shell.
+fn line(placement: &[(&'static str, String)], preload: &OsStr, command: &[OsString]) -> String {
+    let variables = placement.iter().map(|(name, value)| format!("{name}={}", quoted(OsStr::new(value))));
+    let preload = format!("LD_PRELOAD={}", quoted(preload));
+    let command = command.iter().map(|argument| quoted(argument));
+    variables.chain([preload]).chain(command).collect::<Vec<_>>().join(" ")
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &OsStr) -> String {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"%+,-./:=@_".contains(byte);
+    let bytes = word.as_bytes();
+    if !bytes.is_empty() && bytes.iter().all(is_plain) {
+        return word.to_string_lossy().into_owned();
+    }
+    let has_odd = bytes.iter().any(|byte| byte.is_ascii_control()) || word.to_str().is_none();
+    if !has_odd {
+        return format!("'{}'", word.to_string_lossy().replace('\'', "'\\''"));
+    }
+    let escaped: String = bytes
+        .iter()
+        .map(|byte| match byte {
+            b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
+            b' '..=b'~' => char::from(*byte).to_string(),
+            byte => format!("\\x{byte:02x}"),
+        })
+        .collect();
+    format!("$'{escaped}'")
+}
+
+/// Each role and its set.
+fn rows(policy: &Policy, command: &[OsString]) -> Vec<(String, String)> {
+    let emulator = policy.emulator();
+    let list = |id: SetId| policy.set(id).to_string();
+    let mut rows = vec![("emulator, main loop".to_owned(), list(emulator))];
+    rows.extend(runs(policy, "vCPU", VCPU_LIMIT, |index| {
+        policy.cpus_for(Role::Vcpu(VcpuIndex(index)), 0, emulator)
+    }));
+    let ids = iothreads(command);
+    for (order, id) in (0u32..).zip(&ids) {
+        let set = policy.cpus_for(Role::IoThread(id.as_bytes()), order, emulator);
+        rows.push((format!("IOThread {id}"), list(set)));
+    }
+    // No object can be called so.
+    let others =
+        runs(policy, "IOThread number", 1024, |order| policy.cpus_for(Role::IoThread(b""), order, emulator));
+    match others.as_slice() {
+        [(_, set)] => rows.push(("IOThreads not named".to_owned(), set.clone())),
+        _ => rows.extend(others),
+    }
+    let nobodys = SetId(u16::MAX);
+    let workers = policy.workers_of(nobodys);
+    let workers = if workers == nobodys { "as the thread they work for".to_owned() } else { list(workers) };
+    rows.push(("workers".to_owned(), workers));
+    rows.push(("migration".to_owned(), list(policy.cpus_for(Role::Migration, 0, emulator))));
+    rows.push(("vhost".to_owned(), list(policy.vhost())));
+    let rules = policy.entries().iter().find(|(name, _)| name == "PIN_THREADS");
+    rows.extend(rules.map(|(_, rules)| ("by name, before all others".to_owned(), rules.clone())));
+    rows
+}
+
+/// Numbers in a row with the same set are one row: `vCPU 0-3`.
+fn runs(policy: &Policy, noun: &str, limit: u32, set: impl Fn(u32) -> SetId) -> Vec<(String, String)> {
+    let mut runs: Vec<(u32, u32, SetId)> = Vec::new();
+    for number in 0..limit {
+        let id = set(number);
+        match runs.last_mut() {
+            Some((_, last, of)) if *of == id => *last = number,
+            _ => runs.push((number, number, id)),
+        }
+    }
+    let name = |first: u32, last: u32| match (first, last) {
+        (0, last) if last == limit - 1 => format!("every {noun}"),
+        (first, last) if last == limit - 1 => format!("{noun} {first} and on"),
+        (first, last) if first == last => format!("{noun} {first}"),
+        (first, last) => format!("{noun} {first}-{last}"),
+    };
+    runs.into_iter().map(|(first, last, id)| (name(first, last), policy.set(id).to_string())).collect()
+}
+
+/// The ids of the IOThreads that QEMU's arguments make, in their order.
+fn iothreads(command: &[OsString]) -> Vec<String> {
+    let values = command.windows(2).filter_map(|pair| match pair {
+        [option, value] if option == "-object" || option == "--object" => value.to_str(),
+        _ => None,
+    });
+    let id = |value: &str| {
+        let mut items = value.split(',');
+        let kind = items.next()?;
+        (kind == "iothread" || kind == "qom-type=iothread")
+            .then(|| items.find_map(|item| item.strip_prefix("id=")).map(str::to_owned))?
+    };
+    values.filter_map(id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pinning::{CpuSet, Host};
+
+    fn words(words: &[&str]) -> Vec<OsString> {
+        words.iter().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_line_is_one_that_a_shell_reads_back() {
+        let placement = [("PIN_VCPUS", "*@[0,1]".to_owned()), ("PIN_CPUS", "0-1".to_owned())];
+        let command = words(&["qemu", "-name", "it's me", "", "a\nb"]);
+        assert_eq!(
+            line(&placement, OsStr::new("/l.so"), &command),
+            "PIN_VCPUS='*@[0,1]' PIN_CPUS=0-1 LD_PRELOAD=/l.so qemu -name 'it'\\''s me' '' $'a\\x0ab'"
+        );
+    }
+
+    #[test]
+    fn every_role_is_there() {
+        let all = CpuSet::from_words(&[0xff]);
+        let host = Host { available: all.clone(), start: all };
+        let environment = [
+            ("PIN_CPUS", "7"),
+            ("PIN_VCPUS", "1,2,2"),
+            ("PIN_IOTHREADS", "b@3,*@4"),
+            ("PIN_THREADS", "x*@0"),
+        ];
+        let policy = Policy::read(environment, &host).policy.unwrap();
+        let command = words(&["qemu", "-object", "iothread,id=a", "-object", "iothread,id=b,poll-max-ns=0"]);
+        let rows: Vec<String> =
+            rows(&policy, &command).iter().map(|(who, set)| format!("{who}: {set}")).collect();
+        let expected = [
+            "emulator, main loop: 7",
+            "vCPU 0: 1",
+            "vCPU 1-2: 2",
+            "vCPU 3 and on: 7",
+            "IOThread a: 4",
+            "IOThread b: 3",
+            "IOThreads not named: 4",
+            "workers: as the thread they work for",
+            "migration: 7",
+            "vhost: 7",
+            "by name, before all others: x*@0",
+        ];
+        assert_eq!(rows, expected);
+    }
+}
