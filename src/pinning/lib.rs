@@ -10,6 +10,7 @@ mod cpu_set;
 mod fault;
 mod glob;
 mod items;
+mod log_filter;
 mod placement;
 mod placement_text;
 mod policy;

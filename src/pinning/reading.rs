@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::fault::Fault;
 use crate::items::{self, Separators};
+use crate::log_filter;
 use crate::placement::{IoThreadId, Placement, VcpuRange};
 use crate::placement_text::{self, Cpus, Key};
 use crate::policy::{BASE, Manager};
@@ -171,13 +172,12 @@ impl Reader<'_> {
         None
     }
 
-    /// Whether the filter makes sense is for the log that uses it.
+    /// env_logger would say what it cannot read in its own words, and go on without it.
     fn log_filter(&mut self) -> Option<String> {
         let name = "PIN_LOG";
         let value = self.text(name)?;
-        if items::is_blank_text(&value) {
-            let hint = "write a level, such as info, or unset the variable";
-            self.faults.push(Fault::of_value(name, &value, "the value is empty", hint));
+        let slips = log_filter::slips(&value);
+        if !self.judge(name, &value, slips, Vec::new()) {
             return None;
         }
         self.accept(name, value.clone());
