@@ -1,8 +1,9 @@
 //! Whether what was seen is what was promised.
 //!
-//! A newborn thread may show its creator's CPUs for the microseconds until it has placed itself.
-//! From `/proc` alone that cannot be told from a fault, so [`Rule::Promise`] holds a state against
-//! a thread only when two looks in a row show it. Where all creators are on the set themselves,
+//! A newborn thread may show its creator's CPUs for the microseconds until it has placed itself, and
+//! on a busy machine for as long as it waits for its first moment on a CPU. From `/proc` alone the
+//! former cannot be told from a fault, so [`Rule::Promise`] holds a state against a thread only when
+//! two looks in a row show it, of a thread that has run. Where all creators are on the set themselves,
 //! nothing else may ever show, and [`Rule::Strict`] holds every look against it.
 
 use std::fmt;
@@ -13,8 +14,8 @@ use crate::observer::{Observation, Run, ThreadSeen};
 /// How strict the judgement is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
-    /// A wrong state counts when two looks in a row show it, and a wrong CPU only when the
-    /// thread has run in between with the right CPUs allowed.
+    /// A wrong state counts when two looks in a row show it after the thread has first run, and a
+    /// wrong CPU only when the thread has run in between with the right CPUs allowed.
     Promise,
     /// Every look counts.
     Strict,
@@ -80,6 +81,6 @@ fn off(run: &Run, set: &str, rule: Rule) -> bool {
     match rule {
         Rule::Strict => wrong_mask || wrong_cpu,
         // A thread that was moved while it slept shows its old CPU until it runs again.
-        Rule::Promise => run.looks > 1 && (wrong_mask || (wrong_cpu && run.has_run)),
+        Rule::Promise => run.looks_alive > 1 && (wrong_mask || (wrong_cpu && run.has_run)),
     }
 }

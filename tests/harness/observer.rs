@@ -94,10 +94,12 @@ pub struct Run {
     pub last_cpu: usize,
     /// How many looks showed this.
     pub looks: u64,
+    /// How many of these looks found that it had run at all since it was born.
+    pub looks_alive: u64,
     /// Whether the thread has run in between the first and the last of these looks.
     pub has_run: bool,
-    /// Its count of context switches at the first of these looks.
-    switches: u64,
+    /// A count that grows as it runs: context switches and clock ticks of CPU time.
+    activity: u64,
 }
 
 impl Observation {
@@ -134,7 +136,8 @@ impl Observation {
                 if last.name == run.name && last.allowed == run.allowed && last.last_cpu == run.last_cpu =>
             {
                 last.looks += 1;
-                last.has_run |= run.switches != last.switches;
+                last.looks_alive += run.looks_alive;
+                last.has_run |= run.activity != last.activity;
             }
             _ => thread.runs.push(run),
         }
@@ -181,15 +184,19 @@ fn parse(status: &str, stat: &str) -> Option<(u64, Run)> {
     let name_end = stat.rfind(')')?;
     // After the name, field 3 of proc_pid_stat(5) is the first.
     let mut fields = stat.get(name_end + 1..)?.split_whitespace();
-    let started = fields.nth(22 - 3)?.parse().ok()?;
+    let user_ticks = fields.nth(14 - 3)?.parse::<u64>().ok()?;
+    let system_ticks = fields.next()?.parse::<u64>().ok()?;
+    let activity = switches + user_ticks + system_ticks;
+    let started = fields.nth(22 - 15 - 1)?.parse().ok()?;
     let last_cpu = fields.nth(39 - 22 - 1)?.parse().ok()?;
     let run = Run {
         name: stat.get(name_start + 1..name_end)?.to_owned(),
         allowed: field("Cpus_allowed_list:")?.to_owned(),
         last_cpu,
         looks: 1,
+        looks_alive: u64::from(activity > 0),
         has_run: false,
-        switches,
+        activity,
     };
     Some((started, run))
 }
@@ -216,7 +223,7 @@ mod tests {
         fields[0] = "S".into();
         let stat = format!("7 (CPU 0) (x) {}", fields.join(" "));
         let (started, run) = parse(status, &stat).expect("a living thread");
-        assert_eq!((started, run.last_cpu, run.switches), (22, 39, 7));
+        assert_eq!((started, run.last_cpu, run.activity), (22, 39, 3 + 4 + 14 + 15));
         assert_eq!(run.name, "CPU 0) (x");
     }
 }

@@ -274,6 +274,10 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("process {} of the failed test: {:?}", self.pid(), self.ended());
+            eprint!("{}", self.stderr());
+        }
         self.kill();
     }
 }

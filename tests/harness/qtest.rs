@@ -26,10 +26,14 @@ impl Qtest {
         Self(BufReader::new(stream))
     }
 
+    /// Switches the ports of CPU hotplug to the interface that knows of unplugging, as a guest of today
+    /// does when it boots.
+    pub fn begin_cpu_hotplug(&mut self) {
+        self.command(&format!("outl {CPU_SELECTOR:#x} 0"));
+    }
+
     /// Lets a vCPU go that `device_del` was asked for, as the guest's ACPI would.
     pub fn eject_vcpu(&mut self, index: u32) {
-        // The first write to the selector switches the ports from the old to today's interface.
-        self.command(&format!("outl {CPU_SELECTOR:#x} 0"));
         self.command(&format!("outl {CPU_SELECTOR:#x} {index}"));
         self.command(&format!("outb {CPU_FLAGS:#x} {CPU_EJECT:#x}"));
     }

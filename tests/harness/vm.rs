@@ -447,7 +447,7 @@ impl Vm {
     }
 
     /// Makes QEMU read every disk with many requests at once, as a busy guest would: a burst of
-    /// workers in the pool of each disk's home. It is a backup to nowhere.
+    /// workers in the pool of each disk's home.
     #[track_caller]
     pub fn burst(&mut self) {
         self.burst_of(16);
@@ -457,19 +457,25 @@ impl Vm {
     #[track_caller]
     pub fn burst_of(&mut self, requests: u32) {
         for at in 0..self.drives.len() {
-            let node = format!("nowhere{at}");
-            self.qmp.execute("blockdev-add", json!({"driver": "null-co", "node-name": node, "size": DISK}));
-            let job = json!({
-                "job-id": node, "device": format!("drive{at}"), "target": node, "sync": "full",
-                "x-perf": {"use-copy-range": false, "max-workers": requests, "max-chunk": 65536},
-            });
-            self.qmp.execute("blockdev-backup", job);
-            let end = self.qmp.wait_event("BLOCK_JOB_COMPLETED", START);
-            assert!(end["device"] == node && end.get("error").is_none(), "the backup failed: {end}");
-            until(START, "the end of a backup", || {
-                self.qmp.try_execute("blockdev-del", json!({"node-name": node})).ok()
-            });
+            self.burst_on(&format!("drive{at}"), requests);
         }
+    }
+
+    /// The same for one disk, named by QEMU's name for it: a backup to nowhere.
+    #[track_caller]
+    pub fn burst_on(&mut self, disk: &str, requests: u32) {
+        let node = format!("nowhere-{disk}");
+        self.qmp.execute("blockdev-add", json!({"driver": "null-co", "node-name": node, "size": DISK}));
+        let job = json!({
+            "job-id": node, "device": disk, "target": node, "sync": "full",
+            "x-perf": {"use-copy-range": false, "max-workers": requests, "max-chunk": 65536},
+        });
+        self.qmp.execute("blockdev-backup", job);
+        let end = self.qmp.wait_event("BLOCK_JOB_COMPLETED", START);
+        assert!(end["device"] == node && end.get("error").is_none(), "the backup failed: {end}");
+        until(START, "the end of a backup", || {
+            self.qmp.try_execute("blockdev-del", json!({"node-name": node})).ok()
+        });
     }
 
     /// Halts the guest for a time and lets it go on.
