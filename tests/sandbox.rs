@@ -1,0 +1,239 @@
+//! libvirt's sandbox: every thread is where it belongs, though none may go there itself, and the
+//! sandbox is as tight as without the library.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
+
+use harness::{
+    Accel, Expected, NOBODY, Observation, Observer, Rule, Scratch, Source, TimeLimit, TwoCpus, Vm, VmBuilder,
+    brokers_of, compile_library, judge, root_missing, skip, two_cpus, until,
+};
+use serde_json::json;
+
+/// What libvirt passes unless it is told otherwise.
+const LIBVIRTS: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
+fn long() -> bool {
+    std::env::var_os("PINSHIM_LONG").is_some()
+}
+
+/// Every role on a set that no creator of such a thread is on.
+struct Placement {
+    first: String,
+    second: String,
+    both: String,
+    /// Where QEMU is started, and where the emulator's threads belong.
+    cpu: usize,
+}
+
+impl Placement {
+    fn on(cpus: TwoCpus) -> Self {
+        let between = if cpus.second == cpus.first + 1 { '-' } else { ',' };
+        Self {
+            first: cpus.first.to_string(),
+            second: cpus.second.to_string(),
+            both: format!("{}{between}{}", cpus.first, cpus.second),
+            cpu: cpus.first,
+        }
+    }
+
+    fn vm(&self, accel: Accel) -> VmBuilder {
+        let Self { first, second, both, .. } = self;
+        VmBuilder::usual(accel)
+            .sandbox(LIBVIRTS)
+            .affinity(&[self.cpu])
+            .env("PIN_CPUS", first)
+            .env("PIN_VCPUS", &format!("0@{second},1@[{both}]"))
+            .env("PIN_IOTHREADS", &format!("*@{second}"))
+            .env("PIN_WORKERS", both)
+            .env("PIN_MIGRATION", second)
+            .env("PIN_THREADS", &format!("call_rcu@{second}"))
+    }
+
+    /// Holds every look at every thread against the library that shows it off its set once it has its
+    /// own name. Before that it is being born: another process has to place it, which may take its time.
+    /// The kernel's thread is placed after its birth, so there the last look counts.
+    #[track_caller]
+    fn assert_in_place(&self, mut seen: Observation, vm: &mut Vm) {
+        let mut known: BTreeMap<u32, &str> = [(vm.pid(), &*self.first)].into();
+        for (index, tid) in vm.qmp.vcpu_tids() {
+            known.insert(tid, if index == 0 { &self.second } else { &self.both });
+        }
+        known.extend(vm.qmp.iothread_tids().into_iter().map(|(_, tid)| (tid, &*self.second)));
+        for thread in seen.threads.values_mut() {
+            let name = thread.name().to_owned();
+            thread.runs.retain(|run| run.name == name);
+            if name.starts_with("kvm-nx-lpage") {
+                thread.runs.drain(..thread.runs.len() - 1);
+            }
+        }
+        let offences = judge(&seen, Rule::Promise, |thread| {
+            let set = match thread.name() {
+                "worker" => &self.both,
+                "call_rcu" | "live_migration" => &self.second,
+                _ => known.get(&thread.tid).copied().unwrap_or(&self.first),
+            };
+            Expected::On(set.to_owned())
+        });
+        assert!(offences.is_empty(), "{} offences, the first: {}", offences.len(), offences[0]);
+        for name in ["call_rcu", "IO io1"] {
+            assert_eq!(seen.named(name).len(), 1, "{name}");
+        }
+        assert!(seen.named("worker").len() >= 8, "{} workers", seen.named("worker").len());
+    }
+}
+
+/// Sends the VM's memory to nowhere, which takes threads of another role.
+fn migrate(vm: &mut Vm) {
+    let socket = vm.folder().join("elsewhere");
+    let listener = UnixListener::bind(&socket).expect("make a socket");
+    fs::set_permissions(&socket, Permissions::from_mode(0o777)).expect("open the socket to all");
+    let reader = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut room = vec![0; 1 << 16];
+        while stream.read(&mut room).is_ok_and(|read| read > 0) {}
+    });
+    vm.qmp.execute("migrate", json!({"uri": format!("unix:{}", socket.display())}));
+    until(60, "the end of a migration", || {
+        let state = vm.qmp.execute("query-migrate", json!({}))["status"].clone();
+        assert_ne!(state, "failed");
+        (state == "completed").then_some(())
+    });
+    reader.join().expect("the reading thread");
+}
+
+fn every_role_is_in_place(accel: Accel, shape: impl Fn(VmBuilder) -> VmBuilder) {
+    let _limit = TimeLimit::seconds(240);
+    let Some(cpus) = two_cpus() else { return };
+    let placement = Placement::on(cpus);
+    let Some(mut vm) = shape(placement.vm(accel)).start() else { return };
+    let end = Instant::now() + Duration::from_secs(if long() { 30 } else { 6 });
+    let observer = Observer::start(vm.pid());
+    while Instant::now() < end {
+        vm.burst();
+        vm.wait_visits(1);
+    }
+    migrate(&mut vm);
+    let seen = observer.finish();
+    println!("{} threads in {} looks", seen.count(), seen.looks);
+    assert!(!seen.named("live_migration").is_empty(), "the migration's thread was seen");
+    placement.assert_in_place(seen, &mut vm);
+    assert!(!vm.stderr().contains("pinshim"), "silent on success: {}", vm.stderr());
+    assert!(vm.quit().status.success());
+}
+
+#[test]
+fn roots_kvm_guest_is_in_place() {
+    every_role_is_in_place(Accel::Kvm, |vm| vm);
+}
+
+#[test]
+fn roots_tcg_guest_is_in_place() {
+    every_role_is_in_place(Accel::Tcg, |vm| vm);
+}
+
+fn an_ordinary_users_guest_is_in_place(accel: Accel) {
+    match root_missing() {
+        Some(why) => skip(why),
+        None => every_role_is_in_place(accel, |vm| vm.user(NOBODY)),
+    }
+}
+
+#[test]
+fn an_ordinary_users_kvm_guest_is_in_place() {
+    an_ordinary_users_guest_is_in_place(Accel::Kvm);
+}
+
+#[test]
+fn an_ordinary_users_tcg_guest_is_in_place() {
+    an_ordinary_users_guest_is_in_place(Accel::Tcg);
+}
+
+/// One start after the other; `call_rcu` races the filter in each.
+fn no_start_leaves_a_thread_behind(accel: Accel) {
+    let _limit = TimeLimit::seconds(500);
+    let Some(cpus) = two_cpus() else { return };
+    let placement = Placement::on(cpus);
+    for _ in 0..if long() { 50 } else { 5 } {
+        let Some(mut vm) = placement.vm(accel).start() else { return };
+        let observer = Observer::start(vm.pid());
+        vm.burst();
+        placement.assert_in_place(observer.finish(), &mut vm);
+        assert!(!vm.stderr().contains("pinshim"), "{}", vm.stderr());
+    }
+}
+
+#[test]
+fn no_start_of_a_kvm_guest_leaves_a_thread_behind() {
+    no_start_leaves_a_thread_behind(Accel::Kvm);
+}
+
+#[test]
+fn no_start_of_a_tcg_guest_leaves_a_thread_behind() {
+    no_start_leaves_a_thread_behind(Accel::Tcg);
+}
+
+mod is_no_weaker {
+    use super::*;
+
+    /// How many threads there are with each pair of `Seccomp:` and `Seccomp_filters:`.
+    fn filters(vm: &Vm) -> BTreeMap<String, usize> {
+        let mut seen = BTreeMap::new();
+        for task in fs::read_dir(format!("/proc/{}/task", vm.pid())).expect("QEMU's threads").flatten() {
+            // One that has ended meanwhile.
+            let Ok(status) = fs::read_to_string(task.path().join("status")) else { continue };
+            let lines: Vec<_> = status.lines().filter(|line| line.starts_with("Seccomp")).collect();
+            if !lines.is_empty() {
+                *seen.entry(lines.join(" ")).or_default() += 1;
+            }
+        }
+        seen
+    }
+
+    fn every_thread_has_the_same_filters(accel: Accel) {
+        let _limit = TimeLimit::seconds(150);
+        let Some(cpus) = two_cpus() else { return };
+        let placement = Placement::on(cpus);
+        let Some(mut with) = placement.vm(accel).start() else { return };
+        let Some(mut without) = placement.vm(accel).without_library().start() else { return };
+        assert!(!brokers_of(with.pid()).is_empty() && brokers_of(without.pid()).is_empty());
+        for vm in [&mut with, &mut without] {
+            vm.wait_visits(1);
+            vm.burst();
+        }
+        let (with, without) = (filters(&with), filters(&without));
+        println!("{with:?} and {without:?}");
+        assert_eq!(with.len(), 1, "one kind of thread: {with:?}");
+        assert_eq!(with.keys().next(), without.keys().next());
+        assert!(with.keys().all(|line| line.starts_with("Seccomp:\t2")), "{with:?}");
+    }
+
+    #[test]
+    fn for_a_kvm_guest() {
+        every_thread_has_the_same_filters(Accel::Kvm);
+    }
+
+    #[test]
+    fn for_a_tcg_guest() {
+        every_thread_has_the_same_filters(Accel::Tcg);
+    }
+
+    #[test]
+    fn for_a_thread_that_moves_itself() {
+        let _limit = TimeLimit::seconds(150);
+        let Some(cpus) = two_cpus() else { return };
+        let scratch = Scratch::new();
+        let tries = compile_library(&scratch, &Source { file: "tries_to_move.c", flags: &[] });
+        let Some(vm) = Placement::on(cpus).vm(Accel::Kvm).behind(&tries).start() else { return };
+        vm.wait_visits(1);
+        let said = vm.stderr();
+        let mut lines: Vec<_> = said.lines().filter(|line| line.contains("tried")).collect();
+        lines.sort_unstable();
+        let vcpu = "a vCPU tried to move: EPERM";
+        assert_eq!(lines, [vcpu, vcpu, "main tried to move: EPERM"]);
+    }
+}
