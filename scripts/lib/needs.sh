@@ -84,9 +84,9 @@ need_cargo() {
         for package in cargo cargo-web; do
             if at_least "$(candidate "$package")" "$want"; then
                 if [[ $package == cargo ]]; then
-                    apt_install cargo rustc rustfmt rust-clippy
+                    apt_install cargo rustc rustfmt rust-clippy ca-certificates
                 else
-                    apt_install cargo-web rustc-web rustfmt-web rust-web-clippy
+                    apt_install cargo-web rustc-web rustfmt-web rust-web-clippy ca-certificates
                 fi
                 PATH=/usr/bin:$PATH
                 usable_cargo cargo || die "apt's $package does not work"
