@@ -51,7 +51,7 @@ pub const VARIABLES: &[Variable] = &[
         "a pool follows its home: the IOThread's set, or the emulator's",
     ),
     variable("PIN_MIGRATION", "set", "migration threads", "emulator"),
-    variable("PIN_VHOST", "set", "vhost-<pid> threads", "emulator"),
+    variable("PIN_VHOST", "set", "the kernel's vhost workers", "emulator"),
     variable(
         "PIN_THREADS",
         "rules",
