@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Check(Check),
     Apply(Apply),
     #[command(hide = true)]
+    LibvirtHook(LibvirtHook),
+    #[command(hide = true)]
     Generate(Generate),
 }
 
@@ -195,6 +197,22 @@ pub(crate) struct Apply {
     /// Keep at it: look again every so many seconds, until QEMU ends
     #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "dry_run")]
     pub(crate) watch: Option<Duration>,
+}
+
+/// Carries a domain's pinning from its XML to qemu-pinned, and checks it once QEMU runs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LibvirtHook {
+    /// Where pinnings are left for qemu-pinned.
+    #[arg(long, value_name = "DIR", default_value = "/run/pinshim")]
+    pub(crate) run: PathBuf,
+
+    /// The system log's socket.
+    #[arg(long, value_name = "SOCKET", default_value = "/dev/log")]
+    pub(crate) syslog: PathBuf,
+
+    /// What libvirt gives its hooks: domain, operation, sub-operation and more; the XML is on stdin.
+    #[arg(last = true, value_name = "EVENT")]
+    pub(crate) event: Vec<OsString>,
 }
 
 /// Write the man pages and shell completions

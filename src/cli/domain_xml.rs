@@ -216,10 +216,7 @@ fn namespace(resolved: &ResolveResult<'_>) -> Space {
 }
 
 /// An element's own attributes: declarations of namespaces and attributes of foreign ones are none.
-fn attributes(
-    reader: &NsReader<&[u8]>,
-    element: &BytesStart<'_>,
-) -> Result<Vec<(String, String)>, BadXml> {
+fn attributes(reader: &NsReader<&[u8]>, element: &BytesStart<'_>) -> Result<Vec<(String, String)>, BadXml> {
     let mut found = Vec::new();
     for attribute in element.attributes() {
         let attribute = attribute.map_err(|error| BadXml(error.to_string()))?;
@@ -304,7 +301,10 @@ mod tests {
     fn what_is_wrong_with_the_element_is_said() {
         let one = |text: &str| placement(&format!("<pin:placement xmlns:pin='{NAMESPACE}' {text}/>")).faults;
         assert_eq!(one("vcpu='1'"), ["<pin:placement> has no attribute vcpu; did you mean vcpus?"]);
-        assert_eq!(one("emulators='1'"), ["<pin:placement> has no attribute emulators; did you mean emulator?"]);
+        assert_eq!(
+            one("emulators='1'"),
+            ["<pin:placement> has no attribute emulators; did you mean emulator?"]
+        );
         let all = "cpus, vcpus, iothreads, emulator, workers, migration, vhost, threads";
         assert_eq!(one("disks='1'"), [format!("<pin:placement> has no attribute disks; there are {all}")]);
         // What says how, and not where, is the environment's.

@@ -8,6 +8,7 @@ mod arguments;
 mod check;
 mod cpuset;
 mod diagnosis;
+mod domain_xml;
 mod dry_run;
 mod elf;
 mod expected;
@@ -16,6 +17,7 @@ mod find;
 mod generate;
 mod json;
 mod library;
+mod libvirt_hook;
 mod output;
 mod page;
 mod process;
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Show(arguments) => show::show(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Apply(arguments) => apply::apply(&arguments),
+        Command::LibvirtHook(arguments) => libvirt_hook::libvirt_hook(&arguments),
         Command::Generate(arguments) => generate::generate(&arguments),
     };
     done.unwrap_or_else(|failure| failure.report())
