@@ -32,6 +32,20 @@ impl ChildCpuset {
         Ok(made)
     }
 
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
+    /// Puts a single thread into it, or says why that cannot be done here.
+    pub fn take_thread(&self, tid: u32) -> Result<(), String> {
+        let tasks = self.0.join("tasks");
+        if !tasks.exists() {
+            return Err("in cgroup v2 the threads of a process share one cpuset by default".into());
+        }
+        fs::write(&tasks, tid.to_string()).map_err(|e| format!("{}: {e}", tasks.display()))
+    }
+
     /// The file that takes a pid.
     pub(crate) fn procs(&self) -> PathBuf {
         self.0.join("cgroup.procs")

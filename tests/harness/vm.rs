@@ -1,5 +1,6 @@
 //! A VM: the distribution's QEMU, unmodified, running the boot sector.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -101,6 +102,7 @@ pub struct VmBuilder {
     debug_threads: Option<bool>,
     sandbox: Option<String>,
     library: bool,
+    starter: Option<Vec<OsString>>,
     ahead: Vec<PathBuf>,
     behind: Vec<PathBuf>,
     env: Vec<(String, String)>,
@@ -122,6 +124,7 @@ impl VmBuilder {
             debug_threads: None,
             sandbox: None,
             library: true,
+            starter: None,
             ahead: Vec::new(),
             behind: Vec::new(),
             env: Vec::new(),
@@ -191,6 +194,13 @@ impl VmBuilder {
     /// Preloads a library of the test's own that sees the calls which the library under test makes.
     pub fn behind(mut self, library: impl Into<PathBuf>) -> Self {
         self.behind.push(library.into());
+        self
+    }
+
+    /// Has QEMU started by another command, which becomes it, in place of a `LD_PRELOAD` of the test's.
+    pub fn started_by<S: AsRef<OsStr>>(mut self, command: impl IntoIterator<Item = S>) -> Self {
+        self.library = false;
+        self.starter = Some(command.into_iter().map(|word| word.as_ref().to_owned()).collect());
         self
     }
 
@@ -284,7 +294,11 @@ impl VmBuilder {
             self.drives.push(Drive::new(Bus::Virtio));
         }
         let drives = self.make_disks(scratch);
-        let mut program = Program::new(binary).args(self.arguments(scratch, &drives));
+        let mut program = match self.starter.as_deref() {
+            Some([command, first @ ..]) => Program::new(command).args(first).arg(binary),
+            _ => Program::new(binary),
+        };
+        program = program.args(self.arguments(scratch, &drives));
         for (name, value) in &self.env {
             program = program.env(name, value);
         }
