@@ -1,0 +1,265 @@
+//! Threads that the kernel makes in QEMU's process, which pass no function of any library.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use harness::{
+    Accel, Aio, Bus, Drive, Filtered, Observer, Process, Source, TimeLimit, TwoCpus, Vm, VmBuilder,
+    compile_library, cpus_of, skip, two_cpus, until,
+};
+
+const LIBVIRTS: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
+/// The thread id and name of each thread of `pid` whose name begins like this.
+fn threads(pid: u32, begins: &str) -> BTreeMap<u32, String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the threads").flatten();
+    let named = tasks.filter_map(|task| {
+        let name = fs::read_to_string(task.path().join("comm")).ok()?.trim().to_owned();
+        Some((task.file_name().to_str()?.parse().ok()?, name))
+    });
+    named.filter(|(_, name)| name.starts_with(begins)).collect()
+}
+
+/// The CPUs of a thread, unless it has ended.
+fn on(pid: u32, tid: u32) -> Option<Vec<usize>> {
+    fs::exists(format!("/proc/{pid}/task/{tid}")).ok()?.then(|| cpus_of(&format!("{pid}/task/{tid}")))
+}
+
+mod huge_pages {
+    //! `kvm-nx-lpage-recovery` is made inside the first KVM_RUN by the vCPU that comes first.
+
+    use super::*;
+
+    fn recovery_is_the_emulators(shape: impl Fn(VmBuilder) -> VmBuilder) {
+        let _limit = TimeLimit::seconds(150);
+        let Some(cpus) = two_cpus() else { return };
+        let vm = VmBuilder::new(Accel::Kvm)
+            .smp("2")
+            .affinity(&[cpus.second])
+            .env("PIN_CPUS", &cpus.second.to_string())
+            .env("PIN_EMULATOR", &cpus.first.to_string());
+        let Some(mut vm) = shape(vm).start() else { return };
+        vm.wait_visits(1);
+        let found = threads(vm.pid(), "kvm-nx-lpage-re");
+        let Some((&tid, _)) = found.first_key_value() else {
+            return skip("this kernel makes no kvm-nx-lpage-recovery thread in QEMU");
+        };
+        for (_, vcpu) in vm.qmp.vcpu_tids() {
+            assert_eq!(on(vm.pid(), vcpu), Some(vec![cpus.second]));
+        }
+        until(60, "the recovery thread on the emulator's set", || {
+            (on(vm.pid(), tid)? == [cpus.first]).then_some(())
+        });
+        assert!(!vm.stderr().contains("pinshim"), "{}", vm.stderr());
+    }
+
+    #[test]
+    fn in_a_sandbox() {
+        recovery_is_the_emulators(|vm| vm.sandbox(LIBVIRTS));
+    }
+
+    #[test]
+    fn without_a_sandbox() {
+        recovery_is_the_emulators(|vm| vm);
+    }
+}
+
+mod io_uring {
+    //! `iou-wrk-<tid>` is one of a pool that belongs to the thread with this id.
+
+    use super::*;
+
+    fn submitter(worker: &str) -> u32 {
+        worker.strip_prefix("iou-wrk-").and_then(|tid| tid.parse().ok()).expect("a worker's name")
+    }
+
+    /// Has QEMU write out what the guest has written, which no file system does without waiting.
+    fn flush(vm: &mut Vm) {
+        vm.wait_visits(1);
+        vm.pause(Duration::from_millis(1));
+    }
+
+    fn disks(iothread: &str) -> VmBuilder {
+        let disk = |bus| Drive::new(bus).aio(Aio::IoUring).cache("writeback");
+        VmBuilder::new(Accel::Kvm)
+            .iothread(iothread)
+            .drive(disk(Bus::Virtio))
+            .drive(disk(Bus::IoThread(iothread.into())))
+    }
+
+    /// Every worker is on the set that `belongs` names for its submitter, and no later one is born elsewhere.
+    fn workers_are_in_place(vm: VmBuilder, belongs: impl Fn(&mut Vm, u32) -> usize) {
+        let Some(mut vm) = vm.start() else { return };
+        let pid = vm.pid();
+        let mut submitters = BTreeMap::new();
+        for _ in 0..30 {
+            flush(&mut vm);
+            for name in threads(pid, "iou-wrk-").into_values() {
+                let tid = submitter(&name);
+                submitters.entry(tid).or_insert_with(|| belongs(&mut vm, tid));
+            }
+            if submitters.len() >= 2 {
+                break;
+            }
+        }
+        if submitters.is_empty() {
+            return skip("this kernel has no io_uring workers in QEMU");
+        }
+        println!("{submitters:?}");
+        assert!(submitters.len() >= 2, "the main loop and the IOThread submit: {submitters:?}");
+        until(60, "every worker on its set", || {
+            let workers = threads(pid, "iou-wrk-");
+            let right = |(tid, name): (&u32, &String)| {
+                on(pid, *tid)
+                    .is_none_or(|cpus| submitters.get(&submitter(name)).is_some_and(|&c| cpus == [c]))
+            };
+            workers.iter().all(right).then_some(())
+        });
+        let observer = Observer::start(pid);
+        for _ in 0..10 {
+            flush(&mut vm);
+        }
+        let seen = observer.finish();
+        for thread in seen.threads.values().filter(|t| t.name().starts_with("iou-wrk-")) {
+            let Some(cpu) = submitters.get(&submitter(thread.name())) else { continue };
+            assert!(
+                thread.runs.iter().all(|run| run.looks < 2 || run.allowed == cpu.to_string()),
+                "{thread:?}"
+            );
+        }
+        assert!(!vm.stderr().contains("pinshim"), "{}", vm.stderr());
+    }
+
+    /// All submitters on the first CPU, their workers on the second.
+    fn named(shape: impl Fn(VmBuilder) -> VmBuilder) {
+        let _limit = TimeLimit::seconds(200);
+        let Some(cpus) = two_cpus() else { return };
+        let vm = disks("io1")
+            .affinity(&[cpus.first])
+            .env("PIN_CPUS", &cpus.first.to_string())
+            .env("PIN_WORKERS", &cpus.second.to_string());
+        workers_are_in_place(shape(vm), |_, _| cpus.second);
+    }
+
+    /// Each with its submitter's home: the IOThread, or the main loop.
+    fn by_default(shape: impl Fn(VmBuilder) -> VmBuilder) {
+        let _limit = TimeLimit::seconds(200);
+        let Some(cpus) = two_cpus() else { return };
+        let vm = disks("io1")
+            .affinity(&[cpus.first])
+            .env("PIN_CPUS", &cpus.first.to_string())
+            .env("PIN_VCPUS", &format!("*@{}", cpus.second))
+            .env("PIN_IOTHREADS", &format!("*@{}", cpus.second));
+        workers_are_in_place(shape(vm), |vm, tid| {
+            let is_iothread = vm.qmp.iothread_tids().iter().any(|(_, iothread)| *iothread == tid);
+            if is_iothread { cpus.second } else { cpus.first }
+        });
+    }
+
+    #[test]
+    fn on_the_workers_set() {
+        named(|vm| vm);
+    }
+
+    #[test]
+    fn on_the_workers_set_in_a_sandbox() {
+        named(|vm| vm.sandbox(LIBVIRTS));
+    }
+
+    #[test]
+    fn on_the_homes_set() {
+        by_default(|vm| vm);
+    }
+
+    #[test]
+    fn on_the_homes_set_in_a_sandbox() {
+        by_default(|vm| vm.sandbox(LIBVIRTS));
+    }
+}
+
+mod vhost {
+    //! `vhost-<pid>` is made inside VHOST_SET_OWNER.
+
+    use super::*;
+
+    fn owner(argument: &str, cpus: TwoCpus) -> Process {
+        let program = Filtered::new("vhost_owner.c", cpus);
+        let kernel = compile_library(program.scratch(), &Source { file: "vhost_worker.c", flags: &[] });
+        let target = program.target().preload(kernel).arg(argument);
+        let process =
+            target.env("PIN_CPUS", cpus.first.to_string()).env("PIN_VHOST", cpus.second.to_string()).start();
+        until(60, "the ioctl's answer", || {
+            assert!(process.ended().is_none(), "it ended: {}", process.stderr());
+            process.stdout().ends_with('\n').then_some(())
+        });
+        assert_eq!(process.stdout(), "0\n");
+        process
+    }
+
+    fn worker_is_in_place(argument: &str) {
+        let _limit = TimeLimit::seconds(100);
+        let Some(cpus) = two_cpus() else { return };
+        let process = owner(argument, cpus);
+        let pid = process.pid();
+        let workers = threads(pid, &format!("vhost-{pid}"));
+        assert_eq!(workers.len(), 1);
+        for &tid in workers.keys() {
+            assert_eq!(on(pid, tid), Some(vec![cpus.second]), "it is placed before the ioctl returns");
+        }
+        assert_eq!(on(pid, pid), Some(vec![cpus.first]));
+        assert_eq!(process.stderr(), "");
+    }
+
+    /// A stand-in for the kernel makes the thread.
+    #[test]
+    fn of_a_stand_in() {
+        worker_is_in_place("free");
+    }
+
+    #[test]
+    fn of_a_stand_in_in_a_sandbox() {
+        worker_is_in_place("sandboxed");
+    }
+
+    fn the_kernels_worker_is_in_place(shape: impl Fn(VmBuilder) -> VmBuilder) {
+        let _limit = TimeLimit::seconds(150);
+        let Some(cpus) = two_cpus() else { return };
+        let device = if fs::exists("/dev/vhost-vsock").is_ok_and(|there| there) {
+            vec!["-device", "vhost-vsock-pci,guest-cid=4071"]
+        } else if fs::exists("/dev/vhost-net").is_ok_and(|there| there) {
+            vec![
+                "-netdev",
+                "tap,id=net,vhost=on,script=no,downscript=no",
+                "-device",
+                "virtio-net-pci,netdev=net",
+            ]
+        } else {
+            return skip("there is neither /dev/vhost-vsock nor /dev/vhost-net");
+        };
+        let vm = VmBuilder::new(Accel::Kvm)
+            .args(&device)
+            .affinity(&[cpus.first])
+            .env("PIN_CPUS", &cpus.first.to_string())
+            .env("PIN_VHOST", &cpus.second.to_string());
+        let Some(vm) = shape(vm).start() else { return };
+        vm.wait_visits(1);
+        let workers = threads(vm.pid(), "vhost-");
+        if workers.is_empty() {
+            return skip("this kernel's vhost workers are no threads of QEMU");
+        }
+        for &tid in workers.keys() {
+            assert_eq!(on(vm.pid(), tid), Some(vec![cpus.second]));
+        }
+    }
+
+    #[test]
+    fn of_the_kernel() {
+        the_kernels_worker_is_in_place(|vm| vm);
+    }
+
+    #[test]
+    fn of_the_kernel_in_a_sandbox() {
+        the_kernels_worker_is_in_place(|vm| vm.sandbox(LIBVIRTS));
+    }
+}
