@@ -9,6 +9,8 @@ use crate::kernel::{self, Errno, Mask};
 use crate::page::Page;
 use crate::process::Shim;
 use crate::report::{self, Cause};
+use crate::symbol::Optional;
+use libc::{c_int, c_void, pthread_t, size_t};
 use pinning::status_page::State;
 use pinning::{CpuList, CpuSet, RoleKind, SetId, Tid, same_cpus};
 use std::sync::atomic::Ordering;
@@ -74,6 +76,28 @@ pub(crate) fn place_directly(tid: Tid, set: &CpuSet) -> Outcome {
         Ok(mask) => Outcome::Cut(Some(mask)),
         // What cannot be read was set all the same.
         Err(_) => Outcome::Placed { moved: true },
+    }
+}
+
+/// The real `pthread_setaffinity_np`.
+pub(crate) type PthreadSetaffinity = unsafe extern "C" fn(pthread_t, size_t, *const c_void) -> c_int;
+
+/// Its address, if there is one.
+pub(crate) fn real_pthread_setaffinity() -> Option<PthreadSetaffinity> {
+    static REAL: Optional = Optional::new(c"pthread_setaffinity_np");
+    let address = REAL.address()?;
+    // SAFETY: the address of pthread_setaffinity_np, which has this type.
+    Some(unsafe { std::mem::transmute::<*mut c_void, PthreadSetaffinity>(address.as_ptr()) })
+}
+
+/// Moves a thread that does not run its own routine yet, by its handle.
+///
+/// The caller upholds that the thread is alive: it waits for its creator (`handover`).
+pub(crate) fn place_newborn(handle: pthread_t, set: &CpuSet) {
+    if let Some(real) = real_pthread_setaffinity() {
+        let words = set.words();
+        // SAFETY: the thread is alive, as the caller upholds, and the mask is of that size.
+        unsafe { real(handle, size_of_val(words), words.as_ptr().cast()) };
     }
 }
 

@@ -10,9 +10,11 @@
 #![allow(missing_docs, reason = "what they do is said by the man pages of the functions they stand for")]
 #![allow(static_mut_refs, reason = "redhook's macro guards its static with a Once")]
 
+use crate::affinity;
 use crate::library_requests::{self, Request};
 use crate::process;
 use crate::symbol::Optional;
+use crate::thread_start::Asked;
 use crate::{kernel, kvm, sandbox, thread_start, uring};
 use libc::{c_int, c_uint, c_ulong, c_void, pthread_attr_t, pthread_t, size_t};
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -37,9 +39,10 @@ redhook::hook! {
         };
         let trampoline = thread_start::posix_trampoline as *const c_void;
         // SAFETY: the caller's own call, but for the routine, which the trampoline calls in its place.
-        let create = |passed| unsafe { real(thread, attributes, trampoline, passed) };
+        let create = |handle, passed| unsafe { real(handle, attributes, trampoline, passed) };
+        let asked = Asked { routine, argument, handle_to: thread };
         // SAFETY: what the caller passed, and a trampoline of pthread_create's type.
-        unsafe { thread_start::create(shim, routine, argument, create, 0) }
+        unsafe { thread_start::create(shim, &asked, create, 0) }
     }
 }
 
@@ -61,9 +64,10 @@ redhook::hook! {
         };
         let trampoline = thread_start::c11_trampoline as *const c_void;
         // SAFETY: the caller's own call, but for the routine, which the trampoline calls in its place.
-        let create = |passed| unsafe { real(thread, trampoline, passed) };
+        let create = |handle, passed| unsafe { real(handle, trampoline, passed) };
+        let asked = Asked { routine, argument, handle_to: thread };
         // SAFETY: what the caller passed, and a trampoline of thrd_create's type.
-        unsafe { thread_start::create(shim, routine, argument, create, THRD_SUCCESS) }
+        unsafe { thread_start::create(shim, &asked, create, THRD_SUCCESS) }
     }
 }
 
@@ -143,14 +147,9 @@ redhook::hook! {
     }
 }
 
-static PTHREAD_SETAFFINITY_NP: Optional = Optional::new(c"pthread_setaffinity_np");
-type PthreadSetaffinity = unsafe extern "C" fn(pthread_t, size_t, *const c_void) -> c_int;
-
 redhook::hook! {
     unsafe fn pthread_setaffinity_np(thread: pthread_t, bytes: size_t, mask: *const c_void) -> c_int => on_pthread_setaffinity_np {
-        let Some(real) = PTHREAD_SETAFFINITY_NP.address() else { return libc::ENOSYS };
-        // SAFETY: the address of pthread_setaffinity_np, which has this type.
-        let real = unsafe { std::mem::transmute::<*mut c_void, PthreadSetaffinity>(real.as_ptr()) };
+        let Some(real) = affinity::real_pthread_setaffinity() else { return libc::ENOSYS };
         let errno = kernel::errno();
         let request = process::shim().map_or(Request::AsItIs, |shim| library_requests::by_handle(shim, thread, bytes, mask));
         kernel::set_errno(errno);

@@ -123,6 +123,11 @@ pub(crate) fn monotonic_ns() -> u64 {
     (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
 }
 
+/// Lets others run.
+pub(crate) fn yield_cpu() {
+    let _ = call!(libc::SYS_sched_yield);
+}
+
 /// Sleeps without being a cancellation point.
 pub(crate) fn sleep_us(us: i64) {
     let pause = libc::timespec { tv_sec: us / 1_000_000, tv_nsec: us % 1_000_000 * 1000 };

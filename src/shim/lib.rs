@@ -22,6 +22,7 @@
 
 mod affinity;
 mod broker;
+mod handover;
 mod hooks;
 mod identity;
 mod kernel;

@@ -7,6 +7,7 @@
 //!
 //! What stands on the page never steers the process: it is for readers outside and for the broker.
 
+use crate::handover::{Generation, Handover};
 use crate::kernel;
 use crate::me;
 use crate::page::Page;
@@ -15,6 +16,7 @@ use pinning::{RoleKind, SetId, Tid};
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// What the creator knows of the thread it creates.
@@ -74,6 +76,8 @@ pub(crate) struct Birth {
     pub(crate) newborn: Newborn,
     /// Whether the status page lists it: not in a forked child, which does not own the page.
     pub(crate) listed: bool,
+    /// Where the caller of `pthread_create` wants the handle, if whoever comes first is to write it there.
+    pub(crate) handle_to: Option<NonNull<libc::pthread_t>>,
 }
 
 /// A birth, and the number of the slot it stands in.
@@ -83,6 +87,8 @@ pub(crate) struct Slot {
     birth: UnsafeCell<MaybeUninit<Birth>>,
     /// The thread's `pthread_t`; 0 while it has none.
     handle: AtomicUsize,
+    /// Who places the thread.
+    handover: Handover,
     /// Its role and set, for whoever knows it by its `pthread_t`.
     placed_as: AtomicU32,
     /// When the register was full this slot stands on the heap.
@@ -91,8 +97,13 @@ pub(crate) struct Slot {
 
 impl Slot {
     const fn new(birth: MaybeUninit<Birth>, on_heap: bool) -> Self {
-        let (handle, placed_as) = (AtomicUsize::new(0), AtomicU32::new(0));
-        Self { birth: UnsafeCell::new(birth), handle, placed_as, on_heap }
+        Self {
+            birth: UnsafeCell::new(birth),
+            handle: AtomicUsize::new(0),
+            handover: Handover::new(),
+            placed_as: AtomicU32::new(0),
+            on_heap,
+        }
     }
 }
 
@@ -108,6 +119,8 @@ static TAKEN: [AtomicU64; ENTRIES / 64] = [const { AtomicU64::new(0) }; ENTRIES 
 /// A slot claimed for a thread that is to be created.
 pub(crate) struct Claim {
     slot: *mut Slot,
+    /// The handover with the thread, if there is to be one.
+    pub(crate) handover: Option<(&'static Handover, Generation)>,
 }
 
 impl Claim {
@@ -116,23 +129,32 @@ impl Claim {
         if let Some(slot) = claim().and_then(|number| SLOTS.get(number)) {
             // SAFETY: the slot was just claimed, so nobody else touches it until the thread runs.
             unsafe { *slot.birth.get() = MaybeUninit::new(birth) };
-            return Self { slot: std::ptr::from_ref(slot).cast_mut() };
+            let handover = match birth.handle_to {
+                Some(_) => Some((&slot.handover, slot.handover.open())),
+                None => {
+                    slot.handover.close();
+                    None
+                }
+            };
+            return Self { slot: std::ptr::from_ref(slot).cast_mut(), handover };
         }
-        Self { slot: Box::into_raw(Box::new(Slot::new(MaybeUninit::new(birth), true))) }
+        // Nobody could tell when a slot on the heap is gone.
+        let birth = MaybeUninit::new(Birth { handle_to: None, ..birth });
+        Self { slot: Box::into_raw(Box::new(Slot::new(birth, true))), handover: None }
     }
 
     /// What to pass to the new thread, which takes it over with [`arrive`].
-    pub(crate) fn pass_on(self) -> *mut c_void {
+    pub(crate) fn passed_on(&self) -> *mut c_void {
         self.slot.cast()
     }
 
     /// The thread was not created.
     ///
     /// # Safety
-    /// `passed` came from `pass_on`, and no thread has taken it over.
-    pub(crate) unsafe fn take_back(passed: *mut c_void) {
+    /// No thread has taken over what [`Claim::passed_on`] returned, and none will.
+    pub(crate) unsafe fn take_back(self) {
         // SAFETY: as the caller upholds.
-        let (_, number) = unsafe { receive(passed) };
+        let (_, number) = unsafe { receive(self.slot.cast()) };
         if let Some(number) = number {
             release(number);
         }
@@ -163,7 +185,7 @@ fn release(number: u16) {
 /// Takes what a creator passed on; the number of the slot, unless it was on the heap (and is now gone).
 ///
 /// # Safety
-/// `passed` came from `Claim::pass_on`, and this is the one call that takes it.
+/// `passed` came from `Claim::passed_on`, and this is the one call that takes it.
 unsafe fn receive(passed: *mut c_void) -> (Birth, Option<u16>) {
     let slot = passed.cast::<Slot>();
     // SAFETY: the slot is alive: static, or on the heap and not freed before this call.
@@ -192,6 +214,15 @@ pub(crate) unsafe fn arrive(passed: *mut c_void) -> (Birth, Option<u16>) {
     let (birth, number) = unsafe { receive(passed) };
     if let Some(slot) = number.and_then(|number| SLOTS.get(usize::from(number))) {
         introduce(slot, &birth.newborn);
+        slot.handover.child(|| {
+            if let Some(handle_to) = birth.handle_to {
+                // SAFETY: pthread_self has no preconditions.
+                let handle = unsafe { libc::pthread_self() };
+                // SAFETY: the caller of pthread_create upholds that it can be written to until that returns, and
+                // it does not return before this is done.
+                unsafe { handle_to.write(handle) };
+            }
+        });
     }
     (birth, number)
 }

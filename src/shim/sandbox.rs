@@ -5,12 +5,19 @@ use crate::kernel;
 use crate::ownership;
 use crate::process::Shim;
 use crate::thread_start::BIRTHS;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How long threads that are still placing themselves are waited for: one is enough on any machine, and a
 /// thread that is not done by then asks the broker.
 const STEPS: usize = 1000;
 const STEP_US: i64 = 100;
+
+static CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Whether QEMU's filter is loaded.
+pub(crate) fn is_closed() -> bool {
+    CLOSED.load(Ordering::Relaxed)
+}
 
 /// QEMU is about to load its filter.
 pub(crate) fn closes(shim: &'static Shim) {
@@ -24,6 +31,7 @@ pub(crate) fn closes(shim: &'static Shim) {
         }
         kernel::sleep_us(STEP_US);
     }
+    CLOSED.store(true, Ordering::Relaxed);
     if let Some(page) = shim.page {
         page.header.sandboxed.store(1, Ordering::Relaxed);
     }

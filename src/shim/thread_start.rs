@@ -15,35 +15,43 @@ use crate::ownership;
 use crate::process::{self, Shim};
 use crate::qemu;
 use crate::register::{self, Birth, Claim, Newborn};
-use crate::{broker, identity, kvm};
+use crate::{broker, identity, kvm, sandbox};
+use libc::pthread_t;
 use pinning::status_page::State;
 use pinning::{RoleKind, Tid};
 use std::ffi::{c_int, c_void};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Threads created and not yet placed. Whoever is about to look at every thread, or to have the sandbox
 /// closed, must know.
 pub(crate) static BIRTHS: AtomicU32 = AtomicU32::new(0);
 
-/// Creates a thread by `real`, which is called exactly once with the routine and argument to pass on: the
-/// trampoline and what it needs. Returns what `real` returned, with its errno.
+/// What a caller asked for: the routine, its argument, and where the handle is to be written.
+pub(crate) struct Asked {
+    pub(crate) routine: *const c_void,
+    pub(crate) argument: *mut c_void,
+    pub(crate) handle_to: *mut pthread_t,
+}
+
+/// Creates a thread by `real`, which is called exactly once with where to write the handle, and with the argument of
+/// the trampoline that it is to start. Returns what `real` returned, with its errno.
 ///
 /// # Safety
-/// `routine` and `argument` are what the caller of the hooked function passed; `trampoline` has the type
-/// that the real function wants of a routine, and does what the ones below do.
+/// `asked` is what the caller of the hooked function passed; `real` starts the trampoline below of the real
+/// function's type, and returns `succeeded` if the thread was created.
 pub(crate) unsafe fn create(
     shim: &'static Shim,
-    routine: *const c_void,
-    argument: *mut c_void,
-    real: impl FnOnce(*mut c_void) -> c_int,
+    asked: &Asked,
+    real: impl FnOnce(*mut pthread_t, *mut c_void) -> c_int,
     succeeded: c_int,
 ) -> c_int {
     let errno = kernel::errno();
-    let start = routine as usize;
+    let start = asked.routine as usize;
     process::take_over_after_daemonize(shim, start);
     // SAFETY: as the caller upholds.
     let newborn = unsafe {
-        qemu::with_thread(&shim.executable, start, argument, |thread| {
+        qemu::with_thread(&shim.executable, start, asked.argument, |thread| {
             identity::of_newborn(shim, thread.as_ref())
         })
     };
@@ -51,18 +59,41 @@ pub(crate) unsafe fn create(
     if listed {
         broker::start_where_a_manager_needs_it(shim, newborn.role);
     }
-    let passed = Claim::new(Birth { routine, argument, newborn, listed }).pass_on();
+    let claim = Claim::new(Birth {
+        routine: asked.routine,
+        argument: asked.argument,
+        newborn,
+        listed,
+        handle_to: if leaves_its_creator(&newborn) { NonNull::new(asked.handle_to) } else { None },
+    });
+    let mut handle: pthread_t = 0;
+    let write_handle_to = if claim.handover.is_some() { &raw mut handle } else { asked.handle_to };
     BIRTHS.fetch_add(1, Ordering::AcqRel);
     kernel::set_errno(errno);
-    let result = real(passed);
-    if result != succeeded {
-        let errno = kernel::errno();
-        BIRTHS.fetch_sub(1, Ordering::AcqRel);
-        // SAFETY: the thread was not created, so nobody took it over.
-        unsafe { Claim::take_back(passed) };
-        kernel::set_errno(errno);
+    let result = real(write_handle_to, claim.passed_on());
+    if result == succeeded && claim.handover.is_none() {
+        return result;
     }
+    let errno = kernel::errno();
+    if result != succeeded {
+        BIRTHS.fetch_sub(1, Ordering::AcqRel);
+        // SAFETY: the thread was not created.
+        unsafe { claim.take_back() };
+    } else if let Some((handover, generation)) = claim.handover {
+        handover.creator(generation, || {
+            // SAFETY: as the caller of pthread_create upholds.
+            unsafe { asked.handle_to.write(handle) };
+            // If this fails, the thread finds out by itself and knows what to do.
+            affinity::place_newborn(handle, shim.policy.set(newborn.set));
+        });
+    }
+    kernel::set_errno(errno);
     result
+}
+
+/// Whether a newborn belongs elsewhere than the calling thread, and the sandbox leaves it to us to move it.
+fn leaves_its_creator(newborn: &Newborn) -> bool {
+    newborn.role != RoleKind::Exempt && newborn.set != me::me().set && !sandbox::is_closed()
 }
 
 /// Where a thread of `pthread_create` starts. C-unwind: `pthread_exit` and cancellation unwind through

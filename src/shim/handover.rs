@@ -1,0 +1,105 @@
+//! Who places a newborn: its creator, if it comes first, since it can move a thread that does not run yet.
+//!
+//! A thread that has to leave its creator's CPUs can move itself only while it runs, which takes the kernel's
+//! migration thread and two more switches. Its creator is still running, and moves it for a fraction of that. But a
+//! `pthread_t` may be used only while its thread is known to be alive, and the variable that the caller gave us
+//! for it may be another thread's by then. So the two agree through one word: whoever comes first does
+//! the work, and the thread does not go on before the creator has finished. The real `pthread_create` writes the
+//! handle into the creator's frame; whoever comes first copies it where the caller wants it, so that it is there
+//! before the thread's own routine runs, as glibc has it.
+//!
+//! The word carries a generation, since the thread may have ended, and its slot have been given to another,
+//! when the creator gets there.
+
+use crate::kernel;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The thread has yet to come, and so has its creator.
+const OPEN: u32 = 1;
+/// The thread came first and is writing its handle.
+const CHILD: u32 = 2;
+/// The creator came first and is placing the thread.
+const CREATOR: u32 = 3;
+/// The same, and the thread waits for it.
+const AWAITED: u32 = 4;
+/// It is done. (Also the state of a slot whose births need no handover: 0.)
+const DONE: u32 = 5;
+const STATE: u32 = 7;
+const GENERATION: u32 = 8;
+
+/// A wait of the thread's is a wake-up call away from its end; this is for a creator that was killed.
+const PATIENCE_US: i64 = 100_000;
+const WAITS: usize = 10;
+
+/// The word, in a thread's slot.
+pub(crate) struct Handover(AtomicU32);
+
+/// Which birth in the slot a creator means.
+#[derive(Clone, Copy)]
+pub(crate) struct Generation(u32);
+
+impl Handover {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    /// The creator opens it, before the thread exists.
+    pub(crate) fn open(&self) -> Generation {
+        let generation = (self.0.load(Ordering::Relaxed) & !STATE).wrapping_add(GENERATION);
+        self.0.store(generation | OPEN, Ordering::Release);
+        Generation(generation)
+    }
+
+    /// The creator, once the thread exists: does `work` if it is first, and returns when the handle has been
+    /// written by one of the two.
+    pub(crate) fn creator(&self, Generation(generation): Generation, work: impl FnOnce()) {
+        let open = generation | OPEN;
+        match self.0.compare_exchange(open, generation | CREATOR, Ordering::Acquire, Ordering::Acquire) {
+            Ok(_) => {
+                work();
+                if self.0.swap(generation | DONE, Ordering::Release) == generation | AWAITED {
+                    kernel::futex_wake(&self.0);
+                }
+            }
+            // Two instructions of the thread's, unless it was preempted between them.
+            Err(mut now) => {
+                while now == generation | CHILD {
+                    kernel::yield_cpu();
+                    now = self.0.load(Ordering::Acquire);
+                }
+            }
+        }
+    }
+
+    /// The thread, before anything else: does `work` if it is first, or waits until its creator has done its.
+    pub(crate) fn child(&self, work: impl FnOnce()) {
+        let now = self.0.load(Ordering::Acquire);
+        let generation = now & !STATE;
+        if now & STATE == 0 || now & STATE == DONE {
+            return;
+        }
+        let open = generation | OPEN;
+        if self.0.compare_exchange(open, generation | CHILD, Ordering::Acquire, Ordering::Acquire).is_ok() {
+            work();
+            self.0.store(generation | DONE, Ordering::Release);
+            return;
+        }
+        for _ in 0..WAITS {
+            let (creator, awaited) = (generation | CREATOR, generation | AWAITED);
+            let now = match self.0.compare_exchange(creator, awaited, Ordering::Acquire, Ordering::Acquire) {
+                Ok(_) => awaited,
+                Err(now) => now,
+            };
+            if now != awaited {
+                return;
+            }
+            kernel::futex_wait(&self.0, awaited, PATIENCE_US);
+        }
+    }
+
+    /// The creator's handover was not needed, or the thread was not created.
+    pub(crate) fn close(&self) {
+        let generation = self.0.load(Ordering::Relaxed) & !STATE;
+        self.0.store(generation | DONE, Ordering::Release);
+    }
+}
