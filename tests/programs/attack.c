@@ -244,15 +244,19 @@ static void garbage(void)
 static void other_lengths(void)
 {
     unsigned char bytes[70000];
-    struct message message = {MAGIC, PIN, 0, victim, NOWHERE, 0};
+    /* What begins like a good message, and would be answered if it were one. */
+    struct message message = {MAGIC, PIN, 0, getpid(), SLOT + 1, 0x700};
     fill(bytes, sizeof bytes);
     memcpy(bytes, &message, sizeof message);
+    answers[SLOT + 1] = message.generation | PENDING;
     for (size_t length = 0; length < sizeof bytes; length += length < 100 ? 1 : 3333) {
         if (length != sizeof message)
             throw_bytes(bytes, length);
         if (length % 20 == 0)
             caught_up();
     }
+    caught_up();
+    EXPECT(answers[SLOT + 1] == (message.generation | PENDING));
 }
 
 static void *flooder(void *arg)
