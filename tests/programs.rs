@@ -206,6 +206,14 @@ fn the_handle_is_written_before_the_thread_runs() {
 }
 
 #[test]
+fn a_thread_that_leaves_its_creators_cpus_is_in_place_with_its_handle_written() {
+    let Some(pair) = Pair::of("handed_over.c") else { return };
+    let workers = pair.cpus.first.to_string();
+    let under = pair.target().with_library().env("PIN_WORKERS", &workers).env("EXPECT_CPU", &workers);
+    expect(&pair.same_as(pair.plain(), under), 0, "24000 threads, 0 off the set, 0 late handles");
+}
+
+#[test]
 fn c11_threads_are_on_the_set() {
     same("c11_threads.c", 0, "1");
 }
