@@ -56,6 +56,8 @@ fn main() -> ExitCode {
 fn run(vm: VmBuilder, seconds: u64) -> Option<Observation> {
     let mut vm = vm.start()?;
     let observer = Observer::start(vm.pid());
+    // The BIOS takes its time on a busy machine.
+    vm.wait_visits(1);
     // Three bursts of disk traffic, so that workers come, beside what the guest does.
     for _ in 0..3 {
         std::thread::sleep(Duration::from_secs(seconds) / 3);
