@@ -60,11 +60,13 @@ pub(crate) fn apply(arguments: &Apply) -> Done {
     };
     loop {
         std::thread::sleep(pause);
-        if !vm.process.is_alive() {
-            output::note(vm.ended());
-            return Ok(ExitCode::SUCCESS);
-        }
-        mender.mend()?;
+        match mender.mend() {
+            Err(_) if !vm.process.is_alive() => {
+                output::note(vm.ended());
+                return Ok(ExitCode::SUCCESS);
+            }
+            done => done?,
+        };
     }
 }
 
@@ -108,7 +110,21 @@ fn policy(vm: &Vm, arguments: &Apply) -> Result<Option<Given>, Failure> {
     for fault in &reading.faults {
         output::note(fault);
     }
+    if !reading.faults.is_empty() {
+        say_whose_limit(vm.process, &host.available);
+    }
     Ok(Some(reading.policy.map_or(Given::Faulty, Given::Policy)))
+}
+
+/// Names the cpuset, where one limits the process to less than is online.
+fn say_whose_limit(process: Process, available: &CpuSet) {
+    if let Some(cpuset) = cpuset::of(process, Tid(process.pid)).filter(|_| *available != cpuset::online()) {
+        output::note(format_args!(
+            "process {} is limited to {available} by its cgroup ({})",
+            process.shown(),
+            cpuset.file.display()
+        ));
+    }
 }
 
 /// Who a thread is: ids are used again.
@@ -129,7 +145,12 @@ impl Mender<'_> {
     /// Looks and moves until nothing is left to move. The threads as they were last.
     fn mend(&mut self) -> Result<Vec<Member>, Failure> {
         if let Some(socket) = &self.arguments.qmp {
-            self.ids = Some(qmp::ask(socket)?);
+            match qmp::ask(socket) {
+                Ok(ids) => self.ids = Some(ids),
+                // What it said before is mostly still true; somebody else may be connected for a while.
+                Err(_) if self.ids.is_some() => {}
+                Err(failure) => return Err(failure),
+            }
         }
         self.judge = Judge::default();
         let mut last = Vec::new();
@@ -219,12 +240,11 @@ impl Mender<'_> {
         } else {
             format!(", {failed} could NOT be put where they belong")
         };
-        text + &format!(
-            "{}: {}, {} moved{failed}\n",
-            self.vm.title(),
-            count(members.len(), "thread"),
-            self.moved
-        )
+        let moved = match self.moved {
+            0 if failed.is_empty() => ", all where they belong".to_owned(),
+            moved => format!(", {moved} moved"),
+        };
+        text + &format!("{}: {}{moved}{failed}\n", self.vm.title(), count(members.len(), "thread"))
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) struct Run {
     pub(crate) dry_run: bool,
 
     /// QEMU, or what starts it, with its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }
 

@@ -54,15 +54,19 @@ fn folder(cgroups: &str, mounts: &str) -> Option<(PathBuf, &'static [&'static st
     Some((below(mount("cgroup2", "")?, path), &["cpuset.cpus.effective"]))
 }
 
+/// The CPUs that are online.
+pub(crate) fn online() -> CpuSet {
+    let online = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+    CpuSet::parse(online.trim(), &CpuSet::new()).unwrap_or_default()
+}
+
 /// The CPUs that a process's threads may be put on: those of all its cpusets (a manager may give each thread one
 /// of its own) that are online.
 pub(crate) fn available_to(process: Process) -> CpuSet {
-    let online = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
-    let online = CpuSet::parse(online.trim(), &CpuSet::new()).unwrap_or_default();
     let threads = threads::of(process.pid, Migrations::Ignore).unwrap_or_default();
     let cpusets = threads.iter().filter_map(|thread| of(process, thread.tid));
     let all = cpusets.fold(CpuSet::new(), |all, cpuset| all.union(&cpuset.cpus));
-    if all.is_empty() { online } else { all.intersection(&online) }
+    if all.is_empty() { online() } else { all.intersection(&online()) }
 }
 
 #[cfg(test)]

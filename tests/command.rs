@@ -1,0 +1,527 @@
+//! `pinshim show`, `check` and `apply` on real guests: what is in place passes, what was moved is named and put
+//! back, and what cannot be done is said.
+
+use std::path::PathBuf;
+
+use harness::{
+    Accel, ChildCpuset, Finished, NOBODY, Program, Scratch, TimeLimit, TwoCpus, Vm, VmBuilder, command,
+    cpus_of, root_missing, skip, two_cpus,
+};
+use serde_json::Value;
+
+/// libvirt's default.
+const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
+fn pinshim(arguments: &[&str]) -> Finished {
+    Program::new(command()).args(arguments).run()
+}
+
+/// A VM with a monitor for the command to ask.
+struct Guest {
+    vm: Vm,
+    pid: String,
+    cpus: TwoCpus,
+    socket: PathBuf,
+    _scratch: Scratch,
+}
+
+impl Guest {
+    /// `None` where the test is skipped.
+    fn start(vm: VmBuilder, cpus: TwoCpus) -> Option<Self> {
+        let scratch = Scratch::new();
+        let socket = scratch.join("qmp2");
+        let monitor = format!("unix:{},server=on,wait=off", socket.display());
+        let vm = vm.args(&["-qmp", &monitor]).start()?;
+        vm.wait_visits(1);
+        let pid = vm.pid().to_string();
+        Some(Self { vm, pid, cpus, socket, _scratch: scratch })
+    }
+
+    /// vCPU 0 and the IOThread on the second CPU, all else on the first.
+    fn pinned(accel: Accel, shape: impl FnOnce(VmBuilder) -> VmBuilder) -> Option<Self> {
+        let cpus = two_cpus()?;
+        let (first, second) = (cpus.first.to_string(), cpus.second.to_string());
+        let vm = VmBuilder::usual(accel)
+            .env("PIN_VCPUS", &format!("{second},{first}"))
+            .env("PIN_IOTHREADS", &format!("io1@{second}"))
+            .env("PIN_EMULATOR", &first);
+        Self::start(shape(vm), cpus)
+    }
+
+    fn check(&self, arguments: &[&str]) -> Finished {
+        pinshim(&[&["check", &self.pid], arguments].concat())
+    }
+
+    fn apply(&self, arguments: &[&str]) -> Finished {
+        pinshim(&[&["apply", &self.pid], arguments].concat())
+    }
+
+    /// What `show --json` says of it.
+    fn shown(&self) -> Value {
+        let shown = pinshim(&["show", "--json", &self.pid]);
+        let mut shown: Value = serde_json::from_str(&shown.assert_clean().stdout).unwrap();
+        assert_eq!(shown["version"], 1);
+        shown["vms"][0].take()
+    }
+
+    fn vcpu(&mut self, index: usize) -> u32 {
+        self.vm.qmp.vcpu_tids().into_iter().find(|(of, _)| *of == index).unwrap().1
+    }
+
+    fn cpus_of_thread(&self, tid: u32) -> Vec<usize> {
+        cpus_of(&format!("{}/task/{tid}", self.pid))
+    }
+
+    fn socket(&self) -> &str {
+        self.socket.to_str().unwrap()
+    }
+}
+
+/// Moves a thread as an administrator would.
+fn taskset(tid: u32, cpus: &str) {
+    let moved = Program::new("taskset").args(["-pc", cpus, &tid.to_string()]).run();
+    assert_eq!(moved.code(), 0, "{moved:?}");
+}
+
+#[track_caller]
+fn passes(finished: &Finished) {
+    assert_eq!((finished.code(), &*finished.stdout, &*finished.stderr), (0, "", ""));
+}
+
+fn a_thread_that_was_moved_is_named_and_put_back(accel: Accel, sandbox: Option<&str>) {
+    command();
+    let _limit = TimeLimit::seconds(200);
+    let shape = |vm: VmBuilder| match sandbox {
+        Some(sandbox) => vm.sandbox(sandbox),
+        None => vm,
+    };
+    let Some(mut guest) = Guest::pinned(accel, shape) else { return };
+    guest.vm.burst();
+    passes(&guest.check(&["--qmp", guest.socket.to_str().unwrap()]));
+    passes(&guest.check(&["--for", "1"]));
+
+    let (vcpu, main) = (guest.vcpu(0), guest.vm.pid());
+    let both = format!("{},{}", guest.cpus.first, guest.cpus.second);
+    taskset(vcpu, &guest.cpus.first.to_string());
+    taskset(main, &both);
+    let found = guest.check(&[]);
+    assert_eq!((found.code(), found.stderr.as_str()), (1, ""), "{found:?}");
+    let line =
+        |tid: u32| found.stdout.lines().find(|l| l.trim_start().starts_with(&format!("{tid} "))).unwrap();
+    assert!(line(vcpu).contains(&format!(
+        "(vcpu 0) belongs on {}: OFF: may run on {}",
+        guest.cpus.second, guest.cpus.first
+    )));
+    assert!(line(main).contains(&format!("OFF: may also run on {}", guest.cpus.second)), "{found:?}");
+    assert_eq!(found.stdout.lines().count(), 3, "nobody else is named: {found:?}");
+    let shown = pinshim(&["show", &guest.pid]);
+    assert!(shown.assert_clean().stdout.contains("NOT where they belong"), "{shown:?}");
+
+    let wished = guest.apply(&["--dry-run"]);
+    assert!(wished.assert_clean().stdout.contains("would move"), "{wished:?}");
+    assert_eq!(guest.cpus_of_thread(vcpu), [guest.cpus.first], "only said");
+
+    let applied = guest.apply(&[]);
+    assert!(applied.assert_clean().stdout.contains(&format!("moved {vcpu} ")), "{applied:?}");
+    assert_eq!(guest.cpus_of_thread(vcpu), [guest.cpus.second]);
+    assert_eq!(guest.cpus_of_thread(main), [guest.cpus.first]);
+    passes(&guest.check(&["--for", "0.5"]));
+    guest.vm.quit();
+}
+
+#[test]
+fn in_a_kvm_guest() {
+    a_thread_that_was_moved_is_named_and_put_back(Accel::Kvm, None);
+}
+
+#[test]
+fn in_a_tcg_guest() {
+    a_thread_that_was_moved_is_named_and_put_back(Accel::Tcg, None);
+}
+
+#[test]
+fn in_a_sandboxed_kvm_guest() {
+    a_thread_that_was_moved_is_named_and_put_back(Accel::Kvm, Some(SANDBOX));
+}
+
+#[test]
+fn in_a_sandboxed_tcg_guest() {
+    a_thread_that_was_moved_is_named_and_put_back(Accel::Tcg, Some(SANDBOX));
+}
+
+/// What is shown is what the kernel and QEMU say.
+#[test]
+fn every_thread_is_shown_as_it_is() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm.debug_threads(false)) else { return };
+    guest.vm.burst();
+    let shown = guest.shown();
+    assert_eq!((&shown["pinned"], &shown["name"]), (&Value::Bool(true), &Value::from("pinshim-test")));
+    let threads = shown["threads"].as_array().unwrap();
+    for thread in threads {
+        // A worker may have ended since.
+        let status = format!("/proc/{}/task/{}/status", guest.pid, thread["tid"]);
+        let Ok(status) = std::fs::read_to_string(status) else { continue };
+        let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:\t")).unwrap();
+        assert_eq!(thread["allowed"], allowed);
+        assert_eq!(
+            (&thread["expected"], &thread["verdict"]),
+            (&thread["allowed"], &Value::from("ok")),
+            "{thread}"
+        );
+    }
+    let with_role = |role: &str| threads.iter().filter(|thread| thread["role"] == role).count();
+    assert_eq!((with_role("vcpu"), with_role("iothread")), (2, 1));
+    assert!(with_role("worker") >= 2 && with_role("emulator") >= 2, "{shown}");
+    for (index, tid) in guest.vm.qmp.vcpu_tids() {
+        let thread = threads.iter().find(|thread| thread["tid"] == tid).unwrap();
+        assert_eq!(thread["vcpu"], index);
+    }
+    // By its name, and among all.
+    let tid = format!("\n{:>5}  emulator", guest.pid);
+    let by_name = pinshim(&["show", "pinshim-test"]);
+    assert!(by_name.stdout.contains(&tid) || by_name.stderr.contains("PID"), "{by_name:?}");
+    assert!(pinshim(&["show"]).assert_clean().stdout.contains(&format!("(PID {})", guest.pid)));
+}
+
+#[test]
+fn qemus_own_answer_is_compared() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(guest) = Guest::pinned(Accel::Tcg, |vm| vm) else { return };
+    let Some(other) = Guest::pinned(Accel::Tcg, |vm| vm) else { return };
+    passes(&guest.check(&["--qmp", guest.socket()]));
+    // Another VM's monitor tells of other threads.
+    let differs = guest.check(&["--qmp", other.socket()]);
+    assert_eq!(differs.code(), 1);
+    assert!(
+        differs.stdout.contains("QEMU says that thread") && differs.stdout.contains("is vCPU 0"),
+        "{differs:?}"
+    );
+    let unasked = guest.check(&["--qmp", "/nonexistent/qmp"]);
+    assert_eq!(unasked.code(), 2);
+    assert!(unasked.stderr.contains("QEMU could not be asked over /nonexistent/qmp"), "{unasked:?}");
+}
+
+#[test]
+fn a_check_in_json_has_the_offenders() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm) else { return };
+    let document = |finished: &Finished| serde_json::from_str::<Value>(&finished.stdout).unwrap();
+    let fine = guest.check(&["--json"]);
+    assert_eq!((fine.code(), &document(&fine)["ok"]), (0, &Value::Bool(true)));
+    let vcpu = guest.vcpu(1);
+    taskset(vcpu, &guest.cpus.second.to_string());
+    let found = guest.check(&["--json", "--for", "0.3"]);
+    let said = document(&found);
+    assert_eq!((found.code(), &said["ok"], &said["version"]), (1, &Value::Bool(false), &Value::from(1)));
+    assert!(said["looks"].as_u64().unwrap() >= 2);
+    let offenders = said["offenders"].as_array().unwrap();
+    assert_eq!(offenders.len(), 1, "{said}");
+    assert_eq!((&offenders[0]["tid"], &offenders[0]["vcpu"]), (&Value::from(vcpu), &Value::from(1)));
+    assert_eq!(offenders[0]["verdict"], "off");
+}
+
+/// While it is watched, a thread that strays for a moment is found out.
+#[test]
+fn a_watch_sees_what_a_moment_hides() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm) else { return };
+    let vcpu = guest.vcpu(0);
+    let watching = Program::new(command()).args(["check", &guest.pid, "--for", "3"]).start();
+    std::thread::sleep(std::time::Duration::from_millis(800));
+    taskset(vcpu, &guest.cpus.first.to_string());
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    taskset(vcpu, &guest.cpus.second.to_string());
+    let found = watching.wait();
+    assert_eq!(found.code(), 1, "{found:?}");
+    assert!(found.stdout.contains(&format!("  {vcpu} ")), "{found:?}");
+    passes(&guest.check(&[]));
+}
+
+/// `apply --watch` keeps at it, reports each drift once, and ends with QEMU.
+#[test]
+fn apply_keeps_at_it() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm) else { return };
+    let vcpu = guest.vcpu(0);
+    let keeper = Program::new(command()).args(["apply", &guest.pid, "--watch", "0.2"]).start();
+    harness::until(20, "the first round", || keeper.stdout().contains("threads").then_some(()));
+    for _ in 0..2 {
+        taskset(vcpu, &guest.cpus.first.to_string());
+        harness::until(20, "the thread's return", || {
+            (guest.cpus_of_thread(vcpu) == [guest.cpus.second]).then_some(())
+        });
+    }
+    guest.vm.quit();
+    let ended = keeper.wait();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    let moved = ended.stdout.lines().filter(|line| line.starts_with(&format!("moved {vcpu} "))).count();
+    assert_eq!(moved, 2, "{ended:?}");
+    assert!(ended.stderr.contains("has ended"), "{ended:?}");
+}
+
+fn unpinned(accel: Accel, shape: impl FnOnce(VmBuilder) -> VmBuilder) -> Option<Guest> {
+    let cpus = two_cpus()?;
+    Guest::start(shape(VmBuilder::usual(accel).without_library()), cpus)
+}
+
+/// QEMU's own word, from the test's own monitor, on where each vCPU and IOThread is.
+#[track_caller]
+fn assert_placed(guest: &mut Guest) {
+    let (first, second) = (guest.cpus.first, guest.cpus.second);
+    for (index, tid) in guest.vm.qmp.vcpu_tids() {
+        assert_eq!(guest.cpus_of_thread(tid), [if index == 0 { second } else { first }], "vCPU {index}");
+    }
+    for (id, tid) in guest.vm.qmp.iothread_tids() {
+        assert_eq!(guest.cpus_of_thread(tid), [second], "IOThread {id}");
+    }
+    assert_eq!(guest.cpus_of_thread(guest.vm.pid()), [first], "main");
+}
+
+fn placement(guest: &Guest) -> Vec<String> {
+    let (first, second) = (guest.cpus.first, guest.cpus.second);
+    let words =
+        ["--vcpus", &format!("{second},{first}"), "--iothreads", &format!("io1@{second}"), "--emulator"];
+    words.iter().map(|word| (*word).to_owned()).chain([first.to_string()]).collect()
+}
+
+fn a_qemu_without_the_library_is_placed_by_its_threads_names(accel: Accel) {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(mut guest) = unpinned(accel, |vm| vm.debug_threads(true)) else { return };
+    let checked = guest.check(&[]);
+    assert_eq!(checked.code(), 3);
+    assert!(checked.stdout.contains("it was started without the library"), "{checked:?}");
+    assert_eq!(guest.apply(&[]).code(), 3);
+    let shown = guest.shown();
+    assert_eq!(shown["pinned"], false);
+    assert!(shown["threads"].as_array().unwrap().iter().any(|thread| thread["vcpu"] == 1), "{shown}");
+
+    let words = placement(&guest);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let applied = guest.apply(&words);
+    assert_eq!((applied.code(), applied.stderr.as_str()), (0, ""), "{applied:?}");
+    assert_placed(&mut guest);
+}
+
+#[test]
+fn a_kvm_guest_without_the_library() {
+    a_qemu_without_the_library_is_placed_by_its_threads_names(Accel::Kvm);
+}
+
+#[test]
+fn a_tcg_guest_without_the_library() {
+    a_qemu_without_the_library_is_placed_by_its_threads_names(Accel::Tcg);
+}
+
+/// Without names all threads look alike: that is said, and QEMU itself tells.
+#[test]
+fn threads_without_names_are_told_apart_by_qemu() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(mut guest) = unpinned(Accel::Tcg, |vm| vm.debug_threads(false)) else { return };
+    let words = placement(&guest);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let wished = guest.apply(&[&words[..], &["--dry-run"]].concat());
+    assert!(wished.assert_clean().stdout.contains("--qmp SOCKET tells vCPUs and IOThreads"), "{wished:?}");
+
+    let socket = guest.socket().to_owned();
+    let applied = guest.apply(&[&words[..], &["--qmp", &socket]].concat());
+    assert_eq!((applied.code(), applied.stderr.as_str()), (0, ""), "{applied:?}");
+    assert_placed(&mut guest);
+}
+
+/// A policy on the command line counts for this once.
+#[test]
+fn another_policy_than_its_own_is_applied_and_not_remembered() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm) else { return };
+    guest.vm.burst();
+    let second = guest.cpus.second.to_string();
+    let applied = guest.apply(&["--cpus", &second]);
+    assert_eq!((applied.code(), applied.stderr.as_str()), (0, ""), "{applied:?}");
+    for task in std::fs::read_dir(format!("/proc/{}/task", guest.pid)).unwrap().flatten() {
+        let tid: u32 = task.file_name().to_str().unwrap().parse().unwrap();
+        if task.path().join("status").exists() {
+            assert_eq!(guest.cpus_of_thread(tid), [guest.cpus.second]);
+        }
+    }
+    let shown = pinshim(&["show", &guest.pid]);
+    assert!(shown.assert_clean().stdout.contains("is not remembered"), "{shown:?}");
+    assert_eq!(guest.apply(&[]).code(), 0);
+    passes(&guest.check(&[]));
+}
+
+#[test]
+fn bad_placements_are_reported_as_everywhere() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(guest) = unpinned(Accel::Tcg, |vm| vm) else { return };
+    let refused = guest.apply(&["--cpus", "9999", "--vcpus", "x"]);
+    assert_eq!((refused.code(), refused.stdout.as_str()), (2, ""), "{refused:?}");
+    assert!(
+        refused.stderr.contains("pinshim: PIN_CPUS=9999: CPU 9999 is not available here ("),
+        "{refused:?}"
+    );
+    assert!(refused.stderr.contains("pinshim: PIN_VCPUS=x: "), "{refused:?}");
+}
+
+#[test]
+fn a_cpuset_in_the_way_is_named() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(cpus) = two_cpus() else { return };
+    let cpuset = match ChildCpuset::new(&[cpus.first]) {
+        Ok(cpuset) => cpuset,
+        Err(why) => return skip(why),
+    };
+    let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm) else { return };
+    let vcpu = guest.vcpu(0);
+    if let Err(why) = cpuset.take_thread(vcpu) {
+        return skip(why);
+    }
+    // The kernel keeps what the user asked for as well as it can; some leave the thread nothing but the cpuset.
+    assert_eq!(guest.cpus_of_thread(vcpu), [cpus.first]);
+    assert_eq!(guest.check(&[]).code(), 1);
+    let applied = guest.apply(&[]);
+    assert_eq!(applied.code(), 1, "{applied:?}");
+    let whose = format!("{}/cpuset.", cpuset.folder().display());
+    assert!(
+        applied.stderr.contains("its cgroup is in the way") && applied.stderr.contains(&whose),
+        "{applied:?}"
+    );
+    drop(guest);
+}
+
+/// A whole VM in a cpuset: a CPU outside is refused before anything is moved, and whose limit it is is said.
+#[test]
+fn a_cpu_outside_the_cpuset_is_refused() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(cpus) = two_cpus() else { return };
+    let cpuset = match ChildCpuset::new(&[cpus.second]) {
+        Ok(cpuset) => cpuset,
+        Err(why) => return skip(why),
+    };
+    let Some(vm) = VmBuilder::usual(Accel::Tcg).without_library().start_in(Some(&cpuset)) else { return };
+    let (pid, first) = (vm.pid().to_string(), cpus.first.to_string());
+    let refused = pinshim(&["apply", &pid, "--cpus", &first]);
+    assert_eq!(refused.code(), 2, "{refused:?}");
+    let available = format!("PIN_CPUS={first}: CPU {first} is not available here ({})", cpus.second);
+    assert!(refused.stderr.contains(&available), "{refused:?}");
+    assert!(refused.stderr.contains(&format!("{}/cpuset.", cpuset.folder().display())), "{refused:?}");
+    drop(vm);
+}
+
+#[test]
+fn who_may_not_look_is_told_who_may() {
+    command();
+    let _limit = TimeLimit::seconds(150);
+    if let Some(why) = root_missing() {
+        return skip(why);
+    }
+    let Some(guest) = Guest::pinned(Accel::Tcg, |vm| vm) else { return };
+    let scratch = Scratch::new();
+    let copy = scratch.copy(command());
+    let as_nobody = |arguments: &[&str]| Program::new(&copy).args(arguments).user(NOBODY).run();
+
+    let shown = as_nobody(&["show", &guest.pid]);
+    assert_eq!(shown.code(), 0, "{shown:?}");
+    assert!(shown.stdout.contains("belongs to user root") && shown.stdout.contains("CPU 0/TCG"), "{shown:?}");
+    let all = as_nobody(&["show"]);
+    assert!(all.stdout.contains("could not be looked into") && all.stdout.contains(&guest.pid), "{all:?}");
+    let checked = as_nobody(&["check", &guest.pid]);
+    assert_eq!(checked.code(), 2);
+    assert!(checked.stderr.contains("only user root or root"), "{checked:?}");
+    assert_eq!(as_nobody(&["apply", &guest.pid]).code(), 2);
+    let applied = as_nobody(&["apply", &guest.pid, "--cpus", &guest.cpus.second.to_string()]);
+    assert_eq!(applied.code(), 1, "{applied:?}");
+    assert!(applied.stderr.contains("not permitted"), "{applied:?}");
+}
+
+#[test]
+fn an_ordinary_user_sees_to_a_vm_of_its_own() {
+    command();
+    let _limit = TimeLimit::seconds(150);
+    if let Some(why) = root_missing() {
+        return skip(why);
+    }
+    let Some(cpus) = two_cpus() else { return };
+    let (first, second) = (cpus.first.to_string(), cpus.second.to_string());
+    let vm = VmBuilder::usual(Accel::Tcg).user(NOBODY).sandbox(SANDBOX);
+    let Some(mut vm) = vm.env("PIN_CPUS", &first).env("PIN_VCPUS", &format!("*@{second}")).start() else {
+        return;
+    };
+    vm.wait_visits(1);
+    let scratch = Scratch::new();
+    let copy = scratch.copy(command());
+    let pid = vm.pid().to_string();
+    let as_nobody = |arguments: &[&str]| Program::new(&copy).args(arguments).user(NOBODY).run();
+    passes(&as_nobody(&["check", &pid]));
+    let (_, vcpu) = vm.qmp.vcpu_tids()[0];
+    taskset(vcpu, &first);
+    assert_eq!(as_nobody(&["check", &pid]).code(), 1);
+    as_nobody(&["apply", &pid]).assert_clean();
+    passes(&as_nobody(&["check", &pid]));
+    assert!(as_nobody(&["show"]).assert_clean().stdout.contains(&format!("(PID {pid})")));
+}
+
+#[test]
+fn who_is_not_there_is_said_so() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    for subcommand in ["show", "check", "apply"] {
+        for (word, says) in
+            [("4194304", "there is no process 4194304"), ("no-such-vm", "no QEMU is called \"no-such-vm\"")]
+        {
+            let finished = pinshim(&[subcommand, word]);
+            assert_eq!((finished.code(), finished.stdout.as_str()), (2, ""), "{finished:?}");
+            assert!(finished.stderr.contains(says), "{finished:?}");
+        }
+    }
+    let applied = pinshim(&["apply", &std::process::id().to_string(), "--cpus", "all"]);
+    assert_eq!(applied.code(), 2);
+    assert!(applied.stderr.contains("does not look like a QEMU"), "{applied:?}");
+}
+
+/// How it was found out that the library is not there.
+#[test]
+fn why_a_qemu_is_not_pinned_is_said() {
+    command();
+    let _limit = TimeLimit::seconds(150);
+    let Some(cpus) = two_cpus() else { return };
+    let cpu = cpus.second.to_string();
+    let why = |vm: VmBuilder, says: &str| {
+        let Some(vm) = vm.start() else { return };
+        let checked = pinshim(&["check", &vm.pid().to_string()]);
+        assert_eq!(checked.code(), 3, "{checked:?}");
+        assert!(checked.stdout.contains(says), "{says}: {checked:?}");
+    };
+    let vm = || VmBuilder::new(Accel::Tcg);
+    why(vm().without_library().env("PIN_CPUS", &cpu), "without the library, although it has PIN_* variables");
+    why(vm(), "none of the PIN_* variables");
+    why(vm().env("PIN_CPUS", &cpu).env("PIN_TARGET", "other"), "PIN_TARGET says which");
+    why(vm().env("PIN_CPUS", "x").env("PIN_ERRORS", "warn"), "has made no status page");
+    let missing =
+        vm().without_library().env("LD_PRELOAD", "/nonexistent/libpinshim.so").env("PIN_CPUS", &cpu);
+    why(missing, "that file cannot be read: No such file");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_matter() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let script = format!(
+        "{} --help | true; {} show --json | head -c 1 | cat",
+        command().display(),
+        command().display()
+    );
+    let finished = Program::new("sh").args(["-c", &script]).run();
+    assert_eq!((finished.code(), finished.stderr.as_str()), (0, ""), "{finished:?}");
+}

@@ -1,0 +1,338 @@
+//! `pinshim run`: what it starts and with what, what it refuses, and how it ends.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::PathBuf;
+
+use harness::{
+    Accel, Expected, Finished, NOBODY, Observer, Program, Rule, Scratch, TimeLimit, VmBuilder, command,
+    judge, library, root_missing, skip, two_cpus,
+};
+
+/// `pinshim run` with the library under test.
+fn run() -> Program {
+    Program::new(command()).arg("run").env("PINSHIM_LIB", library())
+}
+
+#[track_caller]
+fn fails(finished: &Finished, code: i32, says: &str) {
+    assert_eq!((finished.code(), finished.stdout.as_str()), (code, ""), "{finished:?}");
+    assert!(
+        finished.stderr.starts_with("pinshim: ") && finished.stderr.contains(says),
+        "{says}: {finished:?}"
+    );
+}
+
+fn a_guest_that_it_starts_is_pinned(accel: Accel) {
+    command();
+    let _limit = TimeLimit::seconds(150);
+    let Some(cpus) = two_cpus() else { return };
+    let cpu = cpus.second.to_string();
+    let library = library().to_str().unwrap();
+    let starter = [command().to_str().unwrap(), "run", "--cpus", &cpu, "--"];
+    let vm = VmBuilder::usual(accel).affinity(&[cpus.first]).env("PINSHIM_LIB", library).started_by(starter);
+    let Some(mut vm) = vm.start() else { return };
+    let observer = Observer::start(vm.pid());
+    vm.wait_visits(1);
+    vm.burst();
+    let offences = judge(&observer.finish(), Rule::Strict, |_| Expected::cpu(cpus.second));
+    assert!(offences.is_empty(), "{} offences, the first: {}", offences.len(), offences[0]);
+    assert!(!vm.stderr().contains("pinshim"), "silent on success: {}", vm.stderr());
+}
+
+#[test]
+fn a_kvm_guest_that_it_starts_is_pinned() {
+    a_guest_that_it_starts_is_pinned(Accel::Kvm);
+}
+
+#[test]
+fn a_tcg_guest_that_it_starts_is_pinned() {
+    a_guest_that_it_starts_is_pinned(Accel::Tcg);
+}
+
+/// A command that prints its environment, arguments and affinity.
+const TELLS: &str = "env | grep -E '^(PIN_|LD_PRELOAD=)' | sort; echo \"$0 $*\"; exit 42";
+
+#[test]
+fn the_command_gets_its_environment_arguments_and_exit_status() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let Some(cpus) = two_cpus() else { return };
+    let (first, second) = (cpus.first.to_string(), cpus.second.to_string());
+    let finished = run()
+        .env("PIN_CPUS", &second)
+        .env("PIN_VHOST", &second)
+        .args([
+            "--cpus",
+            &first,
+            "--thread",
+            &format!("a*@{first}"),
+            "--thread",
+            &format!("b@{second}"),
+            "--",
+        ])
+        .args(["sh", "-c", TELLS, "it", "--cpus", "x y"])
+        .run();
+    let library = library().display();
+    let expected = format!(
+        "LD_PRELOAD={library}\nPIN_CPUS={first}\nPIN_THREADS=a*@{first},b@{second}\nPIN_VHOST={second}\nit --cpus x y\n"
+    );
+    assert_eq!((finished.code(), finished.stdout, finished.stderr), (42, expected, String::new()));
+}
+
+#[test]
+fn what_is_preloaded_already_stays() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let Some(cpus) = two_cpus() else { return };
+    let scratch = Scratch::new();
+    let other = harness::compile_library(&scratch, &harness::Source { file: "early.c", flags: &[] });
+    let finished =
+        run().preload(&other).args(["--cpus", &cpus.first.to_string(), "sh", "-c", "echo $LD_PRELOAD"]).run();
+    assert_eq!(finished.stdout, format!("{}:{}\n", other.display(), library().display()), "{finished:?}");
+}
+
+#[test]
+fn the_affinity_it_was_started_with_is_passed_on() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let Some(cpus) = two_cpus() else { return };
+    let finished = run()
+        .affinity(&[cpus.first])
+        .args(["--cpus", &cpus.second.to_string(), "grep", "Cpus_allowed_list", "/proc/self/status"])
+        .run();
+    assert_eq!(finished.stdout, format!("Cpus_allowed_list:\t{}\n", cpus.first), "{finished:?}");
+}
+
+/// The command and the library say the same of the same environment, word for word.
+#[test]
+fn bad_values_are_reported_as_the_library_does() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let binary = match harness::qemu() {
+        Ok(binary) => binary,
+        Err(why) => return skip(why),
+    };
+    for environment in [
+        &[("PIN_CPUS", "9999")][..],
+        &[("PIN_CPUS", "0,x,3-1"), ("PIN_VCPUS", "2-3@6-7"), ("PIN_CPU", "0")],
+        &[("PIN_EMULATOR", ""), ("PIN_THREADS", "worker")],
+        &[("PIN_CPUS", "0"), ("PIN_NAMES", "maybe")],
+    ] {
+        let with =
+            |program: Program| environment.iter().fold(program, |p, (name, value)| p.env(name, value)).run();
+        let by_library = with(Program::new(&binary).arg("--version").with_library());
+        let by_command = with(run().arg(&binary).arg("--version"));
+        assert_eq!((by_library.code(), by_command.code()), (harness::EX_CONFIG, 125));
+        assert!(!by_library.stderr.is_empty());
+        assert_eq!(by_command.stderr, by_library.stderr);
+        assert_eq!(by_command.stdout, "", "QEMU was not started");
+    }
+}
+
+#[test]
+fn an_option_is_reported_by_its_variable() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let available = harness::available();
+    let finished = run().args(["--cpus", "9999", "true"]).run();
+    assert_eq!(
+        finished.stderr,
+        format!("pinshim: PIN_CPUS=9999: CPU 9999 is not available here ({available})\n")
+    );
+}
+
+#[test]
+fn without_a_placement_nothing_is_started() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    fails(&run().args(["--", "echo", "started"]).run(), 125, "nothing says where the threads belong");
+    fails(&run().args(["--no-such-option", "echo"]).run().into_own_words(), 125, "--no-such-option");
+}
+
+/// clap's own complaints do not begin with the command's name.
+trait OwnWords {
+    fn into_own_words(self) -> Self;
+}
+
+impl OwnWords for Finished {
+    fn into_own_words(mut self) -> Self {
+        self.stderr.insert_str(0, "pinshim: ");
+        self
+    }
+}
+
+#[test]
+fn what_cannot_be_executed_and_what_is_not_there() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let scratch = Scratch::new();
+    let on_first = |what: &str| run().args(["--cpus", "all", "--", what]).run();
+    fails(&on_first("/nonexistent/qemu"), 127, "there is no /nonexistent/qemu");
+    fails(&on_first("no-such-command-anywhere"), 127, "in PATH");
+    fails(&on_first("/etc/passwd"), 126, "/etc/passwd is not executable");
+    fails(&on_first("/etc"), 126, "/etc is a folder");
+    let script = scratch.join("script");
+    fs::write(&script, "#!/nonexistent/interpreter\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    fails(&on_first(script.to_str().unwrap()), 126, "cannot be executed");
+}
+
+#[test]
+fn a_static_program_is_refused() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let scratch = Scratch::new();
+    let program = scratch.join("static");
+    let source = scratch.join("static.c");
+    fs::write(&source, "int main(void) { return 0; }\n").unwrap();
+    for flags in [&["-static"][..], &["-static-pie"]] {
+        let made = Program::new("cc").args(flags).arg(&source).arg("-o").arg(&program).run();
+        if made.code() != 0 {
+            skip(format!("no static program can be made: {}", made.stderr.trim()));
+            continue;
+        }
+        fails(&run().args(["--cpus", "all", "--"]).arg(&program).run(), 125, "is linked statically");
+    }
+}
+
+fn another_users_copy(scratch: &Scratch, mode: u32) -> PathBuf {
+    let copy = scratch.copy(PathBuf::from("/bin/true").as_path());
+    chown(&copy, Some(NOBODY.0), Some(NOBODY.0)).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(mode)).unwrap();
+    copy
+}
+
+#[test]
+fn a_setuid_or_setgid_program_is_refused() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    if let Some(why) = root_missing() {
+        return skip(why);
+    }
+    let scratch = Scratch::new();
+    let started = |mode| run().args(["--cpus", "all", "--"]).arg(another_users_copy(&scratch, mode)).run();
+    if started(0o4755).code() == 0 {
+        return skip("the temporary folder is mounted nosuid");
+    }
+    fails(&started(0o4755), 125, "is setuid");
+    fails(&started(0o2755), 125, "is setgid");
+    started(0o755).assert_clean();
+    // A script whose interpreter is one, too.
+    let copy = another_users_copy(&scratch, 0o4755);
+    let script = scratch.join("script");
+    fs::write(&script, format!("#! {} x\n", copy.display())).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    fails(&run().args(["--cpus", "all", "--"]).arg(&script).run(), 125, "is setuid");
+}
+
+#[test]
+fn a_wrapper_script_is_started() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let scratch = Scratch::new();
+    let script = scratch.join("start vm.sh");
+    fs::write(&script, "#!/bin/sh\nexec sh -c 'echo $PIN_CPUS'\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let finished = run().args(["--cpus", "all"]).arg(&script).run();
+    assert_eq!(finished.assert_clean().stdout, "all\n");
+}
+
+#[test]
+fn a_library_that_ld_so_would_not_find_is_refused() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let scratch = Scratch::new();
+    for name in ["with:colon", "with space", "with\ttab", "with$dollar"] {
+        let path = scratch.join(name);
+        fs::copy(library(), &path).unwrap();
+        let finished = run().env("PINSHIM_LIB", &path).args(["--cpus", "all", "true"]).run();
+        fails(&finished, 125, "ld.so cuts LD_PRELOAD apart");
+    }
+    let finished = run().env("PINSHIM_LIB", "/nonexistent.so").args(["--cpus", "all", "true"]).run();
+    fails(&finished, 125, "PINSHIM_LIB=/nonexistent.so: there is no such file");
+    let finished = run().env("PINSHIM_LIB", "/etc/passwd").args(["--cpus", "all", "true"]).run();
+    fails(&finished, 125, "/etc/passwd is no library");
+}
+
+#[test]
+fn the_library_beside_the_command_and_in_lib_is_found() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let scratch = Scratch::new();
+    for folder in ["bin", "lib"] {
+        fs::create_dir(scratch.join(folder)).unwrap();
+    }
+    let pinshim = scratch.join("bin/pinshim");
+    fs::copy(command(), &pinshim).unwrap();
+    let found = || {
+        let finished = Program::new(&pinshim).args(["run", "--cpus", "all", "--dry-run", "--", "true"]).run();
+        finished.assert_clean().stdout.clone()
+    };
+    for place in ["lib/libpinshim.so", "bin/libpinshim.so"] {
+        fs::copy(library(), scratch.join(place)).unwrap();
+        assert!(
+            found().contains(&format!("LD_PRELOAD={} true", scratch.join(place).display())),
+            "{}",
+            found()
+        );
+    }
+}
+
+#[test]
+fn a_dry_run_prints_a_line_that_does_the_same() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let Some(cpus) = two_cpus() else { return };
+    let placement = format!("*@[{},{}]", cpus.first, cpus.second);
+    let words = [
+        "--vcpus",
+        placement.as_str(),
+        "--emulator",
+        "all",
+        "--dry-run",
+        "--",
+        "sh",
+        "-c",
+        "echo \"it's $PIN_VCPUS\"",
+    ];
+    let printed = run().args(words).run();
+    let mut lines = printed.assert_clean().stdout.lines();
+    let again = Program::new("sh").args(["-c", lines.next().unwrap()]).run();
+    assert_eq!(again.assert_clean().stdout, format!("it's {placement}\n"));
+    let rows: Vec<&str> = lines.collect();
+    let both = format!("{}-{}", cpus.first, cpus.second);
+    assert!(rows.iter().any(|row| row.contains("every vCPU") && row.ends_with(&both)), "{rows:?}");
+}
+
+#[test]
+fn a_bad_value_in_a_dry_run_is_a_failure_too() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    fails(&run().args(["--cpus", "x", "--dry-run", "true"]).run(), 125, "PIN_CPUS=x");
+}
+
+#[test]
+fn generated_pages_and_completions_name_every_subcommand() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let scratch = Scratch::new();
+    let (man, completions) = (scratch.join("man"), scratch.join("completions"));
+    Program::new(command())
+        .arg("generate")
+        .arg("--man")
+        .arg(&man)
+        .arg("--completions")
+        .arg(&completions)
+        .run()
+        .assert_clean();
+    for subcommand in ["run", "show", "check", "apply"] {
+        let page = fs::read_to_string(man.join(format!("pinshim-{subcommand}.1"))).unwrap();
+        assert!(page.contains("Examples:"), "{page}");
+        for file in ["pinshim.bash", "_pinshim", "pinshim.fish"] {
+            assert!(fs::read_to_string(completions.join(file)).unwrap().contains(subcommand));
+        }
+    }
+    let bash = Program::new("bash").arg("-n").arg(completions.join("pinshim.bash")).run();
+    bash.assert_clean();
+}
