@@ -60,7 +60,8 @@ fn the_broker_is_no_child(process: &Process) {
 fn the_broker_is_no_child_and_its_end_raises_no_sigchld() {
     let _limit = TimeLimit::seconds(100);
     let Some(cpus) = two_cpus() else { return };
-    the_broker_is_no_child(&Filtered::new("counts_sigchld.c", cpus).target().start());
+    let program = Filtered::new("counts_sigchld.c", cpus);
+    the_broker_is_no_child(&program.target().start());
 }
 
 #[test]
@@ -70,5 +71,30 @@ fn nor_is_it_an_ordinary_users() {
     if let Some(why) = root_missing() {
         return skip(why);
     }
-    the_broker_is_no_child(&Filtered::new("counts_sigchld.c", cpus).target().user(NOBODY).start());
+    let program = Filtered::new("counts_sigchld.c", cpus);
+    the_broker_is_no_child(&program.target().user(NOBODY).start());
+}
+
+/// Whatever number they have, low or high, QEMU's files are no longer open once QEMU has closed them.
+#[test]
+fn the_broker_lets_go_of_inherited_descriptors() {
+    let _limit = TimeLimit::seconds(100);
+    let Some(cpus) = two_cpus() else { return };
+    if let Some(why) = root_missing() {
+        return skip(why);
+    }
+    let inherit = || {
+        for number in [150, 199, 250, 900] {
+            // SAFETY: takes no pointer.
+            if unsafe { libc::dup2(0, number) } != number {
+                return Err(std::io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    let program = Filtered::new("counts_sigchld.c", cpus);
+    let process = program.target().before_exec(inherit).start();
+    line(&process, "loaded");
+    let held = brokers_of(process.pid())[0].descriptors().expect("the broker's descriptors");
+    assert!(held.len() == 2 && held[0] == "/proc" && held[1].starts_with("socket:["), "{held:?}");
 }
