@@ -1,7 +1,9 @@
 //! The moment at which a sandbox closes: threads that are being born then, the broker that is started
 //! just before, and what the process itself sees of that.
 
-use harness::{Filtered, NOBODY, Process, TimeLimit, brokers_of, root_missing, skip, two_cpus, until};
+use harness::{
+    Filtered, NOBODY, Process, Program, TimeLimit, TwoCpus, brokers_of, root_missing, skip, two_cpus, until,
+};
 
 /// How many times the moment is sought. `PINSHIM_LONG=1` asks for many.
 fn times() -> u32 {
@@ -19,13 +21,13 @@ fn line(process: &Process, what: &str) -> String {
     })
 }
 
-fn every_birth_around_the_filter_is_in_place(deny: &str) {
+fn every_birth_around_the_filter_is_in_place(shape: impl Fn(Program, TwoCpus) -> Program) {
     let _limit = TimeLimit::seconds(240);
     let Some(cpus) = two_cpus() else { return };
     let program = Filtered::new("births_at_filter.c", cpus);
     for time in 0..times() {
         let pause = (time * 371 % 2000).to_string();
-        let process = program.target().env("DENY", deny).arg(&pause).start();
+        let process = shape(program.target().arg(&pause), cpus).start();
         let said = line(&process, "births");
         assert_eq!(said, "many births, 0 off the set, 0 unfiltered, 0 moved", "{}", process.stderr());
         assert_eq!(process.stderr(), "");
@@ -36,13 +38,22 @@ fn every_birth_around_the_filter_is_in_place(deny: &str) {
 
 #[test]
 fn threads_born_while_the_filter_is_loaded_are_in_place() {
-    every_birth_around_the_filter_is_in_place("setaffinity");
+    every_birth_around_the_filter_is_in_place(|program, _| program);
 }
 
 /// QEMU before 6.1 forbids even to ask for an affinity.
 #[test]
 fn threads_born_while_a_filter_is_loaded_that_forbids_to_ask_are_in_place() {
-    every_birth_around_the_filter_is_in_place("getaffinity");
+    every_birth_around_the_filter_is_in_place(|program, _| program.env("DENY", "getaffinity"));
+}
+
+/// Their creators are where they belong, and their children belong elsewhere.
+#[test]
+fn threads_of_another_role_born_while_the_filter_is_loaded_are_in_place() {
+    every_birth_around_the_filter_is_in_place(|program, cpus| {
+        let (first, second) = (cpus.first.to_string(), cpus.second.to_string());
+        program.env("PIN_CPUS", first).env("PIN_IOTHREADS", format!("*@{second}")).arg("named")
+    });
 }
 
 fn the_broker_is_no_child(process: &Process) {

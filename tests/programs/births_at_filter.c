@@ -1,5 +1,8 @@
 /* Threads that are born from several threads while another loads the filter, and then another one.
-   Each creator stands on FROM_CPU, off the set, so that no child is in place by inheritance. */
+   Each creator stands on FROM_CPU, off the set, so that no child is in place by inheritance.
+
+   usage: births_at_filter MICROSECONDS [named]. With "named" the children are created as QEMU creates
+   its threads (util/qemu-thread-posix.c), as IOThreads, so that they belong elsewhere than creators. */
 #include "common.h"
 #include <errno.h>
 #include <stdatomic.h>
@@ -22,6 +25,36 @@ static void *child(void *arg)
     return arg;
 }
 
+struct start {
+    void *(*routine)(void *);
+    void *argument;
+    const char *name;
+};
+
+static int named;
+
+static void *start_thread(void *arg)
+{
+    struct start *start = arg;
+    return start->routine(start->argument);
+}
+
+static void *nothing(void *arg)
+{
+    return arg;
+}
+
+static void create_one(void *(*routine)(void *), const char *name)
+{
+    struct start start = {routine, NULL, name};
+    pthread_t id;
+    if (named)
+        MUST(pthread_create(&id, NULL, start_thread, &start));
+    else
+        MUST(pthread_create(&id, NULL, routine, NULL));
+    MUST(pthread_join(id, NULL));
+}
+
 static int move_to(int cpu)
 {
     unsigned long mask = 1ul << cpu;
@@ -30,11 +63,8 @@ static int move_to(int cpu)
 
 static void create(int count)
 {
-    for (int i = 0; i < count; i++) {
-        pthread_t id;
-        MUST(pthread_create(&id, NULL, child, NULL));
-        MUST(pthread_join(id, NULL));
-    }
+    for (int i = 0; i < count; i++)
+        create_one(child, "IO io1");
 }
 
 static void *creator(void *arg)
@@ -58,6 +88,9 @@ static void *creator(void *arg)
 int main(int argc, char **argv)
 {
     pthread_t id[CREATORS];
+    named = argc > 2;
+    /* QEMU's first. */
+    create_one(nothing, "call_rcu");
     MUST(pthread_barrier_init(&barrier, NULL, CREATORS + 1));
     for (int i = 0; i < CREATORS; i++)
         MUST(pthread_create(&id[i], NULL, creator, NULL));
