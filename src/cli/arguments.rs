@@ -55,9 +55,6 @@ pub(crate) enum Command {
         pinshim run --cpus 0 --vcpus '*@[4-7]' --dry-run -- ./start-vm.sh"
 )]
 pub(crate) struct Run {
-    #[command(flatten)]
-    pub(crate) placement: Placement,
-
     /// Only print the line that does the same, and what each role would get
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -65,6 +62,10 @@ pub(crate) struct Run {
     /// QEMU, or what starts it, with its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
+
+    // Last, since its heading would hold for what comes after it.
+    #[command(flatten)]
+    pub(crate) placement: Placement,
 }
 
 /// Where the threads belong.
@@ -183,9 +184,6 @@ pub(crate) struct Apply {
     #[arg(value_name = "PID | VM-NAME")]
     pub(crate) vm: String,
 
-    #[command(flatten)]
-    pub(crate) placement: Placement,
-
     /// Ask QEMU on this QMP socket which threads are vCPUs and IOThreads
     #[arg(long, value_name = "SOCKET")]
     pub(crate) qmp: Option<PathBuf>,
@@ -197,6 +195,9 @@ pub(crate) struct Apply {
     /// Keep at it: look again every so many seconds, until QEMU ends
     #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "dry_run")]
     pub(crate) watch: Option<Duration>,
+
+    #[command(flatten)]
+    pub(crate) placement: Placement,
 }
 
 /// Carries a domain's pinning from its XML to qemu-pinned, and checks it once QEMU runs.

@@ -193,11 +193,11 @@ fn notes(vm: &Vm, look: &Look, verdicts: &[Verdict]) -> Vec<String> {
         Ok(content) => {
             let counters = content.snapshot.counters;
             if verdicts.iter().any(Verdict::is_offence) {
-                notes.push(format!(
-                    "EXPECTED is what QEMU was started with (a policy given to `pinshim apply` is not remembered); \
-                     `pinshim apply {}` puts every thread there",
-                    vm.process.pid
-                ));
+                notes.push(format!("`pinshim apply {}` puts every thread where it belongs", vm.process.pid));
+                notes.push(
+                    "EXPECTED is what QEMU was started with; a policy given to `pinshim apply` is not remembered"
+                        .to_owned(),
+                );
             }
             if counters.unlisted > 0 {
                 notes.push(format!(

@@ -119,6 +119,43 @@ fn time(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::threads::Thread;
+    use crate::verdict::Off;
+    use pinning::{CpuId, Tid};
+
+    /// A large host: sets of many runs, a long CPU time, the longest words.
+    #[test]
+    fn it_is_readable_at_100_columns() {
+        let many: CpuSet = CpuSet::parse("0-250:3", &CpuSet::new()).unwrap();
+        let member = |index| Member {
+            thread: Thread {
+                tid: Tid(4_194_303),
+                inner: Tid(4_194_303),
+                started: 1,
+                comm: Vec::new(),
+                allowed: many.clone(),
+                last_cpu: CpuId(250),
+                cpu_time: Duration::from_secs(3_600_000),
+                switches: 0,
+                migrations: Some(12_345_678),
+            },
+            role: RoleKind::Vcpu,
+            known: Known::Surely,
+            index: Some(index),
+            name: "CPU 250/KVM".to_owned(),
+            expected: Some(many.clone()),
+            state: None,
+            home_assumed: false,
+        };
+        let off = Verdict::Off(Off::AlsoOn(many.clone()));
+        let table = of(&[member(250), member(251)], &[off, Verdict::Ok]);
+        let widest = table.lines().map(|line| line.chars().count()).max();
+        assert!(widest.is_some_and(|widest| widest <= usize::from(WIDTH)), "{widest:?}\n{table}");
+        // Nothing that stands for one thing is broken in two.
+        for whole in ["4194303", "vcpu 250", "CPU 250/KVM", "1000h00m", "12345678", "249"] {
+            assert!(table.contains(whole), "{whole}\n{table}");
+        }
+    }
 
     #[test]
     fn times_are_short() {
