@@ -95,7 +95,9 @@ pub(crate) fn before_run() -> bool {
     if SETTLED.swap(true, Ordering::AcqRel) {
         return false;
     }
-    look(shim, Scope::All { births_done: BIRTHS.load(Ordering::Acquire) == 0 });
+    let all_listed = shim.page.is_some_and(|page| page.header.unlisted.load(Ordering::Relaxed) == 0);
+    let unlisted_are_strangers = all_listed && BIRTHS.load(Ordering::Acquire) == 0;
+    look(shim, Scope::All { unlisted_are_strangers });
     if let Some(page) = shim.page {
         page.header.settled.store(1, Ordering::Relaxed);
     }

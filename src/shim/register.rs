@@ -281,10 +281,14 @@ pub(crate) fn mark(page: Page, slot: u16, state: State) {
     }
 }
 
-/// The entry of a thread, if it is listed.
+/// The entry of a thread, if it is listed. Of two with the same tid the younger one: a thread that left without
+/// running its destructors (a raw exit(2)) has left its entry behind.
 pub(crate) fn entry_of(page: Page, tid: Tid) -> Option<&'static Entry> {
     let used = page.header.entries_used.load(Ordering::Relaxed) as usize;
-    page.entries.get(..used.min(ENTRIES))?.iter().find(|e| e.tid.load(Ordering::Acquire) == tid.0)
+    let entries = page.entries.get(..used.min(ENTRIES))?.iter();
+    entries
+        .filter(|entry| entry.tid.load(Ordering::Acquire) == tid.0)
+        .max_by_key(|entry| entry.born_ns.load(Ordering::Relaxed))
 }
 
 /// Clears every entry and every slot but the main thread's: after a fork the other threads are not here.

@@ -19,8 +19,9 @@ use std::sync::atomic::Ordering;
 pub(crate) enum Scope {
     /// Every thread.
     All {
-        /// No thread is being born, so one that is not listed is nobody's newborn.
-        births_done: bool,
+        /// No thread is being born and the register was never full: one that is not listed came from a clone(2)
+        /// of some library's own.
+        unlisted_are_strangers: bool,
     },
     /// Threads that the kernel made.
     KernelThreads,
@@ -64,6 +65,14 @@ pub(crate) fn look(view: &View<'_>, scope: Scope, mut put_back: impl FnMut(&Astr
         for tid in tids(records) {
             if let Some(astray) = judge(view, scope, tid) {
                 put_back(&astray);
+                // A newborn that listed itself since it was judged may have placed itself before that:
+                // put it where it belongs. One that lists itself later places itself later, too.
+                let listed = register::entry_of(view.page, tid);
+                if let Some((role, set)) = listed.and_then(|entry| of_listed(view.policy, scope, entry)) {
+                    if set != astray.set {
+                        put_back(&Astray { tid, role, set });
+                    }
+                }
             }
         }
     }
@@ -117,8 +126,9 @@ fn of_unlisted(view: &View<'_>, scope: Scope, tid: Tid) -> Option<(RoleKind, Set
                 .unwrap_or_else(|| view.policy.emulator());
             (RoleKind::Worker, view.policy.workers_of(home))
         }
-        // Made by a library with a clone(2) of its own.
-        None if scope == (Scope::All { births_done: true }) => (RoleKind::Emulator, view.policy.emulator()),
+        None if scope == (Scope::All { unlisted_are_strangers: true }) => {
+            (RoleKind::Emulator, view.policy.emulator())
+        }
         None => return None,
     };
     Some((role, rule.unwrap_or(set)))
