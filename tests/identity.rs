@@ -10,9 +10,20 @@ fn run(
     args: &[&str],
     placement: &[(&str, &str)],
 ) -> Option<(Finished, TwoCpus)> {
+    run_linked(file, &[], preload, args, placement)
+}
+
+/// The same with further sources or flags for the compiler.
+fn run_linked(
+    file: &str,
+    flags: &[&str],
+    preload: Option<&str>,
+    args: &[&str],
+    placement: &[(&str, &str)],
+) -> Option<(Finished, TwoCpus)> {
     let cpus = two_cpus()?;
     let scratch = Scratch::new();
-    let program = compile(&scratch, &Source { file, flags: &[] });
+    let program = compile(&scratch, &Source { file, flags });
     let name = program.file_name().expect("a program has a name").to_owned();
     let mut target = Program::new(program).args(args).env("PIN_TARGET", name).with_library();
     if let Some(file) = preload {
@@ -97,6 +108,16 @@ fn foreign_arguments_that_come_first_do_no_harm() {
     let _limit = TimeLimit::seconds(60);
     let args: Vec<_> = std::iter::once("-foreign").chain(NAMES.map(|(name, _)| name)).collect();
     let Some((finished, cpus)) = run("like_qemu.c", Some("foreign.c"), &args, &ROLES) else { return };
+    assert_lines(&finished, cpus, FOREIGN);
+}
+
+/// The same where it is in the executable itself, so that only the name tells it from QEMU's own.
+#[test]
+fn foreign_arguments_of_the_executable_itself_do_no_harm() {
+    let _limit = TimeLimit::seconds(60);
+    let args: Vec<_> = std::iter::once("-foreign").chain(NAMES.map(|(name, _)| name)).collect();
+    let linked = [concat!(env!("CARGO_MANIFEST_DIR"), "/programs/foreign.c")];
+    let Some((finished, cpus)) = run_linked("like_qemu.c", &linked, None, &args, &ROLES) else { return };
     assert_lines(&finished, cpus, FOREIGN);
 }
 

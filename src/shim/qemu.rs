@@ -3,11 +3,10 @@
 //! `qemu_thread_create` (util/qemu-thread-posix.c) calls `pthread_create` with one static function,
 //! `qemu_thread_start`, and a pointer to its arguments. The name in there is filled in whether or not
 //! QEMU runs with `debug-threads=on`. Other libraries in the process create threads with arguments of
-//! their own, so no pointer is followed until the function is known; it is learned from the first
-//! creation that looks right in every respect, with reads that cannot fault.
+//! their own, so no pointer is followed until the function is known; it is learned from QEMU's
+//! first thread, `call_rcu`, with reads that cannot fault.
 
 use crate::kernel;
-use pinning::Role;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,6 +20,9 @@ struct QemuThreadArgs {
 
 /// Names are short (`IO ` and a user's id); what is longer is cut here.
 pub(crate) const NAME_LIMIT: usize = 256;
+
+/// The first thread of every QEMU, created by a constructor of util/rcu.c before `main`.
+const FIRST_NAME: &[u8] = b"call_rcu";
 
 /// The address of `qemu_thread_start`; 0 until it is learned.
 static THREAD_START: AtomicUsize = AtomicUsize::new(0);
@@ -74,8 +76,8 @@ pub(crate) unsafe fn with_thread<R>(
 }
 
 /// Takes `start` for `qemu_thread_start` if it lies in the main executable and its argument reads as
-/// three pointers, the first into code of the executable or a module, the last to a name that QEMU is
-/// known to use (the first one of all is `call_rcu`, from QEMU's constructor).
+/// three pointers, the last to the name of QEMU's first thread. No other name teaches: a function of some
+/// other code in the executable, called with something that merely looks like it, would be followed for good.
 fn learn<'a>(
     executable: &std::ops::Range<usize>,
     start: usize,
@@ -98,7 +100,9 @@ fn learn<'a>(
         return None;
     }
     let name = read_name(pid, name, room)?;
-    Role::of_qemu_name(name)?;
+    if name != FIRST_NAME {
+        return None;
+    }
     THREAD_START.store(start, Ordering::Relaxed);
     Some(Thread { name, argument })
 }
