@@ -5,8 +5,8 @@ use std::fs;
 use std::time::Duration;
 
 use harness::{
-    Accel, Aio, Bus, Drive, Filtered, Observer, Process, Source, TimeLimit, TwoCpus, Vm, VmBuilder,
-    compile_library, cpus_of, skip, two_cpus, until,
+    Accel, Aio, Bus, Drive, Filtered, Observer, Source, TimeLimit, Vm, VmBuilder, compile_library, cpus_of,
+    skip, two_cpus, until,
 };
 
 const LIBVIRTS: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
@@ -178,49 +178,65 @@ mod io_uring {
     }
 }
 
-mod vhost {
-    //! `vhost-<pid>` is made inside VHOST_SET_OWNER.
+mod of_a_stand_in {
+    //! A library in the kernel's place makes the thread, so that it is there at a known moment.
 
     use super::*;
 
-    fn owner(argument: &str, cpus: TwoCpus) -> Process {
-        let program = Filtered::new("vhost_owner.c", cpus);
-        let kernel = compile_library(program.scratch(), &Source { file: "vhost_worker.c", flags: &[] });
-        let target = program.target().preload(kernel).arg(argument);
-        let process =
-            target.env("PIN_CPUS", cpus.first.to_string()).env("PIN_VHOST", cpus.second.to_string()).start();
-        until(60, "the ioctl's answer", || {
+    /// Placed before the call that made it has returned.
+    fn is_in_place(how: &str, kind: &str, name: &str) {
+        let _limit = TimeLimit::seconds(100);
+        let Some(cpus) = two_cpus() else { return };
+        let program = Filtered::new("kernel_thread_owner.c", cpus);
+        let kernel = compile_library(program.scratch(), &Source { file: "kernel_thread.c", flags: &[] });
+        let process = program
+            .target()
+            .preload(kernel)
+            .args([how, kind])
+            .env("PIN_CPUS", cpus.first.to_string())
+            .env("PIN_VHOST", cpus.second.to_string())
+            .env("PIN_WORKERS", cpus.second.to_string())
+            .start();
+        until(60, "the call's answer", || {
             assert!(process.ended().is_none(), "it ended: {}", process.stderr());
             process.stdout().ends_with('\n').then_some(())
         });
-        assert_eq!(process.stdout(), "0\n");
-        process
-    }
-
-    fn worker_is_in_place(argument: &str) {
-        let _limit = TimeLimit::seconds(100);
-        let Some(cpus) = two_cpus() else { return };
-        let process = owner(argument, cpus);
+        assert_eq!(process.stdout(), "1\n");
         let pid = process.pid();
-        let workers = threads(pid, &format!("vhost-{pid}"));
+        let workers = threads(pid, &format!("{name}-{pid}"));
         assert_eq!(workers.len(), 1);
         for &tid in workers.keys() {
-            assert_eq!(on(pid, tid), Some(vec![cpus.second]), "it is placed before the ioctl returns");
+            assert_eq!(on(pid, tid), Some(vec![cpus.second]));
         }
         assert_eq!(on(pid, pid), Some(vec![cpus.first]));
         assert_eq!(process.stderr(), "");
     }
 
-    /// A stand-in for the kernel makes the thread.
     #[test]
-    fn of_a_stand_in() {
-        worker_is_in_place("free");
+    fn a_vhost_worker() {
+        is_in_place("free", "vhost", "vhost");
     }
 
     #[test]
-    fn of_a_stand_in_in_a_sandbox() {
-        worker_is_in_place("sandboxed");
+    fn a_vhost_worker_in_a_sandbox() {
+        is_in_place("sandboxed", "vhost", "vhost");
     }
+
+    #[test]
+    fn an_io_uring_worker() {
+        is_in_place("free", "io_uring", "iou-wrk");
+    }
+
+    #[test]
+    fn an_io_uring_worker_in_a_sandbox() {
+        is_in_place("sandboxed", "io_uring", "iou-wrk");
+    }
+}
+
+mod vhost {
+    //! `vhost-<pid>` is made inside VHOST_SET_OWNER.
+
+    use super::*;
 
     fn the_kernels_worker_is_in_place(shape: impl Fn(VmBuilder) -> VmBuilder) {
         let _limit = TimeLimit::seconds(150);
