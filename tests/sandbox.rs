@@ -6,6 +6,7 @@ use std::fs::{self, Permissions};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use harness::{
@@ -74,7 +75,7 @@ impl Placement {
         let offences = judge(&seen, Rule::Promise, |thread| {
             let set = match thread.name() {
                 "worker" => &self.both,
-                "call_rcu" | "live_migration" => &self.second,
+                "call_rcu" | "live_migration" | "mig/src/main" => &self.second,
                 _ => known.get(&thread.tid).copied().unwrap_or(&self.first),
             };
             Expected::On(set.to_owned())
@@ -87,17 +88,31 @@ impl Placement {
     }
 }
 
-/// Sends the VM's memory to nowhere, which takes threads of another role.
-fn migrate(vm: &mut Vm) {
+/// Sends the VM's memory to nowhere, which takes a thread of another role. It is held up until that thread
+/// was seen on `set`.
+fn migrate(vm: &mut Vm, set: &str) {
     let socket = vm.folder().join("elsewhere");
     let listener = UnixListener::bind(&socket).expect("make a socket");
     fs::set_permissions(&socket, Permissions::from_mode(0o777)).expect("open the socket to all");
+    let (go_on, wait) = mpsc::channel::<()>();
     let reader = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a connection");
+        let _ = wait.recv();
         let mut room = vec![0; 1 << 16];
         while stream.read(&mut room).is_ok_and(|read| read > 0) {}
     });
     vm.qmp.execute("migrate", json!({"uri": format!("unix:{}", socket.display())}));
+    let allowed = format!("Cpus_allowed_list:\t{set}\n");
+    until(60, "the migration's thread on its set", || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", vm.pid())).ok()?.flatten();
+        let mut statuses = tasks.filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
+        // The second name is QEMU's from 10 on.
+        let of_migration = |s: &String| {
+            ["Name:\tlive_migration\n", "Name:\tmig/src/main\n"].iter().any(|name| s.starts_with(name))
+        };
+        statuses.find(|s| of_migration(s) && s.contains(&allowed)).map(drop)
+    });
+    drop(go_on);
     until(60, "the end of a migration", || {
         let state = vm.qmp.execute("query-migrate", json!({}))["status"].clone();
         assert_ne!(state, "failed");
@@ -117,10 +132,9 @@ fn every_role_is_in_place(accel: Accel, shape: impl Fn(VmBuilder) -> VmBuilder) 
         vm.burst();
         vm.wait_visits(1);
     }
-    migrate(&mut vm);
+    migrate(&mut vm, &placement.second);
     let seen = observer.finish();
     println!("{} threads in {} looks", seen.count(), seen.looks);
-    assert!(!seen.named("live_migration").is_empty(), "the migration's thread was seen");
     placement.assert_in_place(seen, &mut vm);
     assert!(!vm.stderr().contains("pinshim"), "silent on success: {}", vm.stderr());
     assert!(vm.quit().status.success());
