@@ -242,6 +242,109 @@ fn a_watch_sees_what_a_moment_hides() {
     passes(&guest.check(&[]));
 }
 
+/// Workers, hundreds of them, come and go while it is watched: nobody is accused on the way in or out.
+fn a_busy_guest_is_never_accused(accel: Accel) {
+    command();
+    let _limit = TimeLimit::seconds(240);
+    let Some(mut guest) = Guest::pinned(accel, |vm| vm.sandbox(SANDBOX)) else { return };
+    let rounds = if std::env::var_os("PINSHIM_LONG").is_some() { 30 } else { 4 };
+    let seconds = (rounds * 2).to_string();
+    let watching = Program::new(command()).args(["check", &guest.pid, "--json", "--for", &seconds]).start();
+    for _ in 0..rounds {
+        guest.vm.burst();
+    }
+    let found = watching.wait();
+    assert_eq!(found.code(), 0, "{found:?}");
+    let said: Value = serde_json::from_str(&found.stdout).unwrap();
+    assert!(said["threads"].as_u64().unwrap() >= 15, "{said}");
+}
+
+#[test]
+fn a_busy_kvm_guest_is_never_accused() {
+    a_busy_guest_is_never_accused(Accel::Kvm);
+}
+
+#[test]
+fn a_busy_tcg_guest_is_never_accused() {
+    a_busy_guest_is_never_accused(Accel::Tcg);
+}
+
+/// One thread for all vCPUs may run where any of them belongs.
+#[test]
+fn one_thread_for_all_vcpus_is_no_difference() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    // Counting instructions needs a single thread.
+    let Some(guest) = Guest::pinned(Accel::Tcg, |vm| vm.args(&["-icount", "auto"])) else { return };
+    passes(&guest.check(&["--qmp", guest.socket()]));
+    let shown = guest.shown();
+    let threads = shown["threads"].as_array().unwrap();
+    let vcpus: Vec<&Value> = threads.iter().filter(|thread| thread["role"] == "vcpu").collect();
+    assert_eq!((vcpus.len(), &vcpus[0]["vcpu"], &vcpus[0]["verdict"]), (1, &Value::Null, &Value::from("ok")));
+    assert_eq!(vcpus[0]["expected"], vcpus[0]["allowed"]);
+}
+
+/// In a container QEMU sees other ids than those that are shown outside of it.
+#[test]
+fn a_guest_in_a_pid_namespace_is_seen_from_outside() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    if let Some(why) = root_missing() {
+        return skip(why);
+    }
+    let Some(cpus) = two_cpus() else { return };
+    let binary = match harness::qemu() {
+        Ok(binary) => binary,
+        Err(why) => return skip(why),
+    };
+    let (first, second) = (cpus.first.to_string(), cpus.second.to_string());
+    let name = format!("boxed-{}", std::process::id());
+    let starter = Program::new("unshare")
+        .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
+        .arg(command())
+        .args(["run", "--vcpus", &format!("*@{second}"), "--emulator", &first, "--"])
+        .env("PINSHIM_LIB", harness::library())
+        .arg(binary)
+        .args(["-accel", "tcg", "-machine", "pc", "-smp", "2", "-m", "64", "-display", "none", "-nodefaults"])
+        .args(["-no-user-config", "-name", &name])
+        .start();
+    let shown = harness::until(30, "a pinned VM with two vCPUs", || {
+        assert!(starter.ended().is_none(), "{}", starter.stderr());
+        let shown = pinshim(&["show", "--json", &name]);
+        let shown: Value = serde_json::from_str(&shown.stdout).ok()?;
+        let threads = shown["vms"][0]["threads"].as_array()?;
+        (threads.iter().filter(|thread| thread["role"] == "vcpu").count() == 2).then_some(shown)
+    });
+    passes(&pinshim(&["check", &name]));
+    let threads = shown["vms"][0]["threads"].as_array().unwrap();
+    let vcpu = threads.iter().find(|thread| thread["vcpu"] == 0).unwrap()["tid"].as_u64().unwrap() as u32;
+    taskset(vcpu, &first);
+    assert_eq!(pinshim(&["check", &name]).code(), 1);
+    pinshim(&["apply", &name]).assert_clean();
+    passes(&pinshim(&["check", &name]));
+}
+
+/// After `-runas` QEMU's own files in /proc are root's: root sees to it, its user is told.
+#[test]
+fn a_qemu_that_has_changed_its_user_is_roots_to_see() {
+    command();
+    let _limit = TimeLimit::seconds(150);
+    if let Some(why) = root_missing() {
+        return skip(why);
+    }
+    let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm.args(&["-runas", "nobody"])) else { return };
+    passes(&guest.check(&[]));
+    let vcpu = guest.vcpu(0);
+    taskset(vcpu, &guest.cpus.first.to_string());
+    assert_eq!(guest.check(&[]).code(), 1);
+    guest.apply(&[]).assert_clean();
+    passes(&guest.check(&[]));
+    let scratch = Scratch::new();
+    let copy = scratch.copy(command());
+    let shown = Program::new(&copy).args(["show", &guest.pid]).user(NOBODY).run();
+    assert!(shown.stdout.contains("it has changed its user"), "{shown:?}");
+}
+
 /// `apply --watch` keeps at it, reports each drift once, and ends with QEMU.
 #[test]
 fn apply_keeps_at_it() {

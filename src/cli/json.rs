@@ -73,7 +73,7 @@ pub(crate) struct ShownThread {
     migrations: Option<u64>,
     /// What the library's register says: `born`, `placed`, `cut`, `refused` or `left alone`.
     register: Option<String>,
-    /// `ok`, `off`, `ran-off`, `cut`, `newborn`, `exempt` or `unknown`.
+    /// `ok`, `off`, `ran-off`, `cut`, `newborn`, `ending`, `exempt` or `unknown`.
     verdict: &'static str,
     /// The verdict in words.
     words: String,
@@ -214,4 +214,54 @@ pub(crate) fn print(document: &impl Serialize) -> Result<(), crate::failure::Fai
     })?;
     output::print(text + "\n");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::harmless;
+    use crate::process::Process;
+    use crate::threads::Migrations;
+    use crate::verdict::Judge;
+    use crate::watch::{Offence, Watched};
+    use serde_json::Value;
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    const DOCUMENT: &str = include_str!("../../docs/command.md");
+
+    fn fields(of: &Value, into: &mut BTreeSet<String>) {
+        match of {
+            Value::Object(fields_of) => {
+                for (name, value) in fields_of {
+                    into.insert(name.clone());
+                    fields(value, into);
+                }
+            }
+            Value::Array(values) => values.iter().for_each(|value| fields(value, into)),
+            _ => {}
+        }
+    }
+
+    /// Nobody may meet a field that is not documented.
+    #[test]
+    fn every_field_is_documented() {
+        let vm = Vm::of(Process { pid: i32::try_from(std::process::id()).unwrap() });
+        let look = vm.look(Migrations::Count, None, None).unwrap();
+        let verdicts = Judge::default().judge(&look.members);
+        let offences = look.members.iter().zip(&verdicts);
+        let offences =
+            offences.map(|(m, v)| Offence { member: m.clone(), verdict: v.clone(), looks: 1 }).collect();
+        let watched = Watched { offences, looks: 1, time: Duration::ZERO, threads: 1 };
+        let counters = Counters { created: 0, unlisted: 0, brokered: 0, cut: 0, refused: 0, put_back: 0 };
+        let mut names = BTreeSet::new();
+        fields(&serde_json::to_value(counters).unwrap(), &mut names);
+        fields(&serde_json::to_value(Checked::new(&vm, &watched, Vec::new())).unwrap(), &mut names);
+        let shown = ShownVm::new(&vm, &look, &verdicts, vec![harmless(b"x")]);
+        fields(&serde_json::to_value(Shown::new(vec![shown], vec![1], vec![1])).unwrap(), &mut names);
+        assert!(names.len() > 30, "{names:?}");
+        for name in names {
+            assert!(DOCUMENT.contains(&format!("`{name}`")), "{name} is not in docs/command.md");
+        }
+    }
 }
