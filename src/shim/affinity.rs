@@ -7,12 +7,14 @@
 use crate::broker;
 use crate::kernel::{self, Errno, Mask};
 use crate::page::Page;
+use crate::path::Path;
 use crate::process::Shim;
 use crate::report::{self, Cause};
 use crate::symbol::Optional;
 use libc::{c_int, c_void, pthread_t, size_t};
 use pinning::status_page::State;
 use pinning::{CpuList, CpuSet, RoleKind, SetId, Tid, same_cpus};
+use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
 /// What became of a pin.
@@ -120,17 +122,25 @@ pub(crate) fn account(shim: &Shim, page: Option<Page>, who: &About<'_>, outcome:
                 page.header.cut.fetch_add(1, Ordering::Relaxed);
             }
             if report::first_time(role, Cause::Cut) {
-                let left = left.as_ref().map(Mask::words).unwrap_or_default();
+                let left = CpuList(left.as_ref().map(Mask::words).unwrap_or_default());
+                let cpuset = Cpuset(tid);
                 log::warn!(
-                    "thread {tid}{name} ({role}) should run on {set}; its cpuset leaves it {}",
-                    CpuList(left)
+                    "thread {tid}{name} ({role}) should run on {set}; its cpuset{cpuset} leaves it {left}"
                 );
             }
         }
         Outcome::Refused(errno) => {
             refused(page);
             if report::first_time(role, Cause::Refused) {
-                log::warn!("thread {tid}{name} ({role}) could not be put on {set}: {errno}");
+                match kernel::affinity(tid) {
+                    // sched_setaffinity(2): none of these CPUs is in its cpuset.
+                    Ok(left) if *errno == Errno(libc::EINVAL) => log::warn!(
+                        "thread {tid}{name} ({role}) should run on {set}; its cpuset{} leaves it {}",
+                        Cpuset(tid),
+                        CpuList(left.words())
+                    ),
+                    _ => log::warn!("thread {tid}{name} ({role}) could not be put on {set}: {errno}"),
+                }
             }
         }
         // The broker said so itself, once.
@@ -142,6 +152,50 @@ fn refused(page: Option<Page>) {
     if let Some(page) = page {
         page.header.refused.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// The cgroup in which a thread of this process has its cpuset, in a sentence: nothing where that cannot be
+/// read.
+struct Cpuset(Tid);
+
+impl std::fmt::Display for Cpuset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut path = Path::default();
+        write!(path, "/proc/self/task/{}/cgroup", self.0)?;
+        let mut room = [0u8; 2048];
+        let Ok(file) = kernel::open(path.as_c_str(), libc::O_RDONLY) else { return Ok(()) };
+        let text = kernel::read(file, &mut room);
+        kernel::close(file);
+        let name = cpuset_in(text.unwrap_or_default()).unwrap_or_default();
+        if !name.is_empty() {
+            f.write_str(" ")?;
+        }
+        for chunk in name.utf8_chunks() {
+            for letter in chunk.valid().chars() {
+                f.write_char(if letter.is_control() { '?' } else { letter })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// cgroups(7), /proc/PID/cgroup: `3:cpuset:/PATH` of version 1, else `0::/PATH`.
+fn cpuset_in(text: &[u8]) -> Option<&[u8]> {
+    let mut unified = None;
+    for line in text.split(|byte| *byte == b'\n') {
+        let mut fields = line.splitn(3, |byte| *byte == b':');
+        let (Some(number), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        if controllers.split(|byte| *byte == b',').any(|name| name == b"cpuset") {
+            return Some(path);
+        }
+        if number == b"0" && controllers.is_empty() {
+            unified = Some(path);
+        }
+    }
+    unified
 }
 
 /// A thread's name in a sentence: nothing where there is none.

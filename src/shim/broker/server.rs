@@ -15,6 +15,7 @@ use crate::kernel::{self, Credentials, Errno, Received};
 use crate::page::Page;
 use crate::path::Path;
 use crate::process::Shim;
+use crate::register;
 use crate::settle::{self, Scope, View};
 use pinning::Policy;
 use std::fmt::Write;
@@ -228,8 +229,16 @@ impl Service<'_> {
                 View { pid: self.qemu, policy: self.broker.policy, page, proc_folder: self.proc_folder };
             let _ = settle::look(&view, scope, |astray| {
                 let outcome = affinity::place_directly(astray.tid, self.broker.policy.set(astray.set));
-                if matches!(outcome, Outcome::Placed { moved: true } | Outcome::Cut(_)) {
-                    page.header.put_back.fetch_add(1, Ordering::Relaxed);
+                // Nobody reads what a broker says; the page is where it can be seen.
+                let counter = match &outcome {
+                    Outcome::Placed { moved: true } => &page.header.put_back,
+                    Outcome::Cut(_) => &page.header.cut,
+                    Outcome::Refused(_) => &page.header.refused,
+                    Outcome::Placed { moved: false } | Outcome::Unanswered => return,
+                };
+                counter.fetch_add(1, Ordering::Relaxed);
+                if let Some(entry) = register::entry_of(page, astray.tid) {
+                    entry.state.store(outcome.state() as u8, Ordering::Release);
                 }
             });
         }
