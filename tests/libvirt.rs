@@ -1,0 +1,299 @@
+//! Under a real libvirtd with its default sandbox: the domain's XML names the CPUs, the wrapper and the hook
+//! bring them to QEMU, and the threads are there from the moment the guest runs.
+
+mod libvirt_world;
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use harness::{
+    Expected, Observation, Rule, ThreadSeen, TimeLimit, TwoCpus, judge, kvm_missing, skip, two_cpus, until,
+};
+use libvirt_world::{Domain, Libvirt, Qemu};
+
+/// A domain that libvirt places after the birth of its threads is looked at again for so long.
+const WATCHED: u64 = 6;
+
+/// A libvirt and two CPUs to play with; or says why the test is skipped.
+fn world(needs_kvm: bool) -> Option<(Libvirt, TwoCpus)> {
+    let cpus = two_cpus()?;
+    if let Some(why) = kvm_missing().filter(|_| needs_kvm) {
+        skip(why);
+        return None;
+    }
+    Libvirt::start().map(|libvirt| (libvirt, cpus)).map_err(skip).ok()
+}
+
+/// Each role on a CPU where its creator is not: vCPU 1 and iothread2 with the emulator, the others across.
+fn placement(cpus: TwoCpus) -> String {
+    let (here, there) = (cpus.first, cpus.second);
+    format!(
+        "cpus='{here}' vcpus='0@{there},1@{here},2@{there}' iothreads='iothread1@{there}, iothread2@{here}' \
+         emulator='{here}' workers='{there}'"
+    )
+}
+
+/// Where that placement has a thread, by its name.
+fn place(thread: &ThreadSeen, cpus: TwoCpus) -> Expected {
+    let name = thread.name();
+    let there = name.starts_with("CPU 0/")
+        || name.starts_with("CPU 2/")
+        || ["IO iothread1", "worker"].contains(&name);
+    Expected::cpu(if there { cpus.second } else { cpus.first })
+}
+
+#[track_caller]
+fn assert_in_place(seen: &Observation, cpus: TwoCpus) {
+    let offences = judge(seen, Rule::Promise, |thread| place(thread, cpus));
+    assert!(offences.is_empty(), "{} offences, the first: {}", offences.len(), offences[0]);
+    for name in ["CPU 0/", "CPU 1/", "IO iothread1", "worker"] {
+        assert!(seen.threads.values().any(|thread| thread.name().starts_with(name)), "{name} was seen");
+    }
+}
+
+#[track_caller]
+fn soon_on(qemu: Qemu, thread: &str, cpu: usize) {
+    until(5, &format!("{thread} on {cpu}"), || {
+        qemu.cpus_of(thread).filter(|cpus| *cpus == cpu.to_string()).map(|_| ())
+    });
+}
+
+#[test]
+fn a_kvm_domain_through_its_life() {
+    let _limit = TimeLimit::seconds(200);
+    let Some((mut libvirt, cpus)) = world(true) else { return };
+    let domain = Domain::new(&libvirt, "life", true).placement(&placement(cpus));
+    libvirt.define(&domain);
+
+    // From the guest's first instruction, over a reset (a reboot would need a guest that knows ACPI).
+    let (qemu, observer) = libvirt.start_observed(&domain);
+    assert!(qemu.arguments().iter().any(|argument| argument.contains("resourcecontrol=deny")), "sandboxed");
+    domain.wait_visits(1);
+    libvirt.virsh_ok(&["reset", &domain.name]);
+    domain.wait_visits(1);
+    let seen = observer.finish();
+    assert_in_place(&seen, cpus);
+    assert!(seen.count() >= 8, "{} threads", seen.count());
+    let left = libvirt.path(&format!("run/pinshim/domains/{}.env", domain.name));
+    assert!(left.exists(), "the hook left {}", left.display());
+
+    // A vCPU and an IOThread that come later are placed by libvirt, and then by us.
+    libvirt.virsh_ok(&["setvcpus", &domain.name, "3", "--live"]);
+    libvirt.virsh_ok(&["iothreadadd", &domain.name, "2", "--live"]);
+    soon_on(qemu, "CPU 2/KVM", cpus.second);
+    soon_on(qemu, "IO iothread2", cpus.first);
+    assert_in_place(&qemu.watch(WATCHED as f64), cpus);
+
+    // What an administrator does then stands, also when libvirtd comes back.
+    libvirt.virsh_ok(&["vcpupin", &domain.name, "2", &cpus.first.to_string()]);
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(qemu.cpus_of("CPU 2/KVM"), Some(cpus.first.to_string()));
+    libvirt.restart();
+    let reconnected: String = until(20, "the hook's line at the reconnect", || {
+        libvirt.hook_lines(&domain).into_iter().find(|line| line.contains("left there"))
+    });
+    assert!(reconnected.contains("1 elsewhere by virsh"), "{reconnected}");
+    assert_eq!(qemu.cpus_of("CPU 2/KVM"), Some(cpus.first.to_string()));
+    libvirt.virsh_ok(&["vcpupin", &domain.name, "2", &format!("{},{}", cpus.first, cpus.second)]);
+
+    // A restored domain runs at once, on all vCPUs.
+    libvirt.virsh_ok(&["managedsave", &domain.name]);
+    assert!(!left.exists(), "the file went with the domain");
+    let (qemu, observer) = libvirt.start_observed(&domain);
+    domain.wait_visits(1);
+    let seen = observer.finish();
+    assert_in_place(&seen, cpus);
+    assert!(seen.threads.values().any(|thread| thread.name() == "CPU 2/KVM"), "with three vCPUs");
+
+    let started: Vec<String> =
+        libvirt.hook_lines(&domain).into_iter().filter(|line| line.contains("where they belong")).collect();
+    assert!(started.len() >= 3 && started.iter().all(|line| !line.contains("not where")), "{started:?}");
+    nothing_is_left(&libvirt, &domain, qemu);
+}
+
+/// Ends the domain and sees that nothing of it is left.
+#[track_caller]
+fn nothing_is_left(libvirt: &Libvirt, domain: &Domain, qemu: Qemu) {
+    let brokers = qemu.brokers();
+    assert_eq!(brokers.len(), 1, "one broker");
+    libvirt.destroy(domain, qemu);
+    until(10, "the broker's end", || (!Path::new(&format!("/proc/{}", brokers[0])).exists()).then_some(()));
+    let left = libvirt.path(&format!("run/pinshim/domains/{}.env", domain.name));
+    until(10, "the file's end", || (!left.exists()).then_some(()));
+    until(10, "the cgroups' end", || libvirt.cgroups(domain).is_empty().then_some(()));
+}
+
+#[test]
+fn a_tcg_domain() {
+    let _limit = TimeLimit::seconds(150);
+    let Some((libvirt, cpus)) = world(false) else { return };
+    let domain = Domain::new(&libvirt, "tcg", false).placement(&placement(cpus));
+    libvirt.define(&domain);
+    let qemu = libvirt.start_domain(&domain);
+    for (thread, cpu) in
+        [("CPU 0/TCG", cpus.second), ("CPU 1/TCG", cpus.first), ("IO iothread1", cpus.second)]
+    {
+        soon_on(qemu, thread, cpu);
+    }
+    domain.wait_visits(1);
+    assert_in_place(&qemu.watch(2.0), cpus);
+    libvirt.virsh_ok(&["setvcpus", &domain.name, "3", "--live"]);
+    soon_on(qemu, "CPU 2/TCG", cpus.second);
+    assert_in_place(&qemu.watch(2.0), cpus);
+    nothing_is_left(&libvirt, &domain, qemu);
+}
+
+/// The ways by which a pinning comes to QEMU, which of them wins, and who passes untouched. The guests stay
+/// paused.
+#[test]
+fn the_ways_of_a_pinning() {
+    let _limit = TimeLimit::seconds(150);
+    let Some((libvirt, cpus)) = world(false) else { return };
+    let start = |domain: &Domain| {
+        libvirt.define(domain);
+        libvirt.virsh_ok(&["start", "--paused", &domain.name]);
+        libvirt.qemu(domain).expect("a QEMU")
+    };
+    let file = |domain: &Domain, text: &str| {
+        let path = libvirt.path(&format!("etc/pinshim/domains/{}.env", domain.name));
+        fs::write(&path, text).expect("write the domain's file");
+    };
+    let (here, there) = (cpus.first.to_string(), cpus.second.to_string());
+
+    // None: QEMU is what it would be without the wrapper.
+    let plain = Domain::new(&libvirt, "plain", false);
+    let qemu = start(&plain);
+    assert_eq!(qemu.variable("LD_PRELOAD"), None);
+    assert_eq!(qemu.variable("PIN_MANAGER"), None);
+    assert!(libvirt.hook_lines(&plain).is_empty(), "nothing to say");
+    libvirt.destroy(&plain, qemu);
+
+    // The administrator's file, with a name that has to be found in QEMU's arguments first.
+    let name = "a, b=%c";
+    let filed = Domain::new(&libvirt, name, false);
+    let path = format!("etc/pinshim/domains/pinshim-{}-a, b=%25c.env", std::process::id());
+    fs::write(libvirt.path(&path), format!("# by hand\n\nPIN_CPUS={there}\n")).expect("write a file");
+    let qemu = start(&filed);
+    assert_eq!(qemu.variable("PIN_CPUS"), Some(there.clone()));
+    assert_eq!(qemu.variable("PIN_MANAGER").as_deref(), Some("libvirt"));
+    assert_eq!(qemu.cpus_of("call_rcu"), Some(there.clone()));
+    libvirt.destroy(&filed, qemu);
+
+    // The XML wins over the file; <qemu:env> stands.
+    let both = Domain::new(&libvirt, "both", false)
+        .placement(&format!("cpus='{there}' emulator='{here}'"))
+        .env("PIN_EMULATOR", &there);
+    file(&both, &format!("PIN_CPUS={here}\nPIN_LOG=info\n"));
+    let qemu = start(&both);
+    assert_eq!(qemu.variable("PIN_CPUS"), Some(there.clone()));
+    assert_eq!(qemu.variable("PIN_EMULATOR"), Some(there.clone()));
+    assert_eq!(qemu.variable("PIN_LOG"), None);
+    libvirt.destroy(&both, qemu);
+
+    // <qemu:env> alone.
+    let environment = Domain::new(&libvirt, "environment", false).env("PIN_CPUS", &there);
+    let qemu = start(&environment);
+    assert_eq!(qemu.cpus_of("call_rcu"), Some(there.clone()));
+    libvirt.destroy(&environment, qemu);
+
+    // The placement in the XML, but not the wrapper: the hook does what can be done, and says so.
+    let forgotten = Domain::new(&libvirt, "forgotten", false)
+        .placement(&format!("cpus='{there}'"))
+        .emulator("/usr/bin/qemu-system-x86_64");
+    let qemu = start(&forgotten);
+    let line = until(10, "the hook's line", || libvirt.hook_lines(&forgotten).pop());
+    assert!(line.contains("does not run under libpinshim.so"), "{line}");
+    soon_on(qemu, "CPU 0/TCG", cpus.second);
+    libvirt.destroy(&forgotten, qemu);
+}
+
+/// A bad pinning: the domain does not start, and whoever starts it reads why.
+#[test]
+fn a_bad_pinning_is_refused() {
+    let _limit = TimeLimit::seconds(150);
+    let Some((libvirt, cpus)) = world(false) else { return };
+    let refused = |domain: &Domain, reasons: &[&str]| {
+        libvirt.define(domain);
+        let started = libvirt.virsh(&["start", &domain.name]);
+        assert!(!started.status.success(), "{reasons:?}");
+        for reason in reasons {
+            assert!(started.stderr.contains(reason), "{reason:?} in {}", started.stderr);
+        }
+        assert!(libvirt.qemu(domain).is_none());
+    };
+    // By the hook, before there is anything: all at once, in the library's words.
+    let domain = Domain::new(&libvirt, "xml", false).placement("cpus='0-' vcpus='0@x' disks='1'");
+    refused(
+        &domain,
+        &["PIN_CPUS=0-: ", "PIN_VCPUS=0@x: column 3", "has no attribute disks; there are cpus,"],
+    );
+
+    // By the library, which ends QEMU: virsh has it from the domain's log.
+    let domain = Domain::new(&libvirt, "file", false);
+    let file = libvirt.path(&format!("etc/pinshim/domains/{}.env", domain.name));
+    fs::write(&file, "PIN_CPUS=0-\nPIN_VCPU=1\n").expect("write the domain's file");
+    let reasons = ["pinshim: PIN_CPUS=0-: ", "PIN_VCPU=1: no such variable; did you mean PIN_VCPUS?"];
+    refused(&domain, &reasons);
+    let log = libvirt.domain_log(&domain);
+    assert!(reasons.iter().all(|reason| log.contains(reason)), "{log}");
+
+    // By the wrapper: nothing in a file is evaluated.
+    let trap = libvirt.path("trap");
+    let touch = format!("$(touch {})", trap.display());
+    let domain = Domain::new(&libvirt, "trap", false);
+    let file = libvirt.path(&format!("etc/pinshim/domains/{}.env", domain.name));
+    fs::write(&file, format!("PIN_CPUS=0\n{touch}\n")).expect("write the domain's file");
+    refused(&domain, &[", line 2: this is no PIN_NAME=value: $(touch"]);
+    assert!(libvirt.domain_log(&domain).contains("this is no PIN_NAME=value"));
+    fs::write(&file, format!("PIN_CPUS={touch}\n")).expect("write the domain's file");
+    let started = libvirt.virsh(&["start", &domain.name]);
+    assert!(started.stderr.contains("pinshim: PIN_CPUS=$(touch"), "{}", started.stderr);
+    assert!(!trap.exists());
+
+    // A CPU that is not there may yet come under libvirt: a warning, and the domain runs.
+    let domain =
+        Domain::new(&libvirt, "later", false).placement(&format!("cpus='{}' vhost='8191'", cpus.first));
+    libvirt.define(&domain);
+    let qemu = libvirt.start_domain(&domain);
+    assert!(libvirt.domain_log(&domain).contains("pinshim: warning: PIN_VHOST=8191: "));
+    libvirt.destroy(&domain, qemu);
+}
+
+/// Beside <cputune>: the explicit placement wins wherever libvirt's cpuset allows it; where not, it is said.
+#[test]
+fn beside_cputune() {
+    let _limit = TimeLimit::seconds(150);
+    let Some((libvirt, cpus)) = world(true) else { return };
+    let (here, there) = (cpus.first, cpus.second);
+    let domain = Domain::new(&libvirt, "tuned", true)
+        .placement(&format!("cpus='{here}' vcpus='*@{there}' iothreads='{there}'"))
+        .tuning(&format!(
+            "<vcpupin vcpu='0' cpuset='{here}'/><vcpupin vcpu='1' cpuset='{here},{there}'/>\
+             <iothreadpin iothread='1' cpuset='{here},{there}'/>"
+        ));
+    libvirt.define(&domain);
+    let qemu = libvirt.start_domain(&domain);
+    soon_on(qemu, "CPU 1/KVM", there);
+    soon_on(qemu, "IO iothread1", there);
+    let (tid, _) = qemu.threads("CPU 0/KVM").pop().expect("vCPU 0");
+    let cgroups = fs::read_to_string(format!("/proc/{}/task/{tid}/cgroup", qemu.pid)).expect("its cgroups");
+    if !cgroups.lines().any(|line| line.ends_with("/vcpu0")) {
+        skip("libvirt has made no cgroup for the vCPU: its cpuset does not limit it here");
+        soon_on(qemu, "CPU 0/KVM", there);
+        return libvirt.destroy(&domain, qemu);
+    }
+    thread::sleep(Duration::from_secs(WATCHED));
+    assert_eq!(qemu.cpus_of("CPU 0/KVM"), Some(here.to_string()), "libvirt's cpuset has no other");
+    let hook = libvirt.hook_lines(&domain).pop().unwrap_or_default();
+    let said = format!("CPU 0/KVM may run on {here} and belongs on {there}, as <cputune> says");
+    assert!(hook.contains(&said), "{hook}");
+    let log = libvirt.domain_log(&domain);
+    let warnings: Vec<&str> = log.lines().filter(|line| line.starts_with("pinshim: warning: ")).collect();
+    assert_eq!(warnings.len(), 1, "one warning: {warnings:?}");
+    for part in ["/vcpu0 leaves it", &format!("should run on {there};"), &format!("leaves it {here}")] {
+        assert!(warnings[0].contains(part), "{part:?} in {}", warnings[0]);
+    }
+    libvirt.destroy(&domain, qemu);
+}
