@@ -49,7 +49,7 @@ impl Libvirt {
     /// # Errors
     /// Why that cannot be done here.
     pub fn start() -> Result<Self, String> {
-        for why in [root_missing(), missing_program()].into_iter().flatten() {
+        if let Some(why) = root_missing().or_else(missing_program) {
             return Err(why);
         }
         let scratch = Scratch::new();
@@ -255,7 +255,7 @@ impl Drop for Libvirt {
             let file = self.scratch.join(format!("run/libvirt/qemu/{domain}.pid"));
             if let Some(pid) = read_pid(&file).filter(|pid| runs_domain(*pid, &domain)) {
                 // SAFETY: takes no pointer; the process is the one of this test's own domain.
-                unsafe { libc::kill(pid.cast_signed(), libc::SIGKILL) };
+                unsafe { libc::kill(pid as i32, libc::SIGKILL) };
             }
         }
         for daemon in [self.libvirtd.take(), self.virtlogd.take()].into_iter().flatten() {
