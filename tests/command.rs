@@ -1,11 +1,14 @@
 //! `pinshim show`, `check` and `apply` on real guests: what is in place passes, what was moved is named and put
 //! back, and what cannot be done is said.
 
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use harness::{
-    Accel, ChildCpuset, Finished, NOBODY, Program, Scratch, TimeLimit, TwoCpus, Vm, VmBuilder, command,
-    cpus_of, root_missing, skip, two_cpus,
+    Accel, ChildCpuset, Finished, NOBODY, Process, Program, Scratch, TimeLimit, TwoCpus, Vm, VmBuilder,
+    command, cpus_of, root_missing, skip, two_cpus,
 };
 use serde_json::Value;
 
@@ -162,7 +165,7 @@ fn every_thread_is_shown_as_it_is() {
     for thread in threads {
         // A worker may have ended since.
         let status = format!("/proc/{}/task/{}/status", guest.pid, thread["tid"]);
-        let Ok(status) = std::fs::read_to_string(status) else { continue };
+        let Ok(status) = fs::read_to_string(status) else { continue };
         let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:\t")).unwrap();
         assert_eq!(thread["allowed"], allowed);
         assert_eq!(
@@ -232,9 +235,9 @@ fn a_watch_sees_what_a_moment_hides() {
     let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm) else { return };
     let vcpu = guest.vcpu(0);
     let watching = Program::new(command()).args(["check", &guest.pid, "--for", "3"]).start();
-    std::thread::sleep(std::time::Duration::from_millis(800));
+    std::thread::sleep(Duration::from_millis(800));
     taskset(vcpu, &guest.cpus.first.to_string());
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(500));
     taskset(vcpu, &guest.cpus.second.to_string());
     let found = watching.wait();
     assert_eq!(found.code(), 1, "{found:?}");
@@ -449,7 +452,7 @@ fn another_policy_than_its_own_is_applied_and_not_remembered() {
     let second = guest.cpus.second.to_string();
     let applied = guest.apply(&["--cpus", &second]);
     assert_eq!((applied.code(), applied.stderr.as_str()), (0, ""), "{applied:?}");
-    for task in std::fs::read_dir(format!("/proc/{}/task", guest.pid)).unwrap().flatten() {
+    for task in fs::read_dir(format!("/proc/{}/task", guest.pid)).unwrap().flatten() {
         let tid: u32 = task.file_name().to_str().unwrap().parse().unwrap();
         if task.path().join("status").exists() {
             assert_eq!(guest.cpus_of_thread(tid), [guest.cpus.second]);
@@ -614,6 +617,84 @@ fn why_a_qemu_is_not_pinned_is_said() {
     let missing =
         vm().without_library().env("LD_PRELOAD", "/nonexistent/libpinshim.so").env("PIN_CPUS", &cpu);
     why(missing, "that file cannot be read: No such file");
+}
+
+/// The program, with the library asked for and a placement.
+fn placed(program: &Path) -> Program {
+    Program::new(program).with_library().env("PIN_CPUS", "all")
+}
+
+#[track_caller]
+fn is_not_pinned(process: &Process, says: &str) {
+    let pid = process.pid().to_string();
+    // A program that has not begun yet has its starter's files in /proc.
+    let checked = harness::until(20, says, || {
+        assert!(process.ended().is_none(), "{}", process.stderr());
+        Some(pinshim(&["check", &pid])).filter(|checked| checked.stdout.contains(says))
+    });
+    assert_eq!(checked.code(), 3, "{checked:?}");
+}
+
+/// A program that only waits, under a name that the library acts in.
+fn waits(scratch: &Scratch, flags: &[&str]) -> Option<PathBuf> {
+    let (source, program) = (scratch.join("waits.c"), scratch.join("qemu-system-waits"));
+    fs::write(&source, "#include <unistd.h>\nint main(void) { return pause(); }\n").unwrap();
+    let made = Program::new("cc").args(flags).arg(&source).arg("-o").arg(&program).run();
+    if made.code() != 0 {
+        skip(format!("no such program can be made: {}", made.stderr.trim()));
+        return None;
+    }
+    Some(program)
+}
+
+#[test]
+fn a_setuid_qemu_is_recognised() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    if let Some(why) = root_missing() {
+        return skip(why);
+    }
+    let scratch = Scratch::new();
+    let Some(program) = waits(&scratch, &[]) else { return };
+    chown(&program, Some(NOBODY.0), Some(NOBODY.0)).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
+    let process = placed(&program).start();
+    std::thread::sleep(Duration::from_millis(500));
+    if pinshim(&["check", &process.pid().to_string()]).code() == 0 {
+        return skip("the temporary folder is mounted nosuid");
+    }
+    is_not_pinned(&process, "(AT_SECURE in /proc/");
+}
+
+#[test]
+fn a_static_qemu_is_recognised() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let scratch = Scratch::new();
+    let Some(program) = waits(&scratch, &["-static"]) else { return };
+    is_not_pinned(&placed(&program).start(), "it is linked statically");
+}
+
+#[test]
+fn a_watched_vm_that_ends_is_said_to_have_ended() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(guest) = Guest::pinned(Accel::Tcg, |vm| vm) else { return };
+    let checking = Program::new(command()).args(["check", &guest.pid, "--for", "90"]).start();
+    let showing = Program::new(command()).args(["show", &guest.pid, "--json", "--watch", "0.1"]).start();
+    let documents = harness::until(30, "three documents", || {
+        Some(showing.stdout()).filter(|said| said.lines().count() >= 3)
+    });
+    for document in documents.lines().take(3) {
+        let document: Value = serde_json::from_str(document).unwrap();
+        assert_eq!(document["vms"][0]["pid"], guest.vm.pid());
+    }
+    let pid = guest.pid.clone();
+    guest.vm.quit();
+    for ended in [checking.wait(), showing.wait()] {
+        assert_eq!(ended.code(), 2, "{ended:?}");
+        assert!(ended.stderr.contains(&pid), "{ended:?}");
+    }
 }
 
 #[test]

@@ -69,17 +69,19 @@ pub(crate) struct Run {
 }
 
 /// Where the threads belong.
-///
-/// SET is a list of CPUs: `1`, `0-3`, `0-6:2`, `all,^0` or `0x3`. PLACEMENT is an ordered list (`2,3,[4-5]`: vCPU 0
-/// on 2, 1 on 3, 2 on 4 and 5) or a map (`0@2,1-3@[4-7],*@1`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Placement")]
 pub(crate) struct Placement {
     /// All threads that nothing else names (PIN_CPUS)
+    ///
+    /// A SET is a list of CPUs: 1, 0-3, 0-6:2 (every second), all,^0 (all but CPU 0) or a mask with its 0x.
     #[arg(long, value_name = "SET", allow_hyphen_values = true)]
     pub(crate) cpus: Option<String>,
 
     /// Each vCPU, such as 2,3,[4-5] or 0@2,*@[3-5] (PIN_VCPUS)
+    ///
+    /// A PLACEMENT is an ordered list (2,3,[4-5]: vCPU 0 on CPU 2, 1 on 3, 2 on 4 and 5) or a map (0@2,1-3@[4-7],*@1:
+    /// vCPU 0 on CPU 2, 1 to 3 each on all of 4 to 7, any other on 1).
     #[arg(long, value_name = "PLACEMENT", allow_hyphen_values = true)]
     pub(crate) vcpus: Option<String>,
 

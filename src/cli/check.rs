@@ -137,3 +137,77 @@ fn described(member: &Member) -> String {
         role => role.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expected::Known;
+    use crate::threads::Thread;
+    use pinning::{CpuId, CpuSet, Tid};
+    use std::time::Duration;
+
+    fn member(tid: i32, role: RoleKind, index: Option<u32>, name: &str) -> Member {
+        Member {
+            thread: Thread {
+                tid: Tid(tid),
+                inner: Tid(tid),
+                started: 1,
+                comm: Vec::new(),
+                allowed: CpuSet::new(),
+                last_cpu: CpuId(0),
+                cpu_time: Duration::ZERO,
+                switches: 0,
+                migrations: None,
+            },
+            role,
+            known: Known::Surely,
+            index,
+            name: name.to_owned(),
+            expected: None,
+            state: None,
+            home_assumed: false,
+        }
+    }
+
+    fn ids(vcpus: &[(u32, i32)], iothreads: &[(&str, i32)]) -> Ids {
+        Ids {
+            vcpus: vcpus.iter().map(|(index, tid)| (*index, Tid(*tid))).collect(),
+            iothreads: iothreads.iter().map(|(id, tid)| ((*id).to_owned(), Tid(*tid))).collect(),
+        }
+    }
+
+    fn library() -> [Member; 4] {
+        [
+            member(1, RoleKind::Emulator, None, "qemu"),
+            member(2, RoleKind::Vcpu, Some(0), "CPU 0/KVM"),
+            member(3, RoleKind::Vcpu, Some(1), "CPU 1/KVM"),
+            member(4, RoleKind::IoThread, Some(0), "IO io1"),
+        ]
+    }
+
+    #[test]
+    fn who_agrees_with_qemu_is_not_mentioned() {
+        assert!(compare(&ids(&[(0, 2), (1, 3)], &[("io1", 4)]), &library()).is_empty());
+        let one_for_all = [member(2, RoleKind::Vcpu, None, "ALL CPUs/TCG")];
+        assert!(compare(&ids(&[(0, 2), (1, 2)], &[]), &one_for_all).is_empty());
+    }
+
+    #[test]
+    fn every_difference_is_mentioned() {
+        let differences = compare(&ids(&[(1, 2), (0, 3)], &[("io2", 4)]), &library());
+        let expected = [
+            "QEMU says that thread 2 is vCPU 1, the library has it as vCPU 0",
+            "QEMU says that thread 3 is vCPU 0, the library has it as vCPU 1",
+            "QEMU says that thread 4 is IOThread io2, the library has it as IOThread io1",
+        ];
+        assert_eq!(differences, expected);
+        let differences = compare(&ids(&[(0, 2), (1, 1), (2, 9)], &[]), &library());
+        let expected = [
+            "QEMU says that thread 1 is vCPU 1, the library has it as emulator",
+            "QEMU says that thread 9 is vCPU 2, and there is no such thread",
+            "the library has thread 3 as vCPU 1, QEMU does not",
+            "the library has thread 4 as IOThread io1, QEMU does not",
+        ];
+        assert_eq!(differences, expected);
+    }
+}
