@@ -55,10 +55,15 @@ mod tests {
 
     #[test]
     fn the_starting_affinity_is_put_back() {
-        let before = of(Tid(0)).unwrap();
-        let host = host_here();
-        assert_eq!((host.start, of(Tid(0)).unwrap()), (before.clone(), before.clone()));
-        assert!(before.is_subset(&host.available));
+        let available = host_here().available;
+        for cpu in available.iter() {
+            let mut one = CpuSet::new();
+            one.insert(cpu);
+            set(Tid(0), one.words()).unwrap();
+            let host = host_here();
+            assert_eq!((&host.start, &of(Tid(0)).unwrap()), (&one, &one));
+            assert_eq!(host.available, available);
+        }
     }
 
     #[test]

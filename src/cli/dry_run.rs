@@ -132,8 +132,8 @@ mod tests {
         let placement = [("PIN_VCPUS", "*@[0,1]".to_owned()), ("PIN_CPUS", "0-1".to_owned())];
         let command = words(&["qemu", "-name", "it's me", "", "a\nb"]);
         assert_eq!(
-            line(&placement, OsStr::new("/l.so"), &command),
-            "PIN_VCPUS='*@[0,1]' PIN_CPUS=0-1 LD_PRELOAD=/l.so qemu -name 'it'\\''s me' '' $'a\\x0ab'"
+            line(&placement, OsStr::new("/x.so /l.so"), &command),
+            "PIN_VCPUS='*@[0,1]' PIN_CPUS=0-1 LD_PRELOAD='/x.so /l.so' qemu -name 'it'\\''s me' '' $'a\\x0ab'"
         );
     }
 

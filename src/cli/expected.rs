@@ -418,6 +418,22 @@ mod tests {
         }
     }
 
+    /// An ordered list counts IOThreads as they were created, and thread ids begin anew some day.
+    #[test]
+    fn iothreads_are_counted_in_the_order_of_their_creation() {
+        let policy = policy(&[("PIN_IOTHREADS", "1,2"), ("PIN_EMULATOR", "4")]);
+        let born = |tid, started, comm| Thread { started, ..thread(tid, comm) };
+        let threads = vec![
+            born(MAIN, 1, "q"),
+            born(11, 30, "IO younger"),
+            born(12, 20, "IO older"),
+            born(13, 40, "iou-wrk-11"),
+            born(14, 40, "iou-wrk-12"),
+        ];
+        let told = told(threads, Sources { policy: Some(&policy), ..Sources::default() });
+        assert_eq!(told, ["10 emulator 4", "11 iothread 2", "12 iothread 1", "13 worker 2", "14 worker 1"]);
+    }
+
     #[test]
     fn qemus_answer_tells_threads_without_names_apart() {
         let policy = policy(&[
