@@ -55,7 +55,9 @@ pub(crate) fn place(shim: &Shim, tid: Tid, id: SetId) -> Outcome {
     // The truth is the kernel's own answer. QEMU before 6.1 forbids even to ask; then the broker's word counts.
     match kernel::affinity(tid) {
         Ok(mask) if same_cpus(mask.words(), set.words()) => Outcome::Placed { moved: true },
-        Ok(mask) if matches!(answer, broker::Answer::Cut) => Outcome::Cut(Some(mask)),
+        Ok(mask) if matches!(answer, broker::Answer::Cut | broker::Answer::Placed) => {
+            Outcome::Cut(Some(mask))
+        }
         _ => match answer {
             broker::Answer::Placed => Outcome::Placed { moved: true },
             broker::Answer::Cut => Outcome::Cut(None),

@@ -28,6 +28,8 @@ pub(crate) use start::start;
 const SLOTS: usize = 256;
 /// No request is waited for longer.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two tries while the queue is full.
+const TURN_US: i64 = 200;
 
 /// Memory that QEMU and the broker share.
 #[derive(Clone, Copy)]
@@ -102,24 +104,36 @@ pub(crate) fn ask(shim: &Shim, tid: Tid, set: SetId) -> Answer {
         return Answer::None;
     }
     SILENT.store(false, Ordering::Relaxed);
-    let answer = Slot::take().map_or(Answer::None, |slot| {
-        let Some(word) = channel.shared.answer(slot.number) else { return Answer::None };
-        let generation = word.load(Ordering::Relaxed).wrapping_add(Reply::GENERATION) & !Reply::MASK;
-        let pending = generation | Reply::PENDING;
-        word.store(pending, Ordering::Release);
-        if !channel.send(Message::pin(tid, set, Some((slot.number, generation)))) {
-            return Answer::None;
-        }
-        wait(word, pending)
-    });
+    let answer = ask_and_wait(channel, tid, set, Instant::now() + PATIENCE);
     if let (Answer::Placed | Answer::Cut, Some(page)) = (&answer, shim.page) {
         page.header.brokered.fetch_add(1, Ordering::Relaxed);
     }
     answer
 }
 
-fn wait(word: &AtomicU32, pending: u32) -> Answer {
-    let end = Instant::now() + PATIENCE;
+/// A burst of births can be larger than the answers' slots or the socket's queue: then a request waits for its
+/// turn.
+fn ask_and_wait(channel: &Channel, tid: Tid, set: SetId, end: Instant) -> Answer {
+    loop {
+        if let Some(slot) = Slot::take() {
+            let Some(word) = channel.shared.answer(slot.number) else { return Answer::None };
+            let generation = word.load(Ordering::Relaxed).wrapping_add(Reply::GENERATION) & !Reply::MASK;
+            let pending = generation | Reply::PENDING;
+            word.store(pending, Ordering::Release);
+            match channel.send(Message::pin(tid, set, Some((slot.number, generation)))) {
+                Sent::Yes => return wait(word, pending, end),
+                Sent::QueueFull => {}
+                Sent::Gone => return Answer::None,
+            }
+        }
+        if Instant::now() >= end {
+            return give_up();
+        }
+        kernel::sleep_us(TURN_US);
+    }
+}
+
+fn wait(word: &AtomicU32, pending: u32, end: Instant) -> Answer {
     loop {
         let now = word.load(Ordering::Acquire);
         if now != pending {
@@ -127,37 +141,54 @@ fn wait(word: &AtomicU32, pending: u32) -> Answer {
         }
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            if !SILENT.swap(true, Ordering::Relaxed) {
-                warn_once(format_args!(
-                    "the broker does not answer; new threads stay on their creator's CPUs until it does"
-                ));
-            }
-            return Answer::None;
+            return give_up();
         }
         kernel::futex_wait(word, pending, i64::try_from(left.as_micros()).unwrap_or(i64::MAX));
     }
 }
 
-fn warn_once(what: std::fmt::Arguments<'_>) {
+fn give_up() -> Answer {
+    SILENT.store(true, Ordering::Relaxed);
     static SAID: AtomicBool = AtomicBool::new(false);
-    if !SAID.swap(true, Ordering::Relaxed) {
+    warn_once(
+        &SAID,
+        format_args!("the broker does not answer; new threads stay on their creator's CPUs until it does"),
+    );
+    Answer::None
+}
+
+fn warn_once(said: &AtomicBool, what: std::fmt::Arguments<'_>) {
+    if !said.swap(true, Ordering::Relaxed) {
         log::warn!("{what}");
     }
 }
 
+/// What became of a message.
+enum Sent {
+    Yes,
+    /// The broker is stopped, or behind.
+    QueueFull,
+    /// There is no broker any more.
+    Gone,
+}
+
 impl Channel {
-    /// Sends without waiting; false if it could not be sent.
-    fn send(&self, message: Message) -> bool {
+    /// Sends without waiting.
+    fn send(&self, message: Message) -> Sent {
         self.shared.sent().fetch_add(1, Ordering::Relaxed);
-        let Err(errno) = kernel::send(self.socket, &message.to_bytes()) else { return true };
+        let Err(errno) = kernel::send(self.socket, &message.to_bytes()) else { return Sent::Yes };
         self.shared.sent().fetch_sub(1, Ordering::Relaxed);
-        // EAGAIN: it is stopped and its queue is full, which `wait` has said already.
-        if errno != Errno(libc::EAGAIN) {
-            warn_once(format_args!(
-                "the broker has ended; inside QEMU's sandbox nobody else can pin, so new threads stay on their creator's CPUs"
-            ));
+        if errno == Errno(libc::EAGAIN) {
+            return Sent::QueueFull;
         }
-        false
+        static SAID: AtomicBool = AtomicBool::new(false);
+        warn_once(
+            &SAID,
+            format_args!(
+                "the broker has ended; inside QEMU's sandbox nobody else can pin, so new threads stay on their creator's CPUs"
+            ),
+        );
+        Sent::Gone
     }
 }
 

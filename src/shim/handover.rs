@@ -13,6 +13,7 @@
 
 use crate::kernel;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 /// The thread has yet to come, and so has its creator.
 const OPEN: u32 = 1;
@@ -27,9 +28,11 @@ const DONE: u32 = 5;
 const STATE: u32 = 7;
 const GENERATION: u32 = 8;
 
-/// A wait of the thread's is a wake-up call away from its end; this is for a creator that was killed.
-const PATIENCE_US: i64 = 100_000;
-const WAITS: usize = 10;
+/// A wait of the thread's is one system call of its creator's long; this is for a creator that was cancelled
+/// in the middle, and never comes back to use the handle.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A creator first lets the thread run, then (should the thread have a lower real-time priority) sleeps.
+const YIELDS: usize = 100;
 
 /// The word, in a thread's slot.
 pub(crate) struct Handover(AtomicU32);
@@ -57,14 +60,22 @@ impl Handover {
         match self.0.compare_exchange(open, generation | CREATOR, Ordering::Acquire, Ordering::Acquire) {
             Ok(_) => {
                 work();
+                // The word is still this birth's: the thread waits, or has yet to come.
                 if self.0.swap(generation | DONE, Ordering::Release) == generation | AWAITED {
                     kernel::futex_wake(&self.0);
                 }
             }
             // Two instructions of the thread's, unless it was preempted between them.
             Err(mut now) => {
-                while now == generation | CHILD {
-                    kernel::yield_cpu();
+                for turn in 0.. {
+                    if now != generation | CHILD {
+                        break;
+                    }
+                    if turn < YIELDS {
+                        kernel::yield_cpu()
+                    } else {
+                        kernel::sleep_us(50)
+                    }
                     now = self.0.load(Ordering::Acquire);
                 }
             }
@@ -84,16 +95,18 @@ impl Handover {
             self.0.store(generation | DONE, Ordering::Release);
             return;
         }
-        for _ in 0..WAITS {
+        let end = Instant::now() + PATIENCE;
+        loop {
             let (creator, awaited) = (generation | CREATOR, generation | AWAITED);
             let now = match self.0.compare_exchange(creator, awaited, Ordering::Acquire, Ordering::Acquire) {
                 Ok(_) => awaited,
                 Err(now) => now,
             };
-            if now != awaited {
+            let left = end.saturating_duration_since(Instant::now());
+            if now != awaited || left.is_zero() {
                 return;
             }
-            kernel::futex_wait(&self.0, awaited, PATIENCE_US);
+            kernel::futex_wait(&self.0, awaited, i64::try_from(left.as_micros()).unwrap_or(i64::MAX));
         }
     }
 

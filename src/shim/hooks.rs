@@ -19,7 +19,8 @@ use crate::{kernel, kvm, sandbox, thread_start, uring};
 use libc::{c_int, c_uint, c_ulong, c_void, pthread_attr_t, pthread_t, size_t};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// Finds the required functions, before another thread can be in the middle of looking when QEMU forks.
+/// Finds the required functions, before another thread can be in the middle of looking when QEMU forks. Only where the
+/// library acts: on a glibc before 2.34 another program need not have a `pthread_create` at all.
 pub(crate) fn resolve() {
     let _ = redhook::real!(pthread_create);
     REAL_IOCTL.store(redhook::real!(ioctl) as *mut c_void, Ordering::Release);
@@ -80,7 +81,7 @@ redhook::hook! {
     unsafe fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int => on_ioctl {
         // Some callers sign-extend the request; the kernel looks at its low 32 bits.
         let due = match request as u32 {
-            kvm::KVM_RUN => kvm::some_vcpu_has_not_run(),
+            kvm::KVM_RUN => kvm::something_is_due(),
             kvm::KVM_CREATE_VCPU | kvm::VHOST_SET_OWNER => true,
             _ => kvm::kernel_thread_is_due(),
         };
@@ -111,8 +112,10 @@ unsafe extern "C" fn of_interest(fd: c_int, request: c_ulong, argument: *mut c_v
         }
     });
     kernel::set_errno(before);
+    let real = redhook::real!(ioctl);
+    REAL_IOCTL.store(real as *mut c_void, Ordering::Release);
     // SAFETY: the caller's own call, unchanged.
-    let result = unsafe { redhook::real!(ioctl)(fd, request, argument) };
+    let result = unsafe { real(fd, request, argument) };
     let after = kernel::errno();
     quietly(|| match number {
         kvm::KVM_RUN if first => kvm::after_first_run(),

@@ -27,7 +27,10 @@ pub(crate) fn of_newborn(shim: &Shim, thread: Option<&Thread<'_>>) -> Newborn {
         _ => 0,
     };
     warn_if_list_too_short(policy, role, order);
-    let set = policy.rule_for(thread.name).unwrap_or_else(|| policy.cpus_for(role, order, home));
+    let rule = policy.rule_for(thread.name);
+    // A user who names an exempt thread wants it placed.
+    let role = if rule.is_some() && role == Role::Exempt { Role::Emulator } else { role };
+    let set = rule.unwrap_or_else(|| policy.cpus_for(role, order, home));
     let index = match role {
         Role::Vcpu(index) => Some(index.0),
         Role::IoThread(_) => Some(order),

@@ -22,6 +22,7 @@ impl std::fmt::Display for Errno {
             libc::ESRCH => f.write_str("no such thread (ESRCH)"),
             libc::EAGAIN => f.write_str("no process may be added (EAGAIN, see RLIMIT_NPROC)"),
             libc::ENOSYS => f.write_str("the kernel has no such call (ENOSYS)"),
+            libc::ETIMEDOUT => f.write_str("it was not ready within a second (ETIMEDOUT)"),
             other => write!(f, "error {other}"),
         }
     }
@@ -182,7 +183,7 @@ pub(crate) fn close(fd: c_int) {
 
 /// Closes every descriptor from `first` to `last`, both included.
 pub(crate) fn close_range(first: c_uint, last: c_uint) {
-    if first > last || call!(libc::SYS_close_range, first, last, 0).is_ok() {
+    if call!(libc::SYS_close_range, first, last, 0).is_ok() {
         return;
     }
     // Before Linux 5.9.
@@ -396,7 +397,10 @@ pub(crate) fn geteuid() -> u32 {
 pub(crate) fn become_user(uid: u32, gid: u32) -> Result<(), Errno> {
     call!(libc::SYS_setgroups, 0, 0)?;
     call!(libc::SYS_setresgid, gid, gid, gid)?;
-    call!(libc::SYS_setresuid, uid, uid, uid).map(drop)
+    call!(libc::SYS_setresuid, uid, uid, uid)?;
+    // A change of user makes a process as dumpable as fs.suid_dumpable says (proc_sys_fs(5)).
+    set_not_dumpable();
+    Ok(())
 }
 
 /// Has the io_uring workers of the calling thread run on a mask from now on.

@@ -11,10 +11,9 @@ use crate::ownership;
 use crate::process::{self, Shim};
 use crate::register;
 use crate::settle::{self, Astray, Scope, View};
-use crate::thread_start::BIRTHS;
 use crate::{broker, identity};
 use pinning::RoleKind;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// linux/kvm.h: _IO(KVMIO, 0x41).
 pub(crate) const KVM_CREATE_VCPU: u32 = 0xAE41;
@@ -23,31 +22,31 @@ pub(crate) const KVM_RUN: u32 = 0xAE80;
 /// linux/vhost.h: _IO(VHOST_VIRTIO, 0x01).
 pub(crate) const VHOST_SET_OWNER: u32 = 0xAF01;
 
-/// vCPUs that have not entered KVM_RUN yet.
-static NOT_YET_RUN: AtomicU32 = AtomicU32::new(0);
-/// A vCPU is in its first KVM_RUN, where the kernel makes a thread: looks that are left until somebody
-/// has found it.
-static KERNEL_THREAD_DUE: AtomicU32 = AtomicU32::new(0);
-/// How often threads other than that vCPU look for it: with the kernel thread there, the first time is
-/// enough; without (an older kernel, an Arm host), no look finds anything.
-const LOOKS: u32 = 16;
+/// What is left to be done at ioctls, in one word, since it is asked at every one: in the lower half, the vCPUs
+/// that have not entered KVM_RUN yet; in the upper half, while a vCPU is in the very first KVM_RUN, where the kernel
+/// makes a thread, how many looks for it are left.
+static DUE: AtomicU32 = AtomicU32::new(0);
+const ONE_LOOK: u32 = 0x1_0000;
+/// How often threads other than that vCPU look: with the kernel's thread there, the first time is enough;
+/// without (an older kernel, an Arm host), no look finds anything.
+const LOOKS: u32 = 16 * ONE_LOOK;
 
-/// Whether a look for a kernel thread is due: asked at every ioctl.
+/// Whether a look for a kernel thread is due.
 #[inline(always)]
 pub(crate) fn kernel_thread_is_due() -> bool {
-    KERNEL_THREAD_DUE.load(Ordering::Relaxed) != 0
+    DUE.load(Ordering::Relaxed) >= ONE_LOOK
 }
 
-/// Whether some vCPU has not run yet: asked at every KVM_RUN.
+/// Whether that is due, or some vCPU has not run yet.
 #[inline(always)]
-pub(crate) fn some_vcpu_has_not_run() -> bool {
-    NOT_YET_RUN.load(Ordering::Relaxed) != 0
+pub(crate) fn something_is_due() -> bool {
+    DUE.load(Ordering::Relaxed) != 0
 }
 
 /// A thread with this role has come.
 pub(crate) fn vcpu_arrives(role: RoleKind) {
     if role == RoleKind::Vcpu {
-        NOT_YET_RUN.fetch_add(1, Ordering::Relaxed);
+        DUE.fetch_add(1, Ordering::Relaxed);
         me::update(|me| me.before_first_run = true);
     }
 }
@@ -55,7 +54,7 @@ pub(crate) fn vcpu_arrives(role: RoleKind) {
 /// The calling thread ends.
 pub(crate) fn vcpu_ends(me: &Me) {
     if me.before_first_run {
-        NOT_YET_RUN.fetch_sub(1, Ordering::Relaxed);
+        DUE.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -82,42 +81,62 @@ pub(crate) fn vcpu_created() {
     }
 }
 
-/// The calling thread is about to enter KVM_RUN, and some vCPU has not run yet. True if it is the first
-/// one of the VM, which then has [`after_first_run`] to do.
+/// The calling thread is about to enter KVM_RUN, and something is due. True if it is the first vCPU of the VM
+/// to do so, which then has [`after_first_run`] to do.
 #[cold]
 pub(crate) fn before_run() -> bool {
-    static SETTLED: AtomicBool = AtomicBool::new(false);
     let me = me::me();
-    let Some(shim) = process::shim().filter(|_| me.before_first_run) else { return false };
-    me::update(|me| me.before_first_run = false);
-    NOT_YET_RUN.fetch_sub(1, Ordering::Relaxed);
-    put_self(shim, &me);
-    if SETTLED.swap(true, Ordering::AcqRel) {
+    let Some(shim) = process::shim().filter(|_| me.before_first_run) else {
+        meanwhile();
         return false;
+    };
+    me::update(|me| me.before_first_run = false);
+    DUE.fetch_sub(1, Ordering::Relaxed);
+    put_self(shim, &me);
+    let first = SETTLING.compare_exchange(UNSETTLED, LOOKING, Ordering::AcqRel, Ordering::Acquire).is_ok();
+    if first {
+        look(shim, Scope::All);
+        SETTLING.store(SETTLED, Ordering::Release);
+        if let Some(page) = shim.page {
+            page.header.settled.store(1, Ordering::Relaxed);
+        }
+        DUE.fetch_add(LOOKS, Ordering::Relaxed);
+        broker::look_soon(shim);
+    } else {
+        wait_until_settled();
     }
-    let all_listed = shim.page.is_some_and(|page| page.header.unlisted.load(Ordering::Relaxed) == 0);
-    let unlisted_are_strangers = all_listed && BIRTHS.load(Ordering::Acquire) == 0;
-    look(shim, Scope::All { unlisted_are_strangers });
-    if let Some(page) = shim.page {
-        page.header.settled.store(1, Ordering::Relaxed);
+    first
+}
+
+/// Whether everything was looked over. The guest's first instruction is any vCPU's, so the others wait for the one
+/// that looks.
+static SETTLING: AtomicU32 = AtomicU32::new(UNSETTLED);
+const UNSETTLED: u32 = 0;
+const LOOKING: u32 = 1;
+const SETTLED: u32 = 2;
+
+fn wait_until_settled() {
+    // 100 ms; a look takes less than one.
+    for _ in 0..1000 {
+        if SETTLING.load(Ordering::Acquire) != LOOKING {
+            return;
+        }
+        kernel::sleep_us(100);
     }
-    KERNEL_THREAD_DUE.store(LOOKS, Ordering::Relaxed);
-    broker::look_soon(shim);
-    true
 }
 
 /// The first KVM_RUN of all has returned: what the kernel made inside it is there now.
 #[cold]
 pub(crate) fn after_first_run() {
-    KERNEL_THREAD_DUE.store(0, Ordering::Relaxed);
+    DUE.fetch_and(ONE_LOOK - 1, Ordering::Relaxed);
     look_for_kernel_threads();
 }
 
 /// An ioctl of any thread: a look is due while that first KVM_RUN goes on.
 #[cold]
 pub(crate) fn meanwhile() {
-    let left = KERNEL_THREAD_DUE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
-    if left.is_ok() {
+    let one_less = |due: u32| due.checked_sub(ONE_LOOK);
+    if DUE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
         look_for_kernel_threads();
     }
 }
@@ -149,7 +168,9 @@ fn place_and_account(shim: &Shim, astray: &Astray) {
         return;
     }
     if let Some(page) = shim.page {
-        page.header.put_back.fetch_add(1, Ordering::Relaxed);
+        if matches!(outcome, affinity::Outcome::Placed { .. }) {
+            page.header.put_back.fetch_add(1, Ordering::Relaxed);
+        }
         if let Some(entry) = register::entry_of(page, astray.tid) {
             entry.state.store(outcome.state() as u8, Ordering::Release);
         }

@@ -46,6 +46,7 @@ mod uring;
 /// Runs when ld.so has loaded the library, before QEMU's `main`.
 #[ctor::ctor(unsafe)]
 fn start() {
-    process::shim_or_start();
-    hooks::resolve();
+    if process::shim_or_start().is_some() {
+        hooks::resolve();
+    }
 }

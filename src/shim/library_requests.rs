@@ -82,10 +82,17 @@ fn cut(shim: &Shim, set: Option<SetId>, bytes: usize, mask: *const c_void) -> Re
     }
     let mut words = [0u64; kernel::MASK_WORDS];
     let allowed = shim.policy.set(set).words().iter().chain(std::iter::repeat(&0));
-    let mut any = false;
+    let (mut asked_for_any, mut any) = (false, false);
     for ((word, asked), allowed) in words.iter_mut().zip(room.chunks_exact(8)).zip(allowed) {
-        *word = u64::from_ne_bytes(asked.try_into().unwrap_or_default()) & allowed;
+        let asked = u64::from_ne_bytes(asked.try_into().unwrap_or_default());
+        *word = asked & allowed;
+        asked_for_any |= asked != 0;
         any |= *word != 0;
     }
-    if any { Request::CutTo(words, wanted) } else { Request::Nothing }
+    match (any, asked_for_any) {
+        (true, _) => Request::CutTo(words, wanted),
+        (false, true) => Request::Nothing,
+        // An empty mask: the real call says EINVAL.
+        (false, false) => Request::AsItIs,
+    }
 }

@@ -3,6 +3,7 @@
 //! One word of thread-local storage with no destructor, so it is there from a thread's first instruction to
 //! its last, thread-specific-data destructors included.
 
+use crate::register::Newborn;
 use pinning::{RoleKind, SetId};
 use std::cell::Cell;
 
@@ -23,9 +24,14 @@ pub(crate) struct Me {
     pub(crate) slot: Option<u16>,
     /// A vCPU that has not entered KVM_RUN yet.
     pub(crate) before_first_run: bool,
-    /// The io_uring whose workers it has placed last; -1: none.
-    pub(crate) ring: i32,
+    /// How often it will still try to place its io_uring workers.
+    pub(crate) ring_tries: u8,
+    /// It is reading the environment: a hook that it comes to meanwhile makes the real call.
+    pub(crate) deciding: bool,
 }
+
+/// Enough for the kernel to have made the thread's pool of workers.
+pub(crate) const RING_TRIES: u8 = 8;
 
 thread_local! {
     static ME: Cell<Me> = const {
@@ -37,7 +43,8 @@ thread_local! {
             home: SetId(0),
             slot: None,
             before_first_run: false,
-            ring: -1,
+            ring_tries: RING_TRIES,
+            deciding: false,
         })
     };
 }
@@ -47,9 +54,16 @@ pub(crate) fn me() -> Me {
     ME.get()
 }
 
-/// From now on the calling thread is this one.
-pub(crate) fn become_(me: Me) {
-    ME.set(me);
+/// The calling thread is this one, in this slot.
+pub(crate) fn is(newborn: &Newborn, slot: Option<u16>) {
+    update(|me| {
+        me.known = true;
+        me.named = newborn.named;
+        me.role = newborn.role;
+        me.set = newborn.set;
+        me.home = newborn.home;
+        me.slot = slot;
+    });
 }
 
 /// Changes what the calling thread knows of itself.

@@ -6,7 +6,7 @@
 
 use crate::identity;
 use crate::kernel;
-use crate::me::{self, Me};
+use crate::me;
 use crate::ownership;
 use crate::page::{self, Page};
 use crate::register;
@@ -55,7 +55,19 @@ pub(crate) fn owned_page() -> Option<Page> {
 
 #[cold]
 fn start() -> Option<&'static Shim> {
+    // An allocator that creates a thread when it is first used comes here again while we decide.
+    if me::me().deciding {
+        return None;
+    }
     let errno = kernel::errno();
+    me::update(|me| me.deciding = true);
+    let shim = start_once();
+    me::update(|me| me.deciding = false);
+    kernel::set_errno(errno);
+    shim
+}
+
+fn start_once() -> Option<&'static Shim> {
     let shim = SHIM.get_or_init(decide).as_ref();
     if let Some(shim) = shim {
         // The first caller only: slot 0 is taken once.
@@ -63,7 +75,6 @@ fn start() -> Option<&'static Shim> {
             enlist_main(shim);
         }
     }
-    kernel::set_errno(errno);
     shim
 }
 
@@ -90,9 +101,16 @@ fn decide() -> Option<Shim> {
     Some(Shim {
         page: page::make(&policy),
         executable: qemu::executable_code(),
-        daemonizes: std::env::args_os().any(|argument| argument == "-daemonize" || argument == "--daemonize"),
+        daemonizes: daemonizes(),
         policy,
     })
+}
+
+/// Whether `-daemonize` is among the arguments. Read from /proc: Rust knows them only once the
+/// constructor of its own library has run, and another library's may have brought us here before.
+fn daemonizes() -> bool {
+    let arguments = std::fs::read("/proc/self/cmdline").unwrap_or_default();
+    arguments.split(|byte| *byte == 0).any(|argument| matches!(argument, b"-daemonize" | b"--daemonize"))
 }
 
 fn say(reading: &Reading) {
@@ -154,14 +172,7 @@ fn enlist_main(shim: &Shim) {
     }
     let newborn = identity::of_main(&shim.policy);
     let slot = register::arrive_main(&newborn);
-    me::become_(Me {
-        known: true,
-        role: newborn.role,
-        set: newborn.set,
-        home: newborn.home,
-        slot,
-        ..me::me()
-    });
+    me::is(&newborn, slot);
     thread_start::enlist(shim, tid, &newborn, slot, true);
 }
 

@@ -5,7 +5,7 @@
 //! what the new thread needs, so that a birth allocates nothing; it is given back by a
 //! thread-specific-data destructor, since a thread may leave by `pthread_exit`.
 //!
-//! What stands on the page never steers the process: it is for readers outside and for the broker.
+//! What stands on the page is for readers outside, for the broker and for looks; a birth relies on none of it.
 
 use crate::handover::{Generation, Handover};
 use crate::kernel;

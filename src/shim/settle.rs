@@ -9,6 +9,7 @@ use crate::kernel::{self, Errno};
 use crate::page::Page;
 use crate::path::Path;
 use crate::register;
+use crate::thread_start::BIRTHS;
 use pinning::status_page::{Entry, State};
 use pinning::{KernelThread, Policy, Role, RoleKind, SetId, Tid, same_cpus};
 use std::fmt::Write;
@@ -17,12 +18,8 @@ use std::sync::atomic::Ordering;
 /// Which threads a look is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// Every thread.
-    All {
-        /// No thread is being born and the register was never full: one that is not listed came from a clone(2)
-        /// of some library's own.
-        unlisted_are_strangers: bool,
-    },
+    /// Every thread. Only in QEMU itself, which knows of births under way.
+    All,
     /// Threads that the kernel made.
     KernelThreads,
     /// Threads that the kernel made, and listed ones younger than this many nanoseconds.
@@ -65,14 +62,6 @@ pub(crate) fn look(view: &View<'_>, scope: Scope, mut put_back: impl FnMut(&Astr
         for tid in tids(records) {
             if let Some(astray) = judge(view, scope, tid) {
                 put_back(&astray);
-                // A newborn that listed itself since it was judged may have placed itself before that:
-                // put it where it belongs. One that lists itself later places itself later, too.
-                let listed = register::entry_of(view.page, tid);
-                if let Some((role, set)) = listed.and_then(|entry| of_listed(view.policy, scope, entry)) {
-                    if set != astray.set {
-                        put_back(&Astray { tid, role, set });
-                    }
-                }
             }
         }
     }
@@ -96,7 +85,7 @@ fn judge(view: &View<'_>, scope: Scope, tid: Tid) -> Option<Astray> {
 
 fn of_listed(policy: &Policy, scope: Scope, entry: &Entry) -> Option<(RoleKind, SetId)> {
     let in_scope = match scope {
-        Scope::All { .. } => true,
+        Scope::All => true,
         Scope::KernelThreads => false,
         Scope::YoungerThan(ns) => {
             kernel::monotonic_ns().saturating_sub(entry.born_ns.load(Ordering::Relaxed)) < ns
@@ -115,8 +104,12 @@ fn of_listed(policy: &Policy, scope: Scope, entry: &Entry) -> Option<(RoleKind, 
 fn of_unlisted(view: &View<'_>, scope: Scope, tid: Tid) -> Option<(RoleKind, SetId)> {
     let mut room = [0u8; 32];
     let comm = comm(view, tid, &mut room)?;
-    let rule = view.policy.rule_for(comm);
-    let (role, set) = match Role::of_kernel_comm(comm) {
+    let kernel_thread = Role::of_kernel_comm(comm);
+    // A comm is cut to 15 bytes; a rule may spell the name out.
+    let name =
+        if kernel_thread == Some(KernelThread::NxRecovery) { &b"kvm-nx-lpage-recovery"[..] } else { comm };
+    let rule = view.policy.rule_for(comm).or_else(|| view.policy.rule_for(name));
+    let (role, set) = match kernel_thread {
         Some(KernelThread::NxRecovery) => (RoleKind::Emulator, view.policy.emulator()),
         Some(KernelThread::Vhost) => (RoleKind::Vhost, view.policy.vhost()),
         Some(KernelThread::IoUringWorker { submitter }) => {
@@ -126,12 +119,23 @@ fn of_unlisted(view: &View<'_>, scope: Scope, tid: Tid) -> Option<(RoleKind, Set
                 .unwrap_or_else(|| view.policy.emulator());
             (RoleKind::Worker, view.policy.workers_of(home))
         }
-        None if scope == (Scope::All { unlisted_are_strangers: true }) => {
+        None if scope == Scope::All && is_stranger(view.page, tid) => {
             (RoleKind::Emulator, view.policy.emulator())
         }
         None => return None,
     };
     Some((role, rule.unwrap_or(set)))
+}
+
+/// Whether a thread that was just seen, and is not the kernel's, came from a clone(2) of some library's own.
+///
+/// A creator counts a birth before the thread exists, and the thread lists itself before it is counted off: so with
+/// no birth under way now, a thread that exists and is still not listed is nobody's newborn. With the register full,
+/// anybody may be missing.
+fn is_stranger(page: Page, tid: Tid) -> bool {
+    page.header.unlisted.load(Ordering::Relaxed) == 0
+        && BIRTHS.load(Ordering::Acquire) == 0
+        && register::entry_of(page, tid).is_none()
 }
 
 fn comm<'a>(view: &View<'_>, tid: Tid, room: &'a mut [u8; 32]) -> Option<&'a [u8]> {

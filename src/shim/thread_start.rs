@@ -1,7 +1,8 @@
 //! The creation of a thread: what its creator does, and what it does itself before its own routine.
 //!
 //! The new thread starts here, in the trampoline: it says in the register that it exists, asks for its
-//! affinity, changes it where it differs, and only then goes on to what its creator wanted. Nothing is held,
+//! affinity, changes it where it differs (its creator may have done that already, see `handover`), and only then
+//! goes on to what its creator wanted. Nothing is held,
 //! locked or allocated, and no destructor waits, across that routine: it may never return
 //! (`pthread_exit`), and glibc then unwinds through this frame.
 //!
@@ -10,7 +11,7 @@
 
 use crate::affinity::{self, About};
 use crate::kernel;
-use crate::me::{self, Me};
+use crate::me;
 use crate::ownership;
 use crate::process::{self, Shim};
 use crate::qemu;
@@ -125,6 +126,7 @@ pub(crate) unsafe extern "C-unwind" fn c11_trampoline(passed: *mut c_void) -> c_
 /// when the routine runs.
 #[inline(never)]
 unsafe fn begin(passed: *mut c_void) -> (*const c_void, *mut c_void) {
+    let errno = kernel::errno();
     // SAFETY: this is the new thread, and it calls once.
     let (birth, slot) = unsafe { register::arrive(passed) };
     if let Some(shim) = process::shim() {
@@ -134,22 +136,14 @@ unsafe fn begin(passed: *mut c_void) -> (*const c_void, *mut c_void) {
             register::give_back_at_end(slot);
         }
     }
+    kernel::set_errno(errno);
     (birth.routine, birth.argument)
 }
 
 fn take_place(shim: &'static Shim, tid: Tid, slot: Option<u16>, birth: &Birth) {
     let newborn = &birth.newborn;
     let page = shim.page.filter(|_| birth.listed);
-    me::become_(Me {
-        known: true,
-        named: newborn.named,
-        role: newborn.role,
-        set: newborn.set,
-        home: newborn.home,
-        slot,
-        before_first_run: false,
-        ring: -1,
-    });
+    me::is(newborn, slot);
     if let Some(page) = page {
         page.header.created.fetch_add(1, Ordering::Relaxed);
     }

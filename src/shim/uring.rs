@@ -23,29 +23,38 @@ const RING_FD_AT: usize = 196;
 /// # Safety
 /// `ring` is what the caller of `io_uring_submit` passed: liburing has just used it.
 pub(crate) unsafe fn submitted(ring: *const c_void) {
+    if me::me().ring_tries == 0 {
+        return;
+    }
     // SAFETY: `struct io_uring` is at least 216 bytes long.
     let fd = unsafe { ring.byte_add(RING_FD_AT) };
     // SAFETY: this is an aligned int in it.
-    let fd = unsafe { *fd.cast::<i32>() };
-    if me::me().ring != fd {
-        place_workers(fd);
-    }
+    place_workers(unsafe { *fd.cast::<i32>() });
 }
 
+/// The mask is the thread's and holds for all its rings, so once is enough; the kernel refuses while the thread
+/// has no pool.
 #[cold]
 fn place_workers(ring: i32) {
     let Some(shim) = process::shim().filter(|_| ownership::is_ours()) else { return };
-    me::update(|me| me.ring = ring);
     let me = me::me();
     let home = if me.known { me.home } else { shim.policy.emulator() };
     let workers = shim.policy.workers_of(home);
-    let mut link = Path::default();
-    let _ = write!(link, "/proc/self/fd/{ring}");
-    // Not a ring: another layout than the one known here, so leave it to the look.
-    if Path::of_link(libc::AT_FDCWD, link.as_c_str()).as_c_str() == c"anon_inode:[io_uring]" {
-        if let Err(errno) = kernel::set_io_uring_workers(ring, shim.policy.set(workers).words()) {
-            log::debug!("io_uring {ring}: its workers' mask could not be set: {errno}");
-        }
-    }
+    let placed = is_ring(ring)
+        && match kernel::set_io_uring_workers(ring, shim.policy.set(workers).words()) {
+            Ok(()) => true,
+            Err(errno) => {
+                log::debug!("io_uring {ring}: its workers' mask could not be set: {errno}");
+                false
+            }
+        };
+    me::update(|me| me.ring_tries = if placed { 0 } else { me.ring_tries - 1 });
     kvm::look_for_kernel_threads();
+}
+
+/// Whether this is a ring's descriptor: with another layout of liburing's than the one known here it is not.
+fn is_ring(fd: i32) -> bool {
+    let mut link = Path::default();
+    let _ = write!(link, "/proc/self/fd/{fd}");
+    Path::of_link(libc::AT_FDCWD, link.as_c_str()).as_c_str() == c"anon_inode:[io_uring]"
 }

@@ -64,7 +64,7 @@ const ALLOW: sock_filter = step(RETURN, libc::SECCOMP_RET_ALLOW);
 const REFUSE: sock_filter = step(RETURN, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);
 
 /// Steps before those of [`FREE`], which takes two each; one refusal stands at the end.
-const FIXED: usize = 14;
+const FIXED: usize = 21;
 const STEPS: usize = FIXED + 2 * FREE.len() + 1;
 
 const PROGRAM: [sock_filter; STEPS] = program();
@@ -88,6 +88,14 @@ const fn program() -> [sock_filter; STEPS] {
     steps[11] = branch(0, 0, 1); // to the refusal at 13
     steps[12] = ALLOW;
     // steps[13] refuses.
+    // After a change of user it makes itself non-dumpable again, and nothing else by prctl.
+    steps[14] = branch(libc::SYS_prctl as u32, 0, 6); // else on to 21
+    steps[15] = step(LOAD, argument_at(0));
+    steps[16] = branch(libc::PR_SET_DUMPABLE as u32, 0, 3); // to the refusal at 20
+    steps[17] = step(LOAD, argument_at(1));
+    steps[18] = branch(0, 0, 1); // to the refusal at 20
+    steps[19] = ALLOW;
+    // steps[20] refuses.
     let mut at = FIXED;
     let mut call = 0;
     while call < FREE.len() {

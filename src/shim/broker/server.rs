@@ -83,7 +83,7 @@ pub(super) fn run(broker: &Broker) -> ! {
     let proc_folder = kernel::open(c"/proc", libc::O_RDONLY | libc::O_DIRECTORY).unwrap_or(-1);
     disappear(broker, proc_folder);
     let _ = affinity::place_directly(pinning::Tid(0), broker.policy.set(broker.policy.emulator()));
-    let own_pid = kernel::getpid();
+    let (own_pid, uid) = (kernel::getpid(), kernel::geteuid());
     if filter::install().is_err() {
         // Weaker than it promises to be: rather not be there.
         kernel::exit(1);
@@ -94,8 +94,7 @@ pub(super) fn run(broker: &Broker) -> ! {
     broker.shared.ready().store(1, Ordering::Release);
     kernel::futex_wake(broker.shared.ready());
 
-    let mut service =
-        Service { broker, qemu: broker.qemu, proc_folder, uid: kernel::geteuid(), due: Due::default() };
+    let mut service = Service { broker, qemu: broker.qemu, proc_folder, uid, due: Due::default() };
     loop {
         if kernel::wait_readable(broker.socket, service.due.next_wait_ms()) {
             match kernel::receive::<{ Message::BYTES }>(broker.socket) {
@@ -118,10 +117,12 @@ fn disappear(broker: &Broker, proc_folder: i32) {
     let (low, high) = (proc_folder.min(broker.socket), proc_folder.max(broker.socket));
     let mut first = 0;
     for keep in [low, high] {
-        if let Ok(keep) = u32::try_from(keep) {
-            kernel::close_range(first, keep.wrapping_sub(1).max(first.saturating_sub(1)));
-            first = keep + 1;
+        // Negative: there is no /proc here.
+        let Ok(keep) = u32::try_from(keep) else { continue };
+        if keep > first {
+            kernel::close_range(first, keep - 1);
         }
+        first = keep + 1;
     }
     kernel::close_range(first, u32::MAX);
     write_arguments(&broker.arguments);

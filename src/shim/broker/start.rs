@@ -10,9 +10,10 @@ use crate::kernel::{self, Errno};
 use crate::page::FD_FLOOR;
 use crate::process::Shim;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// How long to wait for the broker to say that it is ready: the time of a few forks, on a busy host.
-const READY_US: i64 = 1_000_000;
+const READY: Duration = Duration::from_secs(1);
 
 static FAILED: AtomicBool = AtomicBool::new(false);
 
@@ -53,8 +54,15 @@ fn try_start(shim: &'static Shim) -> Result<(), Errno> {
         kernel::close(ours);
         return Err(errno);
     }
-    if shared.ready().load(Ordering::Acquire) == 0 {
-        kernel::futex_wait(shared.ready(), 0, READY_US);
+    let end = Instant::now() + READY;
+    while shared.ready().load(Ordering::Acquire) == 0 {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            // It may not have closed itself to QEMU yet: without our end it ends.
+            kernel::close(ours);
+            return Err(Errno(libc::ETIMEDOUT));
+        }
+        kernel::futex_wait(shared.ready(), 0, i64::try_from(left.as_micros()).unwrap_or(i64::MAX));
     }
     let _ = CHANNEL.set(Channel { socket: ours, shared });
     Ok(())
