@@ -1,0 +1,382 @@
+//! What stands between libvirt and QEMU, piece by piece and without a libvirt: the wrapper, the hook, the
+//! installation. They run as they are installed.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use harness::{Finished, Program, Scratch, TimeLimit, command, library};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const UUID: &str = "7430d5d9-a334-461e-af4e-526061963a0d";
+
+/// Pinshim, installed in a folder of the test's own.
+struct Installed {
+    scratch: Scratch,
+}
+
+impl Installed {
+    fn new() -> Self {
+        library();
+        command();
+        let installed = Self { scratch: Scratch::new() };
+        let done = installed.install(&[]);
+        assert!(done.status.success(), "{done:?}");
+        installed
+    }
+
+    fn install(&self, more: &[&str]) -> Finished {
+        let folder = |name: &str| self.path(name).display().to_string();
+        Program::new(format!("{ROOT}/scripts/install"))
+            .args([
+                "--prefix",
+                &folder("usr"),
+                "--sysconfdir",
+                &folder("etc"),
+                "--runstatedir",
+                &folder("run"),
+            ])
+            .args(more)
+            .run()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("make a folder");
+        fs::write(&path, text).expect("write a file");
+        path
+    }
+
+    /// A QEMU that says how it was started.
+    fn echo(&self, name: &str) -> PathBuf {
+        let script = "#!/bin/sh\nfor a in \"$@\"; do printf '[%s]\\n' \"$a\"; done\nenv | grep -E '^(PIN_|LD_)' | sort\n";
+        let path = self.write(name, script);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("make it a program");
+        path
+    }
+
+    /// Runs the wrapper over that QEMU.
+    fn wrapper(&self, arguments: &[&str]) -> Program {
+        let qemu = self.echo("bin/qemu-system-x86_64");
+        self.write("etc/pinshim/qemu-pinned.conf", &format!("# the real one\nQEMU={}\n", qemu.display()));
+        Program::new(self.path("usr/bin/qemu-pinned")).args(arguments).env("HOME", self.path("home"))
+    }
+
+    fn preload(&self) -> String {
+        format!("LD_PRELOAD={}\n", self.path("usr/lib/libpinshim.so").display())
+    }
+
+    /// Runs the hook with a domain's XML.
+    fn hook(&self, arguments: &[&str], xml: &str) -> Finished {
+        self.hook_reading(&self.write("input.xml", xml), arguments)
+    }
+
+    fn hook_reading(&self, input: &Path, arguments: &[&str]) -> Finished {
+        Program::new("sh")
+            .args(["-c", r#"input=$1; shift; exec "$@" <"$input""#, "sh"])
+            .arg(input)
+            .arg(self.path("etc/libvirt/hooks/qemu.d/pinshim"))
+            .args(arguments)
+            .run()
+    }
+
+    fn left(&self) -> Vec<String> {
+        let files = fs::read_dir(self.path("run/pinshim/domains")).into_iter().flatten().flatten();
+        files.map(|file| file.file_name().to_string_lossy().into_owned()).collect()
+    }
+}
+
+fn xml(placement: &str) -> String {
+    format!(
+        "<domain type='kvm'><name>web</name><uuid>{UUID}</uuid><metadata>\
+         <pin:placement xmlns:pin='urn:pinshim:domain:1' {placement}/></metadata></domain>"
+    )
+}
+
+mod wrapper {
+    use super::*;
+
+    #[test]
+    fn without_a_placement_everything_passes_untouched() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        // As libvirt asks for capabilities; and a domain of its own that has no file.
+        for arguments in [
+            &["-S", "-no-user-config", "-machine", "none,accel=kvm:tcg", "a b", "", "*", "'\"$HOME"][..],
+            &["-name", "guest=web,debug-threads=on", "-uuid", UUID],
+            &["-name"],
+            &[],
+        ] {
+            let done = installed.wrapper(arguments).run();
+            done.assert_clean();
+            let echoed: String = arguments.iter().map(|argument| format!("[{argument}]\n")).collect();
+            assert_eq!(done.stdout, echoed);
+        }
+        let other = installed.wrapper(&[]).env("LD_PRELOAD", "").run();
+        assert_eq!(other.stdout, "LD_PRELOAD=\n");
+    }
+
+    #[test]
+    fn a_file_is_found_by_the_domains_name() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        for (guest, file) in [
+            ("guest=web,debug-threads=on", "web"),
+            ("debug-threads=on,guest=web", "web"),
+            ("guest=a,,b ,,", "a,b ,"),
+            ("guest=../web%,debug-threads=on", "%2E.%2Fweb%25"),
+            ("guest=größe", "größe"),
+        ] {
+            let path = installed.write(&format!("etc/pinshim/domains/{file}.env"), "PIN_CPUS=0 1\n");
+            let done = installed.wrapper(&["-name", guest]).run();
+            done.assert_clean();
+            let expected =
+                format!("[-name]\n[{guest}]\n{}PIN_CPUS=0 1\nPIN_MANAGER=libvirt\n", installed.preload());
+            assert_eq!(done.stdout, expected);
+            fs::remove_file(path).expect("remove it");
+        }
+    }
+
+    #[test]
+    fn the_first_file_counts_and_the_environment_stands() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        let start = || {
+            let guest = ["-name", "guest=web", "-uuid", UUID];
+            installed.wrapper(&guest).env("PIN_EMULATOR", "7").env("LD_PRELOAD", "").run().stdout
+        };
+        let file = |name: &str, text: &str| installed.write(&format!("{name}/pinshim/domains/web.env"), text);
+        file("home/.config", "PIN_CPUS=3\nPIN_EMULATOR=3");
+        assert!(start().contains("PIN_CPUS=3\nPIN_EMULATOR=7\n"), "{}", start());
+        file("etc", "PIN_CPUS=2\n");
+        assert!(start().contains("PIN_CPUS=2\n"), "{}", start());
+        file("run", &format!("UUID={UUID}\nPIN_VCPUS=1\n"));
+        assert!(start().contains("PIN_VCPUS=1\n") && !start().contains("PIN_CPUS"), "{}", start());
+        // The hook's file of another domain of that name.
+        file("run", "UUID=00000000-0000-0000-0000-000000000000\nPIN_VCPUS=1\n");
+        assert!(start().contains("PIN_CPUS=2\n") && !start().contains("PIN_VCPUS"), "{}", start());
+    }
+
+    #[test]
+    fn a_bad_file_is_refused_and_never_evaluated() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        let trap = installed.path("trap");
+        let touch = format!("$(touch {0}) `touch {0}`; touch {0}", trap.display());
+        for bad in
+            ["PATH=/", "export PIN_CPUS=1", "PIN_CPUS", "PIN_cpus=1", "PIN_X$(id)=1", "LD_PRELOAD=x", &touch]
+        {
+            installed.write("etc/pinshim/domains/web.env", &format!("# a comment\n{bad}\n"));
+            let done = installed.wrapper(&["-name", "guest=web"]).run();
+            assert_eq!((done.code(), done.stdout.as_str()), (78, ""), "{bad}");
+            assert!(
+                done.stderr.contains(&format!("web.env, line 2: this is no PIN_NAME=value: {bad}")),
+                "{done:?}"
+            );
+        }
+        installed.write("etc/pinshim/domains/web.env", &format!("PIN_CPUS={touch}\n"));
+        let done = installed.wrapper(&["-name", "guest=web"]).run();
+        assert!(done.stdout.contains(&format!("PIN_CPUS={touch}\n")), "{done:?}");
+        assert!(!trap.exists());
+    }
+
+    #[test]
+    fn which_qemu_it_becomes() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        let other = installed.echo("bin/my-vmm");
+        installed.write("etc/pinshim/domains/web.env", "PIN_CPUS=0\n");
+        let done = installed.wrapper(&["-name", "guest=web"]).env("QEMU_PINNED_REAL", &other).run();
+        assert!(done.stdout.contains("PIN_TARGET=my-vmm\n"), "{done:?}");
+        let missing = installed.wrapper(&[]).env("QEMU_PINNED_REAL", "/nonexistent/qemu").run();
+        assert_eq!(missing.code(), 78);
+        assert!(missing.stderr.contains("/nonexistent/qemu, the real QEMU, is not there"), "{missing:?}");
+        // By the name of a link.
+        fs::remove_file(installed.path("etc/pinshim/qemu-pinned.conf")).expect("no settings");
+        let link = installed.path("usr/bin/qemu-system-none-pinned");
+        symlink("qemu-pinned", &link).expect("make a link");
+        let done = Program::new(&link).run();
+        assert!(done.stderr.contains("/usr/bin/qemu-system-none, the real QEMU,"), "{done:?}");
+    }
+
+    #[test]
+    fn a_library_that_cannot_be_read_is_refused() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        installed.write("etc/pinshim/domains/web.env", "PIN_CPUS=0\n");
+        fs::remove_file(installed.path("usr/lib/libpinshim.so")).expect("remove the library");
+        let done = installed.wrapper(&["-name", "guest=web"]).run();
+        assert_eq!(done.code(), 78);
+        assert!(done.stderr.contains("libpinshim.so is not there or may not be read"), "{done:?}");
+        // Whoever needs none is not bothered.
+        installed.wrapper(&["-name", "guest=other"]).run().assert_clean();
+    }
+}
+
+mod hook {
+    use super::*;
+
+    #[test]
+    fn only_prepare_refuses_and_only_a_bad_placement() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        let bad = xml("cpus='0-' vcpus='x'");
+        let done = installed.hook(&["web", "prepare", "begin", "-"], &bad);
+        assert_eq!((done.code(), done.stdout.as_str()), (78, ""));
+        let said: Vec<&str> = done.stderr.lines().collect();
+        assert!(said.len() == 2 && said[0].starts_with("pinshim: PIN_CPUS=0-: "), "{said:?}");
+        assert!(said[1].starts_with("pinshim: PIN_VCPUS=x: "), "{said:?}");
+        assert!(installed.left().is_empty());
+        let operations = [
+            ["start", "begin"],
+            ["started", "begin"],
+            ["reconnect", "begin"],
+            ["stopped", "end"],
+            ["release", "end"],
+            ["migrate", "begin"],
+            ["restore", "begin"],
+            ["new", "thing"],
+        ];
+        for text in [bad.as_str(), "", "<domain", "\u{0}", &xml("cpus='0'")] {
+            for [operation, suboperation] in operations {
+                let done = installed.hook(&["web", operation, suboperation, "-"], text);
+                assert_eq!((done.code(), done.stdout.as_str()), (0, ""), "{operation} {text}");
+            }
+        }
+        // What is no domain's fault.
+        for text in ["", "<domain", "<domain><uuid>x</uuid></domain>"] {
+            assert_eq!(installed.hook(&["web", "prepare", "begin", "-"], text).code(), 0, "{text}");
+        }
+        for arguments in [&[][..], &["web"], &["--help", "prepare", "begin", "-", "more"]] {
+            assert_eq!(installed.hook(arguments, &xml("cpus='0'")).code(), 0, "{arguments:?}");
+        }
+        fs::remove_file(installed.path("usr/bin/pinshim")).expect("remove the command");
+        assert_eq!(installed.hook(&["web", "prepare", "begin", "-"], &bad).code(), 0);
+    }
+
+    #[test]
+    fn what_it_leaves_is_for_the_wrapper_and_goes() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        for domain in ["web", "../../etc/x", ".hidden", "a b,c", "-x"] {
+            let done =
+                installed.hook(&[domain, "prepare", "begin", "-"], &xml("cpus='0&#10;X=1' vcpus='*@0'"));
+            assert_eq!(done.code(), 78, "a line's end is white space, so that X=1 is no CPU: {done:?}");
+            let done = installed.hook(&[domain, "prepare", "begin", "-"], &xml("cpus='0' vcpus='*@0'"));
+            done.assert_clean();
+            assert_eq!(installed.left().len(), 1, "{domain}: {:?}", installed.left());
+            let guest = format!("guest={},debug-threads=on", domain.replace(',', ",,"));
+            let started = installed.wrapper(&["-name", &guest, "-uuid", UUID]).run();
+            assert!(
+                started.stdout.contains("PIN_CPUS=0\nPIN_MANAGER=libvirt\nPIN_VCPUS=*@0\n"),
+                "{started:?}"
+            );
+            // Of an earlier start; the domain has lost its placement since.
+            installed
+                .hook(&[domain, "prepare", "begin", "-"], &format!("<domain><uuid>{UUID}</uuid></domain>"));
+            assert!(installed.left().is_empty(), "{:?}", installed.left());
+            installed.hook(&[domain, "prepare", "begin", "-"], &xml("cpus='0'"));
+            installed.hook(&[domain, "release", "end", "-"], &xml("cpus='0'")).assert_clean();
+            assert!(installed.left().is_empty(), "{:?}", installed.left());
+        }
+        assert!(!installed.path("etc/x.env").exists());
+    }
+
+    #[test]
+    fn it_gives_up_when_nobody_writes() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        let pipe = installed.path("pipe");
+        Program::new("mkfifo").arg(&pipe).run().assert_clean();
+        // Open for both, so that nobody waits for the other end, and the reader never sees this one's.
+        let mut writer = fs::File::options().read(true).write(true).open(&pipe).expect("open the pipe");
+        writer.write_all(b"<domain>").expect("begin the XML");
+        let begun = Instant::now();
+        let done = installed.hook_reading(&pipe, &["web", "started", "begin", "-"]);
+        assert_eq!(done.code(), 0);
+        assert!(done.stderr.contains("has given up"), "{done:?}");
+        // The time limit is what is tested; a busy machine is given more than the second.
+        assert!(begun.elapsed() < Duration::from_secs(30));
+    }
+}
+
+mod install {
+    use super::*;
+
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+        }
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn twice_is_once_and_nothing_is_left_of_it() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        let state = || -> Vec<(PathBuf, u64, i64)> {
+            let about = |path: PathBuf| {
+                let about = fs::metadata(&path).expect("a file");
+                (path, about.ino(), about.mtime_nsec())
+            };
+            let all = files(&installed.path("usr")).into_iter().chain(files(&installed.path("etc")));
+            all.filter(|path| !path.ends_with("manifest")).map(about).collect()
+        };
+        let before = state();
+        assert!(before.len() >= 10, "{before:?}");
+        let help = Program::new(installed.path("usr/bin/pinshim")).arg("--help").run();
+        help.assert_clean();
+        installed.install(&[]).assert_clean();
+        assert_eq!(state(), before, "nothing was written again");
+        installed.install(&["--uninstall"]).assert_clean();
+        assert!(!installed.path("usr").exists() && !installed.path("etc").exists());
+        assert_eq!(installed.install(&["--uninstall"]).code(), 1);
+    }
+
+    #[test]
+    fn it_backs_off_from_what_is_not_its_own() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        let changed = installed.write("usr/bin/qemu-pinned", "mine\n");
+        let done = installed.install(&[]);
+        assert_eq!(done.code(), 1);
+        assert!(
+            done.stderr.contains("qemu-pinned is there already and not from here, or changed since"),
+            "{done:?}"
+        );
+        let done = installed.install(&["--uninstall"]);
+        assert_eq!(done.code(), 1);
+        assert_eq!(files(&installed.path("usr")), std::slice::from_ref(&changed));
+        assert_eq!(fs::read_to_string(&changed).expect("it is there"), "mine\n");
+        // Nothing at all is written beside a stranger.
+        assert_eq!(installed.install(&[]).code(), 1);
+        assert_eq!(files(installed.scratch.path()), [changed]);
+    }
+
+    #[test]
+    fn a_path_that_ld_so_would_split_is_refused() {
+        let _limit = TimeLimit::seconds(100);
+        library();
+        let scratch = Scratch::new();
+        for prefix in ["/tmp/a b", "/tmp/a:b", "relative"] {
+            let done = Program::new(format!("{ROOT}/scripts/install")).args(["--prefix", prefix]).run();
+            assert_eq!(done.code(), 1, "{done:?}");
+        }
+        let staged = Program::new(format!("{ROOT}/scripts/install"))
+            .args(["--prefix", "/usr"])
+            .env("DESTDIR", scratch.path())
+            .run();
+        staged.assert_clean();
+        let wrapper = fs::read_to_string(scratch.join("usr/bin/qemu-pinned")).expect("below DESTDIR");
+        assert!(wrapper.contains("\nlibrary=/usr/lib/libpinshim.so\n"), "DESTDIR is in no path");
+    }
+}
