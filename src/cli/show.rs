@@ -54,6 +54,7 @@ struct Picture {
 /// A VM as it was seen.
 struct Seen {
     vm: Vm,
+    judge: Judge,
     look: Look,
     verdicts: Vec<Verdict>,
     notes: Vec<String>,
@@ -73,14 +74,20 @@ impl Picture {
             (vms, failures, find::Everyone::default())
         };
         let everyone = arguments.vms.is_empty();
-        let mut seen = Vec::new();
-        for vm in vms {
-            match Seen::of(vm) {
-                Ok(vm) => seen.push(vm),
-                // One that ends while all are looked at is no failure.
-                Err(_) if everyone => {}
-                Err(failure) => failures.push(failure),
+        let mut keep = |seen: Result<Seen, Failure>| match seen {
+            Ok(seen) => Some(seen),
+            // One that ends while all are looked at is no failure.
+            Err(_) if everyone => None,
+            Err(failure) => {
+                failures.push(failure);
+                None
             }
+        };
+        let mut seen: Vec<Seen> = vms.into_iter().filter_map(|vm| keep(Seen::first(vm))).collect();
+        // One pause for all of them, and none where nothing is open.
+        if seen.iter().any(Seen::leaves_something_open) {
+            std::thread::sleep(PAUSE);
+            seen = seen.into_iter().filter_map(|seen| keep(seen.again())).collect();
         }
         Ok(Self { vms: seen, not_pinned: rest.not_pinned, unreadable: rest.unreadable, failures, everyone })
     }
@@ -134,18 +141,24 @@ impl Picture {
 }
 
 impl Seen {
-    /// A second look is taken only where the first leaves something open.
-    fn of(vm: Vm) -> Result<Self, Failure> {
-        let mut judge = Judge::default();
-        let mut look = vm.look(Migrations::Count, None, None)?;
-        let mut verdicts = judge.judge(&look.members);
-        if verdicts.iter().any(Verdict::needs_another_look) {
-            std::thread::sleep(PAUSE);
-            look = vm.look(Migrations::Count, None, None)?;
-            verdicts = judge.judge(&look.members);
-        }
+    fn first(vm: Vm) -> Result<Self, Failure> {
+        Self::of(vm, Judge::default())
+    }
+
+    fn of(vm: Vm, mut judge: Judge) -> Result<Self, Failure> {
+        let look = vm.look(Migrations::Count, None, None)?;
+        let verdicts = judge.judge(&look.members);
         let notes = notes(&vm, &look, &verdicts);
-        Ok(Self { vm, look, verdicts, notes })
+        Ok(Self { vm, judge, look, verdicts, notes })
+    }
+
+    fn leaves_something_open(&self) -> bool {
+        self.verdicts.iter().any(Verdict::needs_another_look)
+    }
+
+    /// A second look, where the first has left something open.
+    fn again(self) -> Result<Self, Failure> {
+        if self.leaves_something_open() { Self::of(self.vm, self.judge) } else { Ok(self) }
     }
 
     fn text(&self) -> String {
