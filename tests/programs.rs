@@ -3,7 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use harness::{Finished, Program, Scratch, Source, TimeLimit, TwoCpus, compile, compile_library, two_cpus};
+use harness::{
+    Finished, Program, Scratch, Source, TimeLimit, TwoCpus, compile, compile_library, pipe, two_cpus,
+};
 
 /// A program and how it is run, in pairs: as it is, and under the library.
 struct Pair {
@@ -331,7 +333,7 @@ mod stderr {
     //! A standard error that is closed, full or without a reader.
 
     use std::fs::File;
-    use std::io::{self, Write};
+    use std::io::Write;
     use std::os::fd::AsRawFd;
     use std::process::Stdio;
 
@@ -368,7 +370,7 @@ mod stderr {
     #[test]
     fn a_full_pipe_holds_nobody_up() {
         let Some(pair) = Pair::of("talks.c") else { return };
-        let (reader, mut writer) = io::pipe().expect("make a pipe");
+        let (reader, mut writer) = pipe();
         nonblocking(&writer, true);
         while writer.write(&[b'x'; 4096]).is_ok() {}
         while writer.write(b"x").is_ok() {}
@@ -381,7 +383,7 @@ mod stderr {
     #[test]
     fn a_full_pipe_gets_no_new_flags() {
         let Some(pair) = Pair::of("talks.c") else { return };
-        let (reader, writer) = io::pipe().expect("make a pipe");
+        let (reader, writer) = pipe();
         let kept = writer.try_clone().expect("a second handle");
         let under = pair.target().env("PIN_LOG", "info").with_library().stderr(writer).start();
         // Nobody reads: after 64 KiB the pipe is full.
@@ -398,7 +400,7 @@ mod stderr {
     fn a_pipe_without_a_reader_kills_nobody() {
         let Some(pair) = Pair::of("talks.c") else { return };
         let broken = || {
-            let (reader, writer) = io::pipe().expect("make a pipe");
+            let (reader, writer) = pipe();
             drop(reader);
             Stdio::from(writer)
         };
