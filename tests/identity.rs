@@ -153,6 +153,19 @@ fn a_rule_wins_over_a_role() {
     }
 }
 
+/// Who names such a thread wants it placed; the others stay where they are.
+#[test]
+fn a_rule_places_an_exempt_thread() {
+    let _limit = TimeLimit::seconds(60);
+    let names = ["TC x", "TC y"];
+    let placement = [("PIN_CPUS", "A"), ("PIN_THREADS", "TC x@B")];
+    let Some((finished, cpus)) = run("like_qemu.c", Some("foreign.c"), &names, &placement) else { return };
+    for line in ["TC x: CPU B of 1", "TC y: CPU A of 1"] {
+        let line = with_cpus(line, cpus);
+        assert!(finished.assert_clean().stdout.contains(&line), "{line}: {finished:?}");
+    }
+}
+
 #[test]
 fn vcpus_without_names_are_told_by_the_order_of_creation() {
     let _limit = TimeLimit::seconds(60);
