@@ -253,6 +253,52 @@ fn a_thread_of_a_needed_librarys_constructor_is_on_the_set() {
     expect(under.assert_clean(), 0, "early thread off its set: 0");
 }
 
+/// It is used at the start, when the library makes up its mind: as a target and as none.
+#[track_caller]
+fn an_allocator_that_creates_a_thread_does_not_hang_the_start(at_use: &str) {
+    let _limit = TimeLimit::seconds(30);
+    let Some(cpus) = two_cpus() else { return };
+    let scratch = Scratch::new();
+    let program = compile(&scratch, &Source { file: "with_allocator.c", flags: &[] });
+    let allocator = compile_library(&scratch, &Source { file: "allocator.c", flags: &[at_use] });
+    let run = |target: &str, cpu: usize, preload: [&Path; 2]| {
+        let [first, second] = preload;
+        Program::new(&program)
+            .affinity(&[cpus.first])
+            .env("PIN_TARGET", target)
+            .env("PIN_CPUS", cpus.second.to_string())
+            .env("EXPECT_CPU", cpu.to_string())
+            .preload(first)
+            .preload(second)
+            .run()
+    };
+    let library = harness::library();
+    for preload in [[library, &allocator], [&allocator, library]] {
+        for (target, cpu) in [("with_allocator", cpus.second), ("another", cpus.first)] {
+            let finished = run(target, cpu, preload);
+            assert_eq!(finished.assert_clean().stdout, "the allocator's threads: 1\n", "target {target}");
+        }
+    }
+}
+
+#[test]
+fn an_allocator_that_creates_a_thread_on_its_first_use_does_not_hang_the_start() {
+    an_allocator_that_creates_a_thread_does_not_hang_the_start("-DAT=1");
+}
+
+#[test]
+fn an_allocator_that_creates_a_thread_on_its_third_use_does_not_hang_the_start() {
+    an_allocator_that_creates_a_thread_does_not_hang_the_start("-DAT=3");
+}
+
+#[test]
+fn an_empty_mask_is_refused() {
+    let Some(pair) = Pair::of("empty_mask.c") else { return };
+    let (error, plain) = (libc::EINVAL, pair.same());
+    let refused = format!("pthread: {error}, errno 4321\nsched: -1, errno {error}\nstays: 1\n");
+    assert_eq!(plain.stdout, refused);
+}
+
 #[test]
 fn ioctl_passes_everything_on() {
     let Some(pair) = Pair::of("ioctl_calls.c") else { return };
