@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use harness::{Finished, Program, Scratch, TimeLimit, command, library};
+use harness::{Finished, NOBODY, Program, Scratch, TimeLimit, command, library, root_missing, skip};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const UUID: &str = "7430d5d9-a334-461e-af4e-526061963a0d";
@@ -378,5 +378,37 @@ mod install {
         staged.assert_clean();
         let wrapper = fs::read_to_string(scratch.join("usr/bin/qemu-pinned")).expect("below DESTDIR");
         assert!(wrapper.contains("\nlibrary=/usr/lib/libpinshim.so\n"), "DESTDIR is in no path");
+    }
+
+    #[test]
+    fn an_ordinary_user_installs_all_but_libvirts_hook_into_a_folder_of_his_own() {
+        let _limit = TimeLimit::seconds(100);
+        if let Some(why) = root_missing() {
+            return skip(why);
+        }
+        library();
+        command();
+        let script = format!("{ROOT}/scripts/install");
+        // What was built is all he needs, but he must get there.
+        let readable = |file: &Path| Program::new("test").arg("-r").arg(file).user(NOBODY).run().code() == 0;
+        if ![Path::new(&script), library(), command()].into_iter().all(readable) {
+            return skip("an ordinary user cannot read this checkout");
+        }
+        let scratch = Scratch::new();
+        std::os::unix::fs::chown(scratch.path(), Some(NOBODY.0), Some(NOBODY.0))
+            .expect("give the folder away");
+        let install = |more: &[&str]| {
+            let prefix = scratch.join("own");
+            // Without cargo, which is root's: the script then takes what is there.
+            let program = Program::new(&script).arg("--prefix").arg(prefix).args(more);
+            program.env("PATH", "/usr/bin:/bin").user(NOBODY).run()
+        };
+        let done = install(&[]);
+        assert_eq!(done.code(), 0, "{done:?}");
+        assert!(done.stdout.contains("libvirt's hook"), "it says what is left out: {done:?}");
+        let version = Program::new(scratch.join("own/bin/pinshim")).arg("--version").user(NOBODY).run();
+        version.assert_clean();
+        assert_eq!(install(&["--uninstall"]).code(), 0);
+        assert_eq!(files(scratch.path()), [PathBuf::new(); 0]);
     }
 }
