@@ -109,3 +109,40 @@ fn the_broker_lets_go_of_inherited_descriptors() {
     let held = brokers_of(process.pid())[0].descriptors().expect("the broker's descriptors");
     assert!(held.len() == 2 && held[0] == "/proc" && held[1].starts_with("socket:["), "{held:?}");
 }
+
+/// Many are born at a time, so that they have to ask more than once: what that leaves in errno is not for them.
+#[test]
+fn a_thread_born_in_the_sandbox_begins_without_an_errno() {
+    let _limit = TimeLimit::seconds(100);
+    let Some(cpus) = two_cpus() else { return };
+    let finished = iothreads_elsewhere(Filtered::new("burst.c", cpus).target(), cpus).run();
+    let said = finished.stdout.strip_prefix("1600 births, ").and_then(|said| said.split_once(", "));
+    assert_eq!((finished.code(), said.map(|said| said.1)), (0, Some("0 with an errno\n")), "{finished:?}");
+}
+
+/// The program itself on the first CPU, its IOThreads on the second.
+fn iothreads_elsewhere(program: Program, cpus: TwoCpus) -> Program {
+    program.env("PIN_CPUS", cpus.first.to_string()).env("PIN_IOTHREADS", format!("*@{}", cpus.second))
+}
+
+/// Descriptors below `count` are closed: the broker serves all the same, and nothing of the library's stays
+/// under their numbers.
+fn the_broker_serves_with_closed_descriptors(count: u32) {
+    let _limit = TimeLimit::seconds(100);
+    let Some(cpus) = two_cpus() else { return };
+    let program = Filtered::new("low_descriptors.c", cpus);
+    let process = iothreads_elsewhere(program.target().arg(count.to_string()), cpus).start();
+    let said = line(&process, "loaded");
+    assert_eq!(said, "loaded 0, placed 1, open again 0", "{}", process.stderr());
+    assert_eq!(brokers_of(process.pid()).len(), 1);
+}
+
+#[test]
+fn the_broker_serves_when_descriptor_0_is_closed() {
+    the_broker_serves_with_closed_descriptors(1);
+}
+
+#[test]
+fn the_broker_serves_when_descriptors_0_to_3_are_closed() {
+    the_broker_serves_with_closed_descriptors(4);
+}
