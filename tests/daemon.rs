@@ -49,9 +49,9 @@ fn the_daemon_is_checked_although_another_library_comes_first(accel: &str) {
         .start();
     // The parent ends once the daemon runs. What QEMU says of the host's CPU is no matter here.
     let parent = process.wait();
-    assert!(parent.status.success() && !parent.stderr.contains("pinshim"), "{parent:?}");
-    let pid: u32 = fs::read_to_string(&pid_file).expect("the daemon's pid").trim().parse().expect("a pid");
+    let pid = fs::read_to_string(&pid_file).expect("the daemon's pid").trim().parse().expect("a pid");
     let _daemon = Daemon(Companion::of(pid).expect("the daemon runs"));
+    assert!(parent.status.success() && !parent.stderr.contains("pinshim"), "{parent:?}");
     until(60, "the vCPU's thread", || names(pid).iter().any(|name| name.starts_with("CPU 0/")).then_some(()));
     assert_eq!(cpus_of(&pid.to_string()), [cpus.first]);
     let check = Program::new(command()).args(["check", &pid.to_string()]).run();
