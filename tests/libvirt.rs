@@ -225,10 +225,10 @@ fn a_bad_pinning_is_refused() {
     };
     // By the hook, before there is anything: all at once, in the library's words.
     let domain = Domain::new(&libvirt, "xml", false).placement("cpus='0-' vcpus='0@x' disks='1'");
-    refused(
-        &domain,
-        &["PIN_CPUS=0-: ", "PIN_VCPUS=0@x: column 3", "has no attribute disks; there are cpus,"],
-    );
+    let reasons = ["PIN_CPUS=0-: ", "PIN_VCPUS=0@x: column 3", "has no attribute disks; there are cpus,"];
+    refused(&domain, &reasons);
+    let log = libvirt.domain_log(&domain);
+    assert!(reasons.iter().all(|reason| log.contains(reason)), "{log}");
 
     // By the library, which ends QEMU: virsh has it from the domain's log.
     let domain = Domain::new(&libvirt, "file", false);

@@ -213,6 +213,10 @@ pub(crate) struct LibvirtHook {
     #[arg(long, value_name = "SOCKET", default_value = "/dev/log")]
     pub(crate) syslog: PathBuf,
 
+    /// Where libvirt keeps the logs of its domains.
+    #[arg(long, value_name = "DIR", default_value = "/var/log/libvirt/qemu")]
+    pub(crate) domain_logs: PathBuf,
+
     /// What libvirt gives its hooks: domain, operation, sub-operation and more; the XML is on stdin.
     #[arg(last = true, value_name = "EVENT")]
     pub(crate) event: Vec<OsString>,

@@ -8,6 +8,7 @@
 //! is bad, before it starts: a failure later on kills the running guest.
 
 mod domain_file;
+mod domain_log;
 mod log;
 mod verify;
 
@@ -104,9 +105,12 @@ impl Call<'_> {
         let reading = reading_of(&domain);
         let refused = reading.on_error == OnError::Exit && !reading.faults.is_empty();
         if refused || !domain.faults.is_empty() {
-            // libvirt hands to its caller what a failed hook has said.
             let faults = reading.faults.iter().map(ToString::to_string);
-            domain.faults.iter().cloned().chain(faults).for_each(|fault| self.log.refusal(&fault));
+            let faults: Vec<String> = domain.faults.iter().cloned().chain(faults).collect();
+            // libvirt hands to its caller what a failed hook has said.
+            faults.iter().for_each(|fault| self.log.refusal(fault));
+            // Where libvirt logs elsewhere there are still its caller and the system's log.
+            let _ = domain_log::append(&self.arguments.domain_logs, self.domain, &faults);
             return ExitCode::from(REFUSED);
         }
         for warning in reading.faults.iter().chain(&reading.warnings) {
