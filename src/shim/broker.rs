@@ -5,7 +5,7 @@
 //! their ids. This file asks it; [`start`](start()) makes it; `server` is what it does.
 //!
 //! A request is one message on a socket (the kernel adds who sent it) and a slot of shared memory for
-//! its answer. Every wait ends after a second; a broker that has not answered once is not waited for again
+//! its answer. Every wait for a broker that does nothing ends after a second; one that has not answered once is not waited for again
 //! until it has caught up.
 
 mod filter;
@@ -28,8 +28,9 @@ pub(crate) use start::start;
 const SLOTS: usize = 256;
 /// No request is waited for longer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Between two tries while the queue is full.
+/// Between two tries while the queue is full: at first, and at the most.
 const TURN_US: i64 = 200;
+const LONGEST_TURN_US: i64 = 50_000;
 
 /// Memory that QEMU and the broker share.
 #[derive(Clone, Copy)]
@@ -104,7 +105,7 @@ pub(crate) fn ask(shim: &Shim, tid: Tid, set: SetId) -> Answer {
         return Answer::None;
     }
     SILENT.store(false, Ordering::Relaxed);
-    let answer = ask_and_wait(channel, tid, set, Instant::now() + PATIENCE);
+    let answer = ask_and_wait(channel, tid, set);
     if let (Answer::Placed | Answer::Cut, Some(page)) = (&answer, shim.page) {
         page.header.brokered.fetch_add(1, Ordering::Relaxed);
     }
@@ -112,8 +113,10 @@ pub(crate) fn ask(shim: &Shim, tid: Tid, set: SetId) -> Answer {
 }
 
 /// A burst of births can be larger than the answers' slots or the socket's queue: then a request waits for its
-/// turn.
-fn ask_and_wait(channel: &Channel, tid: Tid, set: SetId, end: Instant) -> Answer {
+/// turn, for as long as the broker gets on.
+fn ask_and_wait(channel: &Channel, tid: Tid, set: SetId) -> Answer {
+    let handled = || channel.shared.handled().load(Ordering::Relaxed);
+    let (mut end, mut seen, mut turn) = (Instant::now() + PATIENCE, handled(), TURN_US);
     loop {
         if let Some(slot) = Slot::take() {
             let Some(word) = channel.shared.answer(slot.number) else { return Answer::None };
@@ -121,7 +124,7 @@ fn ask_and_wait(channel: &Channel, tid: Tid, set: SetId, end: Instant) -> Answer
             let pending = generation | Reply::PENDING;
             word.store(pending, Ordering::Release);
             match channel.send(Message::pin(tid, set, Some((slot.number, generation)))) {
-                Sent::Yes => return wait(word, pending, end),
+                Sent::Yes => return wait(word, pending, Instant::now() + PATIENCE),
                 Sent::QueueFull => {}
                 Sent::Gone => return Answer::None,
             }
@@ -129,7 +132,12 @@ fn ask_and_wait(channel: &Channel, tid: Tid, set: SetId, end: Instant) -> Answer
         if Instant::now() >= end {
             return give_up();
         }
-        kernel::sleep_us(TURN_US);
+        // Longer each time: a thousand threads that poll would take the broker's CPU from it.
+        kernel::sleep_us(turn);
+        turn = (turn * 2).min(LONGEST_TURN_US);
+        if handled() != seen {
+            (end, seen) = (Instant::now() + PATIENCE, handled());
+        }
     }
 }
 
