@@ -39,9 +39,24 @@ pub fn available() -> String {
         let result =
             unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(&all[..]), all.as_ptr()) };
         assert_eq!(result, 0, "ask for all CPUs: {}", std::io::Error::last_os_error());
-        allowed_list("thread-self")
+        // The status file counts offline CPUs in, which no thread can get.
+        let online = fs::read_to_string("/sys/devices/system/cpu/online").expect("read the online CPUs");
+        let online = parse(online.trim());
+        let allowed = parse(&allowed_list("thread-self"));
+        print(&allowed.into_iter().filter(|cpu| online.contains(cpu)).collect::<Vec<_>>())
     };
     std::thread::spawn(ask).join().expect("a thread that asks for all CPUs")
+}
+
+/// Ascending CPUs as the kernel prints them.
+fn print(cpus: &[usize]) -> String {
+    let runs = cpus.chunk_by(|one, next| one + 1 == *next);
+    let run = |run: &[usize]| match run {
+        [only] => only.to_string(),
+        [first, .., last] => format!("{first}-{last}"),
+        [] => String::new(),
+    };
+    runs.map(run).collect::<Vec<_>>().join(",")
 }
 
 /// The CPUs that the process or thread `who` (`self`, a pid, or `PID/task/TID`) may run on.
@@ -91,6 +106,13 @@ pub(crate) fn mask(cpus: &[usize]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_parsed_is_printed_again() {
+        for list in ["", "0", "0-1", "0-3,8", "1,3,5-7"] {
+            assert_eq!(print(&parse(list)), list);
+        }
+    }
 
     #[test]
     fn a_kernel_list_is_read() {
