@@ -88,10 +88,9 @@ pub(crate) type PthreadSetaffinity = unsafe extern "C" fn(pthread_t, size_t, *co
 
 /// Its address, if there is one.
 pub(crate) fn real_pthread_setaffinity() -> Option<PthreadSetaffinity> {
-    static REAL: Optional = Optional::new(c"pthread_setaffinity_np");
-    let address = REAL.address()?;
-    // SAFETY: the address of pthread_setaffinity_np, which has this type.
-    Some(unsafe { std::mem::transmute::<*mut c_void, PthreadSetaffinity>(address.as_ptr()) })
+    // SAFETY: the type above is this function's.
+    static REAL: Optional<PthreadSetaffinity> = unsafe { Optional::new(c"pthread_setaffinity_np") };
+    REAL.get()
 }
 
 /// Moves a thread that does not run its own routine yet, by its handle.

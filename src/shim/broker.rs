@@ -124,7 +124,10 @@ fn ask_and_wait(channel: &Channel, tid: Tid, set: SetId) -> Answer {
             let pending = generation | Reply::PENDING;
             word.store(pending, Ordering::Release);
             match channel.send(Message::pin(tid, set, Some((slot.number, generation)))) {
-                Sent::Yes => return wait(word, pending, Instant::now() + PATIENCE),
+                Sent::Yes => {
+                    let answered = kernel::wait_while(word, pending, Instant::now() + PATIENCE);
+                    return answered.map_or_else(give_up, Reply::read);
+                }
                 Sent::QueueFull => {}
                 Sent::Gone => return Answer::None,
             }
@@ -138,20 +141,6 @@ fn ask_and_wait(channel: &Channel, tid: Tid, set: SetId) -> Answer {
         if handled() != seen {
             (end, seen) = (Instant::now() + PATIENCE, handled());
         }
-    }
-}
-
-fn wait(word: &AtomicU32, pending: u32, end: Instant) -> Answer {
-    loop {
-        let now = word.load(Ordering::Acquire);
-        if now != pending {
-            return Reply::read(now);
-        }
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return give_up();
-        }
-        kernel::futex_wait(word, pending, i64::try_from(left.as_micros()).unwrap_or(i64::MAX));
     }
 }
 

@@ -95,18 +95,9 @@ impl Handover {
             self.0.store(generation | DONE, Ordering::Release);
             return;
         }
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let (creator, awaited) = (generation | CREATOR, generation | AWAITED);
-            let now = match self.0.compare_exchange(creator, awaited, Ordering::Acquire, Ordering::Acquire) {
-                Ok(_) => awaited,
-                Err(now) => now,
-            };
-            let left = end.saturating_duration_since(Instant::now());
-            if now != awaited || left.is_zero() {
-                return;
-            }
-            kernel::futex_wait(&self.0, awaited, i64::try_from(left.as_micros()).unwrap_or(i64::MAX));
+        let (creator, awaited) = (generation | CREATOR, generation | AWAITED);
+        if self.0.compare_exchange(creator, awaited, Ordering::Acquire, Ordering::Acquire).is_ok() {
+            kernel::wait_while(&self.0, awaited, Instant::now() + PATIENCE);
         }
     }
 

@@ -51,14 +51,13 @@ redhook::hook! {
 const THRD_SUCCESS: c_int = 0;
 const THRD_ERROR: c_int = 2;
 
-static THRD_CREATE: Optional = Optional::new(c"thrd_create");
+// SAFETY: the type below is this function's.
+static THRD_CREATE: Optional<ThrdCreate> = unsafe { Optional::new(c"thrd_create") };
 type ThrdCreate = unsafe extern "C" fn(*mut pthread_t, *const c_void, *mut c_void) -> c_int;
 
 redhook::hook! {
     unsafe fn thrd_create(thread: *mut pthread_t, routine: *const c_void, argument: *mut c_void) -> c_int => on_thrd_create {
-        let Some(real) = THRD_CREATE.address() else { return THRD_ERROR };
-        // SAFETY: the address of thrd_create, which has this type.
-        let real = unsafe { std::mem::transmute::<*mut c_void, ThrdCreate>(real.as_ptr()) };
+        let Some(real) = THRD_CREATE.get() else { return THRD_ERROR };
         let Some(shim) = process::shim_or_start() else {
             // SAFETY: the caller's own call, unchanged.
             return unsafe { real(thread, routine, argument) };
@@ -132,19 +131,19 @@ fn quietly<R: Default>(work: impl FnOnce() -> R) -> R {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_default()
 }
 
-static SECCOMP_LOAD: Optional = Optional::new(c"seccomp_load");
+// SAFETY: the type below is this function's.
+static SECCOMP_LOAD: Optional<SeccompLoad> = unsafe { Optional::new(c"seccomp_load") };
+type SeccompLoad = unsafe extern "C" fn(*const c_void) -> c_int;
 
 redhook::hook! {
     unsafe fn seccomp_load(context: *const c_void) -> c_int => on_seccomp_load {
         // seccomp_load(3) answers with a negated errno.
-        let Some(real) = SECCOMP_LOAD.address() else { return -libc::ENOSYS };
+        let Some(real) = SECCOMP_LOAD.get() else { return -libc::ENOSYS };
         if let Some(shim) = process::shim() {
             let errno = kernel::errno();
             sandbox::closes(shim);
             kernel::set_errno(errno);
         }
-        // SAFETY: the address of seccomp_load, which has this type.
-        let real = unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*const c_void) -> c_int>(real.as_ptr()) };
         // SAFETY: the caller's own call, unchanged.
         unsafe { real(context) }
     }
@@ -166,17 +165,16 @@ redhook::hook! {
     }
 }
 
-static SCHED_SETAFFINITY: Optional = Optional::new(c"sched_setaffinity");
+// SAFETY: the type below is this function's.
+static SCHED_SETAFFINITY: Optional<SchedSetaffinity> = unsafe { Optional::new(c"sched_setaffinity") };
 type SchedSetaffinity = unsafe extern "C" fn(libc::pid_t, size_t, *const c_void) -> c_int;
 
 redhook::hook! {
     unsafe fn sched_setaffinity(tid: libc::pid_t, bytes: size_t, mask: *const c_void) -> c_int => on_sched_setaffinity {
-        let Some(real) = SCHED_SETAFFINITY.address() else {
+        let Some(real) = SCHED_SETAFFINITY.get() else {
             kernel::set_errno(libc::ENOSYS);
             return -1;
         };
-        // SAFETY: the address of sched_setaffinity, which has this type.
-        let real = unsafe { std::mem::transmute::<*mut c_void, SchedSetaffinity>(real.as_ptr()) };
         let errno = kernel::errno();
         let request = process::shim().map_or(Request::AsItIs, |shim| library_requests::by_tid(shim, tid, bytes, mask));
         kernel::set_errno(errno);
@@ -190,9 +188,16 @@ redhook::hook! {
     }
 }
 
-static IO_URING_SUBMIT: Optional = Optional::new(c"io_uring_submit");
-static IO_URING_SUBMIT_AND_WAIT: Optional = Optional::new(c"io_uring_submit_and_wait");
-static IO_URING_SUBMIT_AND_WAIT_TIMEOUT: Optional = Optional::new(c"io_uring_submit_and_wait_timeout");
+// SAFETY: the type below is this function's.
+static IO_URING_SUBMIT: Optional<Submit> = unsafe { Optional::new(c"io_uring_submit") };
+type Submit = unsafe extern "C" fn(*mut c_void) -> c_int;
+// SAFETY: the type below is this function's.
+static IO_URING_SUBMIT_AND_WAIT: Optional<SubmitAndWait> =
+    unsafe { Optional::new(c"io_uring_submit_and_wait") };
+type SubmitAndWait = unsafe extern "C" fn(*mut c_void, c_uint) -> c_int;
+// SAFETY: the type below is this function's.
+static IO_URING_SUBMIT_AND_WAIT_TIMEOUT: Optional<SubmitAndWaitTimeout> =
+    unsafe { Optional::new(c"io_uring_submit_and_wait_timeout") };
 
 /// What follows a submission; the result passes through.
 unsafe fn after_submission(ring: *const c_void, result: c_int) -> c_int {
@@ -207,9 +212,7 @@ unsafe fn after_submission(ring: *const c_void, result: c_int) -> c_int {
 
 redhook::hook! {
     unsafe fn io_uring_submit(ring: *mut c_void) -> c_int => on_io_uring_submit {
-        let Some(real) = IO_URING_SUBMIT.address() else { return -libc::ENOSYS };
-        // SAFETY: the address of io_uring_submit, which has this type.
-        let real = unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut c_void) -> c_int>(real.as_ptr()) };
+        let Some(real) = IO_URING_SUBMIT.get() else { return -libc::ENOSYS };
         // SAFETY: the caller's own call, unchanged.
         let result = unsafe { real(ring) };
         // SAFETY: liburing has just used this ring.
@@ -219,9 +222,7 @@ redhook::hook! {
 
 redhook::hook! {
     unsafe fn io_uring_submit_and_wait(ring: *mut c_void, wait_for: c_uint) -> c_int => on_io_uring_submit_and_wait {
-        let Some(real) = IO_URING_SUBMIT_AND_WAIT.address() else { return -libc::ENOSYS };
-        // SAFETY: the address of io_uring_submit_and_wait, which has this type.
-        let real = unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut c_void, c_uint) -> c_int>(real.as_ptr()) };
+        let Some(real) = IO_URING_SUBMIT_AND_WAIT.get() else { return -libc::ENOSYS };
         // SAFETY: the caller's own call, unchanged.
         let result = unsafe { real(ring, wait_for) };
         // SAFETY: liburing has just used this ring.
@@ -240,9 +241,7 @@ redhook::hook! {
         limit: *mut c_void,
         signals: *mut c_void
     ) -> c_int => on_io_uring_submit_and_wait_timeout {
-        let Some(real) = IO_URING_SUBMIT_AND_WAIT_TIMEOUT.address() else { return -libc::ENOSYS };
-        // SAFETY: the address of io_uring_submit_and_wait_timeout, which has this type.
-        let real = unsafe { std::mem::transmute::<*mut c_void, SubmitAndWaitTimeout>(real.as_ptr()) };
+        let Some(real) = IO_URING_SUBMIT_AND_WAIT_TIMEOUT.get() else { return -libc::ENOSYS };
         // SAFETY: the caller's own call, unchanged.
         let result = unsafe { real(ring, completions, wait_for, limit, signals) };
         // SAFETY: liburing has just used this ring.

@@ -8,6 +8,8 @@
 use libc::{c_int, c_long, c_uint};
 use pinning::Tid;
 use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 /// The number of a failed call, as errno has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,14 +228,25 @@ pub(crate) fn write_or_drop(fd: c_int, bytes: &[u8]) {
     let _ = call!(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const before, 0, 8);
 }
 
-/// Waits until `word` is no longer `value`, or for `us` microseconds. Works across processes.
-pub(crate) fn futex_wait(word: &std::sync::atomic::AtomicU32, value: u32, us: i64) {
-    let limit = libc::timespec { tv_sec: us / 1_000_000, tv_nsec: us % 1_000_000 * 1000 };
-    let _ = call!(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, value, &raw const limit, 0, 0);
+/// Waits until `word` is no longer `value`, and gives what it is then; `None` if `end` comes first. Works
+/// across processes.
+pub(crate) fn wait_while(word: &AtomicU32, value: u32, end: Instant) -> Option<u32> {
+    loop {
+        let now = word.load(Ordering::Acquire);
+        if now != value {
+            return Some(now);
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return None;
+        }
+        let limit = libc::timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos() as _ };
+        let _ = call!(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, value, &raw const limit, 0, 0);
+    }
 }
 
 /// Wakes whoever waits for `word`.
-pub(crate) fn futex_wake(word: &std::sync::atomic::AtomicU32) {
+pub(crate) fn futex_wake(word: &AtomicU32) {
     let _ = call!(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1, 0, 0, 0);
 }
 

@@ -29,11 +29,7 @@ pub(crate) fn by_handle(shim: &Shim, handle: libc::pthread_t, bytes: usize, mask
     if handle == unsafe { libc::pthread_self() } {
         return cut(shim, own(shim), bytes, mask);
     }
-    match register::of_handle(handle) {
-        Some((RoleKind::Exempt, _)) => Request::AsItIs,
-        Some((_, set)) => cut(shim, Some(set), bytes, mask),
-        None => cut(shim, Some(shim.policy.emulator()), bytes, mask),
-    }
+    cut(shim, others(shim, register::of_handle(handle)), bytes, mask)
 }
 
 /// A request about a thread id (0: the calling thread); another process's threads are none of our
@@ -49,15 +45,7 @@ pub(crate) fn by_tid(shim: &Shim, tid: i32, bytes: usize, mask: *const c_void) -
     if !kernel::is_thread_of(kernel::getpid(), tid) {
         return Request::AsItIs;
     }
-    match shim.page.and_then(|page| register::entry_of(page, tid)) {
-        Some(entry) if entry.role.load(std::sync::atomic::Ordering::Relaxed) == RoleKind::Exempt as u8 => {
-            Request::AsItIs
-        }
-        Some(entry) => {
-            cut(shim, Some(SetId(entry.set.load(std::sync::atomic::Ordering::Relaxed))), bytes, mask)
-        }
-        None => cut(shim, Some(shim.policy.emulator()), bytes, mask),
-    }
+    cut(shim, others(shim, shim.page.and_then(|page| register::of_tid(page, tid))), bytes, mask)
 }
 
 /// The calling thread's set; `None` if it is exempt.
@@ -67,6 +55,15 @@ fn own(shim: &Shim) -> Option<SetId> {
         RoleKind::Exempt => None,
         _ if me.known => Some(me.set),
         _ => Some(shim.policy.emulator()),
+    }
+}
+
+/// The set of another thread of which this is known, if anything is; `None` if it is exempt.
+fn others(shim: &Shim, known: Option<(RoleKind, SetId)>) -> Option<SetId> {
+    match known {
+        Some((RoleKind::Exempt, _)) => None,
+        Some((_, set)) => Some(set),
+        None => Some(shim.policy.emulator()),
     }
 }
 

@@ -291,6 +291,17 @@ pub(crate) fn entry_of(page: Page, tid: Tid) -> Option<&'static Entry> {
         .max_by_key(|entry| entry.born_ns.load(Ordering::Relaxed))
 }
 
+/// The role and set that an entry names.
+pub(crate) fn role_and_set(entry: &Entry) -> Option<(RoleKind, SetId)> {
+    let role = RoleKind::try_from(entry.role.load(Ordering::Relaxed)).ok()?;
+    Some((role, SetId(entry.set.load(Ordering::Relaxed))))
+}
+
+/// The role and set of a listed thread.
+pub(crate) fn of_tid(page: Page, tid: Tid) -> Option<(RoleKind, SetId)> {
+    role_and_set(entry_of(page, tid)?)
+}
+
 /// Clears every entry and every slot but the main thread's: after a fork the other threads are not here.
 pub(crate) fn forget_all(page: Option<Page>) {
     for slot in &SLOTS {

@@ -95,8 +95,7 @@ fn of_listed(policy: &Policy, scope: Scope, entry: &Entry) -> Option<(RoleKind, 
     if !in_scope || state == State::Born as u8 || state == State::LeftAlone as u8 {
         return None;
     }
-    let set = SetId(entry.set.load(Ordering::Relaxed));
-    let role = RoleKind::try_from(entry.role.load(Ordering::Relaxed)).ok()?;
+    let (role, set) = register::role_and_set(entry)?;
     // The page may have been written to by a hostile QEMU; `set` answers the base for what is not there.
     (usize::from(set.0) < policy.sets().len()).then_some((role, set))
 }

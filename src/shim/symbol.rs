@@ -5,30 +5,35 @@
 //! "there is none" is an answer.
 
 use std::ffi::{CStr, c_void};
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// A function that the libraries behind ours may or may not define.
-pub(crate) struct Optional {
+/// A function, of the pointer type `F`, that the libraries behind ours may or may not define.
+pub(crate) struct Optional<F> {
     name: &'static CStr,
     /// Null until it was found. Two threads that look at the same time find the same address.
     found: AtomicPtr<c_void>,
+    function: PhantomData<F>,
 }
 
-impl Optional {
-    pub(crate) const fn new(name: &'static CStr) -> Self {
-        Self { name, found: AtomicPtr::new(std::ptr::null_mut()) }
+impl<F: Copy> Optional<F> {
+    /// # Safety
+    /// `F` is the type of a pointer to the function of this name, as its man page declares it.
+    pub(crate) const unsafe fn new(name: &'static CStr) -> Self {
+        assert!(size_of::<F>() == size_of::<*mut c_void>(), "F is a pointer");
+        Self { name, found: AtomicPtr::new(std::ptr::null_mut()), function: PhantomData }
     }
 
     /// The next definition after ours; `None` if there is none. Looked for again each time until it
     /// is found: a library with it may be loaded later.
-    pub(crate) fn address(&self) -> Option<std::ptr::NonNull<c_void>> {
-        let known = self.found.load(Ordering::Acquire);
-        if !known.is_null() {
-            return std::ptr::NonNull::new(known);
+    pub(crate) fn get(&self) -> Option<F> {
+        let mut address = self.found.load(Ordering::Acquire);
+        if address.is_null() {
+            // SAFETY: the name is a C string, and RTLD_NEXT is meant for a caller inside a loaded library.
+            address = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
+            self.found.store(address, Ordering::Release);
         }
-        // SAFETY: the name is a C string, and RTLD_NEXT is meant for a caller inside a loaded library.
-        let address = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
-        self.found.store(address, Ordering::Release);
-        std::ptr::NonNull::new(address)
+        // SAFETY: the address of a function of this type, as the maker upholds; of a pointer's size.
+        (!address.is_null()).then(|| unsafe { std::mem::transmute_copy(&address) })
     }
 }

@@ -35,7 +35,7 @@ pub fn measure(report: &mut Report, scratch: &Scratch, cpus: TwoCpus) {
         side_by_side(ROUNDS, || taskset(&[away.to_string()]), || nanoseconds(shim(&elsewhere)));
     report.at_most("create+join onto another set: shim / attribute", pinned / attribute, 1.0, "");
 
-    let sandbox = compile_library(scratch, &Source { file: "closes_sandbox.c", flags: &[] });
+    let sandbox = compile_library(scratch, &Source { file: "own_filter.c", flags: &[] });
     let sandboxed = || nanoseconds(shim(&elsewhere).preload(&sandbox));
     let (direct, brokered) = side_by_side(ROUNDS, || nanoseconds(shim(&elsewhere)), sandboxed);
     report.at_most(

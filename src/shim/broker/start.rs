@@ -54,15 +54,10 @@ fn try_start(shim: &'static Shim) -> Result<(), Errno> {
         kernel::close(ours);
         return Err(errno);
     }
-    let end = Instant::now() + READY;
-    while shared.ready().load(Ordering::Acquire) == 0 {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            // It may not have closed itself to QEMU yet: without our end it ends.
-            kernel::close(ours);
-            return Err(Errno(libc::ETIMEDOUT));
-        }
-        kernel::futex_wait(shared.ready(), 0, i64::try_from(left.as_micros()).unwrap_or(i64::MAX));
+    if kernel::wait_while(shared.ready(), 0, Instant::now() + READY).is_none() {
+        // It may not have closed itself to QEMU yet: without our end it ends.
+        kernel::close(ours);
+        return Err(Errno(libc::ETIMEDOUT));
     }
     let _ = CHANNEL.set(Channel { socket: ours, shared });
     Ok(())
