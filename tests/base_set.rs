@@ -97,7 +97,8 @@ fn without_the_library_threads_are_elsewhere() {
         VmBuilder::usual(Accel::Tcg).affinity(&[cpus.first]).env("PIN_CPUS", &cpus.second.to_string());
     let Some(vm) = pinned.without_library().start() else { return };
     let seen = Observer::watch(vm.pid(), Duration::from_millis(200));
-    let offences = judge(&seen, Rule::Promise, |_| Expected::cpu(cpus.second));
+    // Strictly: under the promise a thread that was born as the watch ended is not judged yet.
+    let offences = judge(&seen, Rule::Strict, |_| Expected::cpu(cpus.second));
     assert_eq!(offences.len(), seen.count());
 }
 
