@@ -5,30 +5,19 @@
 //! prints anything, and nothing panics, whatever the environment holds: the library runs inside
 //! somebody else's process.
 
-mod cpu_list;
-mod cpu_set;
-mod fault;
-mod glob;
-mod items;
-mod log_filter;
-mod placement;
-mod placement_text;
-mod policy;
-mod reading;
-mod role;
-mod rules;
-mod sets;
-pub mod status_page;
-mod target;
-mod variables;
+#![forbid(unsafe_code)]
 
-pub use cpu_set::{CPU_LIMIT, CpuId, CpuList, CpuSet, same_cpus};
-pub use fault::{Fault, Slip};
+mod cpus;
+mod environment;
+mod glob;
+mod policy;
+mod role;
+pub mod status_page;
+mod tid;
+
+pub use cpus::{CPU_LIMIT, CpuId, CpuList, CpuSet, same_cpus};
+pub use environment::{DEFAULT_TARGETS, Fault, OnError, Reading, Slip, VARIABLES, Variable, acts_in};
 pub use glob::glob_matches;
-pub use placement::{IoThreadId, Placement, VCPU_LIMIT, VcpuRange};
-pub use policy::{Host, Manager, Policy, SetId};
-pub use reading::{OnError, Reading};
+pub use policy::{Host, IoThreadId, Manager, Placement, Policy, SetId, VCPU_LIMIT, VcpuRange};
 pub use role::{KernelThread, Role, RoleKind, UnknownRole, VcpuIndex};
-pub use status_page::Tid;
-pub use target::{DEFAULT_TARGETS, acts_in};
-pub use variables::{VARIABLES, Variable};
+pub use tid::Tid;

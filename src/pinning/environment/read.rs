@@ -6,15 +6,13 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use crate::fault::Fault;
-use crate::items::{self, Separators};
-use crate::log_filter;
-use crate::placement::{IoThreadId, Placement, VcpuRange};
-use crate::placement_text::{self, Cpus, Key};
-use crate::policy::{BASE, Manager};
-use crate::sets::{SETS_LIMIT, Sets};
-use crate::variables::{SLIPS, VARIABLES, asks_for_placement};
-use crate::{CpuSet, Host, Policy, SetId, Slip, cpu_list, rules};
+use super::fault::{Fault, Slip, shown};
+use super::items::{self, Separators};
+use super::placement::{self, Cpus, Key};
+use super::variables::{SLIPS, VARIABLES, asks_for_placement};
+use super::{cpu_list, log_filter, rules};
+use crate::cpus::CpuSet;
+use crate::policy::{BASE, Host, IoThreadId, Manager, Placement, Policy, SETS_LIMIT, SetId, Sets, VcpuRange};
 
 /// What `PIN_ERRORS` says a bad value does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,8 +38,32 @@ pub struct Reading {
     pub on_error: OnError,
 }
 
+impl Policy {
+    /// Reads the policy from an environment, as `std::env::vars_os` gives it.
+    ///
+    /// Every item of every variable is judged, and all faults are reported at once. Of a name that is set
+    /// twice the first counts, as for `getenv(3)`.
+    pub fn read<I, N, V>(environment: I, host: &Host) -> Reading
+    where
+        I: IntoIterator<Item = (N, V)>,
+        N: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        self::read(environment, host)
+    }
+
+    /// Whether there is anything to read: a variable that places threads, or a slip for one. Cheap.
+    pub fn names_placement<I, N, V>(environment: I) -> bool
+    where
+        I: IntoIterator<Item = (N, V)>,
+        N: AsRef<OsStr>,
+    {
+        environment.into_iter().any(|(name, _)| asks_for_placement(name.as_ref().as_bytes()))
+    }
+}
+
 /// [`Policy::read`].
-pub(crate) fn read<I, N, V>(environment: I, host: &Host) -> Reading
+fn read<I, N, V>(environment: I, host: &Host) -> Reading
 where
     I: IntoIterator<Item = (N, V)>,
     N: AsRef<OsStr>,
@@ -200,7 +222,7 @@ impl Reader<'_> {
                 let hint = if basename.is_empty() {
                     "write a basename".to_owned()
                 } else {
-                    format!("did you mean {}?", crate::fault::shown(basename))
+                    format!("did you mean {}?", shown(basename))
                 };
                 slips.push(
                     Slip::new(glob.column, "executables go by basename, and a basename holds no /")
@@ -257,7 +279,7 @@ impl Reader<'_> {
 
     fn placement<K: Key>(&mut self, name: &'static str) -> Option<Placement<K, SetId>> {
         let value = self.text(name)?;
-        let read = placement_text::read::<K>(&value, &self.host.available);
+        let read = placement::read::<K>(&value, &self.host.available);
         if !self.judge(name, &value, read.slips, read.absent) {
             return None;
         }

@@ -2,7 +2,7 @@
 //!
 //! Nothing is passed over: an item that is missing, before, between or after commas, is a slip.
 
-use crate::Slip;
+use super::fault::Slip;
 
 /// A part of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

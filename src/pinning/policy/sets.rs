@@ -4,7 +4,14 @@
 
 use std::collections::HashMap;
 
-use crate::{CpuSet, SetId};
+use crate::cpus::CpuSet;
+
+/// The number of a set within its policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SetId(pub u16);
+
+/// The base is read first.
+pub(crate) const BASE: SetId = SetId(0);
 
 /// More distinct sets than these are no policy: QEMU has at most some thousand vCPUs. Well below what a
 /// [`SetId`] can number.

@@ -6,8 +6,6 @@
 
 use std::fmt;
 
-use crate::Slip;
-
 /// The first CPU number that text may not name.
 ///
 /// Far past any kernel's `NR_CPUS`; it only keeps `0-4000000000` from eating memory. A CPU at or past it
@@ -110,20 +108,6 @@ impl CpuSet {
     /// The CPUs of this set that are not in the other.
     pub fn difference(&self, other: &CpuSet) -> CpuSet {
         self.combine(other, |mine, theirs| mine & !theirs)
-    }
-
-    /// Reads a set in any of the ways a user may write it.
-    ///
-    /// Items are separated by commas or white space: `N`, `N-M`, `N-M:S` (every S-th), `all`, `^N` and
-    /// `^N-M` (left out of what stands before), or a mask with its `0x`. `all` is what the word `all`
-    /// stands for. Whether a CPU is available is not judged, except that one at or past [`CPU_LIMIT`]
-    /// never is.
-    ///
-    /// # Errors
-    /// Every slip in the text, in the order of their columns; a set without a CPU is one.
-    pub fn parse(text: &str, all: &CpuSet) -> Result<CpuSet, Vec<Slip>> {
-        let read = crate::cpu_list::read(text, 1, all);
-        if read.slips.is_empty() { Ok(read.set) } else { Err(read.slips) }
     }
 
     /// Adds every CPU from `first` to `last`, a word at a time: text may repeat long ranges.

@@ -3,7 +3,7 @@
 //! An inherited `LD_PRELOAD` reaches shells, `timeout` and wrappers: asked before anything else, so it must
 //! cost next to nothing and never fail.
 
-use crate::glob_matches;
+use crate::glob::glob_matches;
 
 /// The globs that decide where `PIN_TARGET` does not.
 pub const DEFAULT_TARGETS: &str = "qemu-system-*,.qemu-system-*-wrapped,qemu-kvm,kvm";

@@ -3,10 +3,10 @@
 //! The names of threads hold spaces, so only commas separate rules, and a set of several items stands in
 //! brackets.
 
-use crate::cpu_list;
-use crate::fault::shown;
-use crate::items::{self, Item, Separators};
-use crate::{CpuSet, Slip};
+use super::cpu_list;
+use super::fault::{Slip, shown};
+use super::items::{self, Item, Separators};
+use crate::cpus::CpuSet;
 
 /// What a text says.
 pub(crate) struct RulesRead {

@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use crate::VcpuIndex;
+use crate::role::VcpuIndex;
 
 /// The first vCPU index that text may not name; QEMU's own limit is far below.
 pub const VCPU_LIMIT: u32 = 65_536;

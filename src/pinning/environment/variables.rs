@@ -2,7 +2,7 @@
 //!
 //! README and `--help` are made from it or tested against it.
 
-use crate::DEFAULT_TARGETS;
+use super::target::DEFAULT_TARGETS;
 
 /// One `PIN_*` variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,13 +3,28 @@
 //! `1` is CPU 1 and never a mask; whatever does not read as exactly one of the forms is a slip. Numbers are
 //! bounded before anything grows with them.
 
-use crate::cpu_set::write_run;
-use crate::fault::shown;
-use crate::items::{self, Item, Separators};
-use crate::{CPU_LIMIT, CpuId, CpuList, CpuSet, Slip};
+use super::fault::{Slip, shown};
+use super::items::{self, Item, Separators};
+use crate::cpus::{CPU_LIMIT, CpuId, CpuList, CpuSet, write_run};
 
 /// So many runs of CPUs are named in one line; more end in an ellipsis.
 const RUNS_SHOWN: usize = 8;
+
+impl CpuSet {
+    /// Reads a set in any of the ways a user may write it.
+    ///
+    /// Items are separated by commas or white space: `N`, `N-M`, `N-M:S` (every S-th), `all`, `^N` and
+    /// `^N-M` (left out of what stands before), or a mask with its `0x`. `all` is what the word `all`
+    /// stands for. Whether a CPU is available is not judged, except that one at or past [`CPU_LIMIT`]
+    /// never is.
+    ///
+    /// # Errors
+    /// Every slip in the text, in the order of their columns; a set without a CPU is one.
+    pub fn parse(text: &str, all: &CpuSet) -> Result<CpuSet, Vec<Slip>> {
+        let read = self::read(text, 1, all);
+        if read.slips.is_empty() { Ok(read.set) } else { Err(read.slips) }
+    }
+}
 
 /// What a text says.
 pub(crate) struct SetRead {

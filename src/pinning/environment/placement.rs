@@ -2,11 +2,12 @@
 //!
 //! What could be meant in two ways is a fault that shows both.
 
-use crate::cpu_list::{self, SetRead};
-use crate::fault::shown;
-use crate::items::{self, Item, Separators};
-use crate::placement::{IoThreadId, Placement, VCPU_LIMIT, VcpuRange};
-use crate::{CpuId, CpuSet, Slip, VcpuIndex};
+use super::cpu_list::{self, SetRead};
+use super::fault::{Slip, shown};
+use super::items::{self, Item, Separators};
+use crate::cpus::{CpuId, CpuSet};
+use crate::policy::{IoThreadId, Placement, VCPU_LIMIT, VcpuRange};
+use crate::role::VcpuIndex;
 
 /// What a text says.
 pub(crate) struct PlacementRead<K> {

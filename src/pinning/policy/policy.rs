@@ -3,12 +3,11 @@
 //! Asked as threads are created, inside QEMU: every question is answered without allocating, locking or
 //! panicking.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-
-use crate::placement::{IoThreadId, Placement, VcpuRange};
-use crate::variables::asks_for_placement;
-use crate::{CpuSet, Reading, Role, glob_matches};
+use super::placement::{IoThreadId, Placement, VcpuRange};
+use super::sets::{BASE, SetId};
+use crate::cpus::CpuSet;
+use crate::glob::glob_matches;
+use crate::role::Role;
 
 /// What the policy must know of the machine it is for.
 #[derive(Clone, Debug)]
@@ -18,10 +17,6 @@ pub struct Host {
     /// The affinity that QEMU was started with: the base where `PIN_CPUS` is not set.
     pub start: CpuSet,
 }
-
-/// The number of a set within its policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SetId(pub u16);
 
 /// Somebody who arranges cgroups and affinities after QEMU's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,34 +43,9 @@ pub struct Policy {
     pub(crate) entries: Vec<(String, String)>,
 }
 
-/// The base is read first.
-pub(crate) const BASE: SetId = SetId(0);
-
 static NO_CPU: CpuSet = CpuSet::new();
 
 impl Policy {
-    /// Reads the policy from an environment, as `std::env::vars_os` gives it.
-    ///
-    /// Every item of every variable is judged, and all faults are reported at once. Of a name that is set
-    /// twice the first counts, as for `getenv(3)`.
-    pub fn read<I, N, V>(environment: I, host: &Host) -> Reading
-    where
-        I: IntoIterator<Item = (N, V)>,
-        N: AsRef<OsStr>,
-        V: AsRef<OsStr>,
-    {
-        crate::reading::read(environment, host)
-    }
-
-    /// Whether there is anything to read: a variable that places threads, or a slip for one. Cheap.
-    pub fn names_placement<I, N, V>(environment: I) -> bool
-    where
-        I: IntoIterator<Item = (N, V)>,
-        N: AsRef<OsStr>,
-    {
-        environment.into_iter().any(|(name, _)| asks_for_placement(name.as_ref().as_bytes()))
-    }
-
     /// The distinct sets of the policy; a [`SetId`] is an index into them, 0 is the base.
     pub fn sets(&self) -> &[CpuSet] {
         &self.sets
@@ -156,7 +126,7 @@ impl Policy {
 
     /// The variables that made this policy, name and value, in the order of [`VARIABLES`](crate::VARIABLES).
     ///
-    /// [`Policy::read`] makes the same policy of them again, given the same host.
+    /// [`Policy::read`](crate::Policy::read) makes the same policy of them again, given the same host.
     pub fn entries(&self) -> &[(String, String)] {
         &self.entries
     }

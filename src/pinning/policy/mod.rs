@@ -1,0 +1,11 @@
+//! The policy: which CPUs each thread of the VM belongs on.
+
+mod placement;
+#[allow(clippy::module_inception, reason = "the room is named for the type that it is about")]
+mod policy;
+mod sets;
+
+pub use placement::{IoThreadId, Placement, VCPU_LIMIT, VcpuRange};
+pub use policy::{Host, Manager, Policy};
+pub use sets::SetId;
+pub(crate) use sets::{BASE, SETS_LIMIT, Sets};
