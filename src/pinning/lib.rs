@@ -10,6 +10,7 @@
 mod cpus;
 mod environment;
 mod glob;
+mod kernel_thread;
 mod policy;
 mod role;
 pub mod status_page;
@@ -18,6 +19,7 @@ mod tid;
 pub use cpus::{CPU_LIMIT, CpuId, CpuList, CpuSet, same_cpus};
 pub use environment::{DEFAULT_TARGETS, Fault, OnError, Reading, Slip, VARIABLES, Variable, acts_in};
 pub use glob::glob_matches;
+pub use kernel_thread::KernelThread;
 pub use policy::{Host, IoThreadId, Manager, Placement, Policy, SetId, VCPU_LIMIT, VcpuRange};
-pub use role::{KernelThread, Role, RoleKind, UnknownRole, VcpuIndex};
+pub use role::{Role, RoleKind, UnknownRole, VcpuIndex};
 pub use tid::Tid;

@@ -1,6 +1,12 @@
-//! Host CPUs: their numbers, sets of them, and cpulists.
+//! Host CPUs: their numbers, sets of them, their masks, and the cpulist that names a set.
 
+mod id;
+mod list;
+mod mask;
 mod set;
 
-pub(crate) use set::write_run;
-pub use set::{CPU_LIMIT, CpuId, CpuList, CpuSet, same_cpus};
+pub use id::{CPU_LIMIT, CpuId};
+pub use list::CpuList;
+pub(crate) use list::write_run;
+pub use mask::same_cpus;
+pub use set::CpuSet;

@@ -4,23 +4,9 @@
 //! a set is as many words as it needs. Printing never allocates: the library prints masks from places
 //! where the heap may be locked.
 
+use super::id::CpuId;
+use super::list::CpuList;
 use std::fmt;
-
-/// The first CPU number that text may not name.
-///
-/// Far past any kernel's `NR_CPUS`; it only keeps `0-4000000000` from eating memory. A CPU at or past it
-/// is reported like any other CPU that is not available.
-pub const CPU_LIMIT: u32 = 65_536;
-
-/// The number of a host CPU, as in `/sys/devices/system/cpu/cpuN`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CpuId(pub u32);
-
-impl fmt::Display for CpuId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// A set of host CPUs of any size.
 ///
@@ -168,63 +154,6 @@ impl FromIterator<CpuId> for CpuSet {
     }
 }
 
-/// The cpulist of a mask: `0-3,6`, as the kernel prints it in `Cpus_allowed_list`; `none` for no CPU.
-///
-/// Prints straight from the words of the mask, without allocation.
-#[derive(Clone, Copy, Debug)]
-pub struct CpuList<'a>(pub &'a [u64]);
-
-impl CpuList<'_> {
-    /// The runs of neighbouring CPUs, first and last of each.
-    pub(crate) fn runs(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let mut from = 0;
-        std::iter::from_fn(move || {
-            let first = self.next(from, true)?;
-            from = self.next(first, false).unwrap_or(first + 1);
-            Some((first, from - 1))
-        })
-    }
-
-    /// The first CPU at or after `from` that is in the mask (`wanted`), or that is not.
-    fn next(&self, from: u64, wanted: bool) -> Option<u64> {
-        let end = (self.0.len() as u64).saturating_mul(64);
-        let mut cpu = from;
-        while cpu < end {
-            let word = self.0.get(usize::try_from(cpu / 64).ok()?).copied()?;
-            let rest = (if wanted { word } else { !word }) >> (cpu % 64);
-            if rest != 0 {
-                return Some(cpu + u64::from(rest.trailing_zeros()));
-            }
-            cpu = (cpu / 64 + 1) * 64;
-        }
-        if wanted { None } else { Some(end) }
-    }
-}
-
-impl fmt::Display for CpuList<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        for (first, last) in self.runs() {
-            f.write_str(separator)?;
-            write_run(f, first, last)?;
-            separator = ",";
-        }
-        if separator.is_empty() { f.write_str("none") } else { Ok(()) }
-    }
-}
-
-/// `1`, or `1-3`.
-pub(crate) fn write_run(f: &mut impl fmt::Write, first: u64, last: u64) -> fmt::Result {
-    if first == last { write!(f, "{first}") } else { write!(f, "{first}-{last}") }
-}
-
-/// Whether two masks hold the same CPUs; their lengths may differ. Never allocates.
-pub fn same_cpus(a: &[u64], b: &[u64]) -> bool {
-    let (long, short) = if a.len() < b.len() { (b, a) } else { (a, b) };
-    let padded = short.iter().chain(std::iter::repeat(&0));
-    long.iter().zip(padded).all(|(left, right)| left == right)
-}
-
 fn place_of(cpu: CpuId) -> (usize, u64) {
     ((cpu.0 / 64) as usize, 1 << (cpu.0 % 64))
 }
@@ -254,14 +183,6 @@ mod tests {
         assert_eq!(grown, set(&[1]));
         assert_eq!(CpuSet::from_words(&[2, 0, 0]), set(&[1]));
         assert_eq!(set(&[1, 700]).intersection(&set(&[1])).words(), [2]);
-    }
-
-    #[test]
-    fn masks_of_other_lengths_hold_the_same_cpus() {
-        assert!(same_cpus(&[3], &[3, 0, 0]));
-        assert!(same_cpus(&[0], &[]));
-        assert!(!same_cpus(&[3, 1], &[3]));
-        assert!(!same_cpus(&[], &[0, 1]));
     }
 
     #[test]

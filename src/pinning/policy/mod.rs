@@ -1,11 +1,13 @@
 //! The policy: which CPUs each thread of the VM belongs on.
 
+mod host;
 mod placement;
 #[allow(clippy::module_inception, reason = "the room is named for the type that it is about")]
 mod policy;
 mod sets;
 
+pub use host::Host;
 pub use placement::{IoThreadId, Placement, VCPU_LIMIT, VcpuRange};
-pub use policy::{Host, Manager, Policy};
+pub use policy::{Manager, Policy};
 pub use sets::SetId;
 pub(crate) use sets::{BASE, SETS_LIMIT, Sets};

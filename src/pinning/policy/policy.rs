@@ -9,15 +9,6 @@ use crate::cpus::CpuSet;
 use crate::glob::glob_matches;
 use crate::role::Role;
 
-/// What the policy must know of the machine it is for.
-#[derive(Clone, Debug)]
-pub struct Host {
-    /// The online CPUs of the process's cpuset: what limits a set, and what `all` stands for.
-    pub available: CpuSet,
-    /// The affinity that QEMU was started with: the base where `PIN_CPUS` is not set.
-    pub start: CpuSet,
-}
-
 /// Somebody who arranges cgroups and affinities after QEMU's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manager {
