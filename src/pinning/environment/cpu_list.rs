@@ -3,8 +3,9 @@
 //! `1` is CPU 1 and never a mask; whatever does not read as exactly one of the forms is a slip. Numbers are
 //! bounded before anything grows with them.
 
-use super::fault::{Slip, shown};
 use super::items::{self, Item, Separators};
+use super::mistake::{Slip, shown};
+use super::range::{backwards, number, range};
 use crate::cpus::{CPU_LIMIT, CpuId, CpuList, CpuSet, write_run};
 
 /// So many runs of CPUs are named in one line; more end in an ellipsis.
@@ -87,21 +88,6 @@ pub(crate) fn read_unbracketed(item: Item<'_>, available: &CpuSet) -> SetRead {
         read.slips = vec![without_of_nothing(item).hint(format!("did you mean [all,{}]?", shown(item.text)))];
     }
     read
-}
-
-/// `N` or `N-M`, in whichever order. A number too large for the type stands as its maximum, which is no less
-/// out of reach.
-pub(crate) fn range(text: &str) -> Option<(u64, u64)> {
-    match text.split_once('-') {
-        Some((first, last)) => Some((number(first)?, number(last)?)),
-        None => number(text).map(|only| (only, only)),
-    }
-}
-
-/// The slip of a range that runs from high to low.
-pub(crate) fn backwards(item: Item<'_>, first: u64, last: u64) -> Slip {
-    let what = format!("the range {} runs backwards", shown(item.text));
-    Slip::new(item.column, what).hint(format!("did you mean {last}-{first}?"))
 }
 
 impl SetRead {
@@ -218,16 +204,6 @@ fn mask(digits: &str) -> Option<Named> {
     // One CPU past the limit speaks for all of them.
     let beyond = named.difference(&set).iter().next().map(|CpuId(cpu)| u64::from(cpu));
     Some(Named { set, beyond: beyond.map(|cpu| Span { first: cpu, last: cpu, step: 1 }) })
-}
-
-/// ASCII digits and nothing else.
-fn number(text: &str) -> Option<u64> {
-    if text.is_empty() {
-        return None;
-    }
-    text.chars().try_fold(0u64, |number, c| {
-        Some(number.saturating_mul(10).saturating_add(u64::from(c.to_digit(10)?)))
-    })
 }
 
 fn clamped(cpu: u64) -> CpuId {

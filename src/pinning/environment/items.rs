@@ -2,7 +2,7 @@
 //!
 //! Nothing is passed over: an item that is missing, before, between or after commas, is a slip.
 
-use super::fault::Slip;
+use super::mistake::Slip;
 
 /// A part of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@
 //! The library hands the text to env_logger, whose parser prints what it does not understand in its own words:
 //! so a filter gets there only when it can be read.
 
-use super::fault::Slip;
 use super::items::{self, Separators};
+use super::mistake::Slip;
 
 const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 

@@ -3,14 +3,19 @@
 mod cpu_list;
 mod fault;
 mod items;
+mod keys;
 mod log_filter;
+mod mistake;
+mod parsed;
 mod placement;
+mod range;
 mod read;
 mod rules;
 mod target;
 mod variables;
 
-pub use fault::{Fault, Slip};
-pub use read::{OnError, Reading};
+pub use fault::Fault;
+pub use mistake::Slip;
+pub use parsed::{OnError, Reading};
 pub use target::{DEFAULT_TARGETS, acts_in};
 pub use variables::{VARIABLES, Variable};

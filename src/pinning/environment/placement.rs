@@ -3,11 +3,12 @@
 //! What could be meant in two ways is a fault that shows both.
 
 use super::cpu_list::{self, SetRead};
-use super::fault::{Slip, shown};
 use super::items::{self, Item, Separators};
+use super::keys::Key;
+use super::mistake::{Slip, shown};
+use super::range::range;
 use crate::cpus::{CpuId, CpuSet};
-use crate::policy::{IoThreadId, Placement, VCPU_LIMIT, VcpuRange};
-use crate::role::VcpuIndex;
+use crate::policy::{Placement, VCPU_LIMIT};
 
 /// What a text says.
 pub(crate) struct PlacementRead<K> {
@@ -23,22 +24,6 @@ pub(crate) struct PlacementRead<K> {
 pub(crate) enum Cpus {
     One(CpuId),
     Set(CpuSet),
-}
-
-/// Those whom an entry of a map names.
-pub(crate) trait Key: Ord {
-    fn read(item: Item<'_>) -> Result<Self, Slip>
-    where
-        Self: Sized;
-
-    /// In words, whom two keys both name, if anyone. `self` does not sort after `other`.
-    fn shared(&self, other: &Self) -> Option<String>;
-
-    /// Whether `self` reaches further up than `other`.
-    fn outreaches(&self, other: &Self) -> bool;
-
-    /// First and last, where it is a range of numbers.
-    fn numbers(&self) -> Option<(u64, u64)>;
 }
 
 /// Reads a placement. `available` limits its sets and is what `all` stands for.
@@ -94,7 +79,7 @@ impl<K: Key> Reader<'_, K> {
             return;
         }
         let read = cpu_list::read_unbracketed(item, self.available);
-        let Some((first, last)) = cpu_list::range(item.text) else {
+        let Some((first, last)) = range(item.text) else {
             if read.slips.is_empty() {
                 let what = format!("{} is more than a CPU or a range", shown(item.text));
                 self.slips
@@ -145,7 +130,7 @@ impl<K: Key> Reader<'_, K> {
             return self.judged(read);
         }
         let read = cpu_list::read_unbracketed(cpus, self.available);
-        let one = cpu_list::range(cpus.text).is_some() && !cpus.text.contains('-');
+        let one = range(cpus.text).is_some() && !cpus.text.contains('-');
         if one || !read.slips.is_empty() {
             return self.judged(read);
         }
@@ -189,87 +174,6 @@ impl<K: Key> Reader<'_, K> {
     }
 }
 
-impl Key for VcpuRange {
-    fn read(item: Item<'_>) -> Result<Self, Slip> {
-        let Some((first, last)) = cpu_list::range(item.text) else {
-            let what = if item.text.is_empty() {
-                "no vCPU is named before the @".to_owned()
-            } else {
-                format!("{} is not a vCPU", shown(item.text))
-            };
-            return Err(Slip::new(item.column, what).hint("write vCPUs like 0, 2-3 or *"));
-        };
-        if first > last {
-            return Err(cpu_list::backwards(item, first, last));
-        }
-        let index =
-            |number: u64| u32::try_from(number).ok().filter(|&index| index < VCPU_LIMIT).map(VcpuIndex);
-        match (index(first), index(last)) {
-            (Some(first), Some(last)) => Ok(VcpuRange { first, last }),
-            _ => {
-                let what = format!(
-                    "{} names a vCPU past the last there can be, {}",
-                    shown(item.text),
-                    VCPU_LIMIT - 1
-                );
-                Err(Slip::new(item.column, what))
-            }
-        }
-    }
-
-    fn shared(&self, other: &Self) -> Option<String> {
-        let (first, last) = (self.first.max(other.first), self.last.min(other.last));
-        match first.cmp(&last) {
-            std::cmp::Ordering::Less => Some(format!("vCPUs {first}-{last} are")),
-            std::cmp::Ordering::Equal => Some(format!("vCPU {first} is")),
-            std::cmp::Ordering::Greater => None,
-        }
-    }
-
-    fn outreaches(&self, other: &Self) -> bool {
-        self.last > other.last
-    }
-
-    fn numbers(&self) -> Option<(u64, u64)> {
-        Some((u64::from(self.first.0), u64::from(self.last.0)))
-    }
-}
-
-impl Key for IoThreadId {
-    fn read(item: Item<'_>) -> Result<Self, Slip> {
-        if item.text.is_empty() {
-            return Err(
-                Slip::new(item.column, "no IOThread is named before the @").hint("write its id: io1@5")
-            );
-        }
-        if cpu_list::range(item.text).is_some() {
-            let what = format!("{} is not the id of an IOThread", shown(item.text));
-            return Err(Slip::new(item.column, what)
-                .hint("write its id, as in io1@5, or an ordered list without keys, as in 5,6"));
-        }
-        // id_wellformed() in QEMU's util/id.c.
-        let mut letters = item.text.chars();
-        let starts = letters.next().is_some_and(|c| c.is_ascii_alphabetic());
-        if starts && letters.all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')) {
-            return Ok(IoThreadId(item.text.to_owned()));
-        }
-        let what = format!("{} is not the id of an IOThread", shown(item.text));
-        Err(Slip::new(item.column, what).hint("an id is a letter, then letters, digits, -, . and _"))
-    }
-
-    fn shared(&self, other: &Self) -> Option<String> {
-        if self == other { Some(format!("IOThread {} is", self.0)) } else { None }
-    }
-
-    fn outreaches(&self, other: &Self) -> bool {
-        self != other
-    }
-
-    fn numbers(&self) -> Option<(u64, u64)> {
-        None
-    }
-}
-
 fn mixed(odd: Item<'_>, map: bool) -> Slip {
     let text = shown(odd.text);
     if map {
@@ -284,7 +188,7 @@ fn mixed(odd: Item<'_>, map: bool) -> Slip {
 fn bracket_hint<K: Key>(who: Item<'_>, key: Option<&K>, cpus: Item<'_>) -> String {
     let whole = format!("{}@[{}]", shown(who.text), shown(cpus.text));
     let keys = key.and_then(Key::numbers).filter(|(first, last)| first < last);
-    match (keys, cpu_list::range(cpus.text)) {
+    match (keys, range(cpus.text)) {
         (Some((first, last)), Some((low, high))) if last - first == high - low => {
             let dots = if last - first > 1 { ",…" } else { "" };
             format!("did you mean {whole} for all of these CPUs each, or {first}@{low}{dots},{last}@{high}?")

@@ -6,37 +6,16 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use super::fault::{Fault, Slip, shown};
+use super::fault::Fault;
 use super::items::{self, Separators};
-use super::placement::{self, Cpus, Key};
+use super::keys::Key;
+use super::mistake::Slip;
+use super::parsed::{OnError, Reading};
+use super::placement::{self, Cpus};
 use super::variables::{SLIPS, VARIABLES, asks_for_placement};
-use super::{cpu_list, log_filter, rules};
+use super::{cpu_list, log_filter, rules, target};
 use crate::cpus::CpuSet;
 use crate::policy::{BASE, Host, IoThreadId, Manager, Placement, Policy, SETS_LIMIT, SetId, Sets, VcpuRange};
-
-/// What `PIN_ERRORS` says a bad value does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnError {
-    /// QEMU does not start.
-    #[default]
-    Exit,
-    /// QEMU runs without the faulty variables.
-    Warn,
-}
-
-/// What an environment says.
-#[derive(Clone, Debug)]
-pub struct Reading {
-    /// The policy. `None` where no variable places threads, none is left under `PIN_ERRORS=warn`, or there
-    /// are faults and QEMU must not start.
-    pub policy: Option<Policy>,
-    /// Everything that is wrong, in the order of [`VARIABLES`], the slips for one of them last.
-    pub faults: Vec<Fault>,
-    /// What may yet come right: under `PIN_MANAGER=libvirt`, CPUs that are not available now.
-    pub warnings: Vec<Fault>,
-    /// What to do about the faults.
-    pub on_error: OnError,
-}
 
 impl Policy {
     /// Reads the policy from an environment, as `std::env::vars_os` gives it.
@@ -212,25 +191,7 @@ impl Reader<'_> {
         let Some(value) = self.text(name) else {
             return;
         };
-        let (globs, mut slips) = items::split(&value, 1, Separators::EveryComma);
-        if items::is_blank_text(&value) {
-            let hint = "name executables by basename or unset the variable";
-            slips.push(Slip::new(1, "the value is empty").hint(hint));
-        }
-        for glob in globs {
-            if let Some((_, basename)) = glob.text.rsplit_once('/') {
-                let hint = if basename.is_empty() {
-                    "write a basename".to_owned()
-                } else {
-                    format!("did you mean {}?", shown(basename))
-                };
-                slips.push(
-                    Slip::new(glob.column, "executables go by basename, and a basename holds no /")
-                        .hint(hint),
-                );
-            }
-        }
-        slips.sort_by_key(|slip| slip.column);
+        let slips = target::slips(&value);
         if self.judge(name, &value, slips, Vec::new()) {
             self.accept(name, value);
         }

@@ -4,8 +4,8 @@
 //! brackets.
 
 use super::cpu_list;
-use super::fault::{Slip, shown};
 use super::items::{self, Item, Separators};
+use super::mistake::{Slip, shown};
 use crate::cpus::CpuSet;
 
 /// What a text says.

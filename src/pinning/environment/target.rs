@@ -3,6 +3,8 @@
 //! An inherited `LD_PRELOAD` reaches shells, `timeout` and wrappers: asked before anything else, so it must
 //! cost next to nothing and never fail.
 
+use super::items::{self, Separators};
+use super::mistake::{Slip, shown};
 use crate::glob::glob_matches;
 
 /// The globs that decide where `PIN_TARGET` does not.
@@ -19,6 +21,29 @@ pub fn acts_in(target: Option<&[u8]>, basename: &[u8]) -> bool {
         .map(<[u8]>::trim_ascii)
         .filter(|glob| !glob.is_empty())
         .any(|glob| glob_matches(glob, basename))
+}
+
+/// Everything wrong with a value of `PIN_TARGET`.
+pub(crate) fn slips(value: &str) -> Vec<Slip> {
+    let (globs, mut slips) = items::split(value, 1, Separators::EveryComma);
+    if items::is_blank_text(value) {
+        let hint = "name executables by basename or unset the variable";
+        slips.push(Slip::new(1, "the value is empty").hint(hint));
+    }
+    for glob in globs {
+        if let Some((_, basename)) = glob.text.rsplit_once('/') {
+            let hint = if basename.is_empty() {
+                "write a basename".to_owned()
+            } else {
+                format!("did you mean {}?", shown(basename))
+            };
+            slips.push(
+                Slip::new(glob.column, "executables go by basename, and a basename holds no /").hint(hint),
+            );
+        }
+    }
+    slips.sort_by_key(|slip| slip.column);
+    slips
 }
 
 #[cfg(test)]
