@@ -17,7 +17,11 @@ pub mod status_page;
 mod tid;
 
 pub use cpus::{CPU_LIMIT, CpuId, CpuList, CpuSet, same_cpus};
-pub use environment::{DEFAULT_TARGETS, Fault, OnError, Reading, Slip, VARIABLES, Variable, acts_in};
+pub use environment::{
+    DEFAULT_TARGETS, Fault, Mistake, OnError, ParsedEnvironment, VARIABLES, Variable, acts_in,
+};
+#[doc(hidden)]
+pub use environment::{Reading, Slip};
 pub use glob::glob_matches;
 pub use kernel_thread::KernelThread;
 pub use policy::{Host, IoThreadId, Manager, Placement, Policy, SetId, VCPU_LIMIT, VcpuRange};

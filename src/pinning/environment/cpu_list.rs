@@ -1,10 +1,10 @@
 //! The text of a set: `0-3,^2`, `0-6:2`, `all`, `0x2`.
 //!
-//! `1` is CPU 1 and never a mask; whatever does not read as exactly one of the forms is a slip. Numbers are
+//! `1` is CPU 1 and never a mask; whatever does not read as exactly one of the forms is a mistake. Numbers are
 //! bounded before anything grows with them.
 
 use super::items::{self, Item, Separators};
-use super::mistake::{Slip, shown};
+use super::mistake::{Mistake, shown};
 use super::range::{backwards, number, range};
 use crate::cpus::{CPU_LIMIT, CpuId, CpuList, CpuSet, write_run};
 
@@ -20,33 +20,33 @@ impl CpuSet {
     /// never is.
     ///
     /// # Errors
-    /// Every slip in the text, in the order of their columns; a set without a CPU is one.
-    pub fn parse(text: &str, all: &CpuSet) -> Result<CpuSet, Vec<Slip>> {
-        let read = self::read(text, 1, all);
-        if read.slips.is_empty() { Ok(read.set) } else { Err(read.slips) }
+    /// Every mistake in the text, in the order of their columns; a set without a CPU is one.
+    pub fn parse(text: &str, all: &CpuSet) -> Result<CpuSet, Vec<Mistake>> {
+        let parsed = self::parse(text, 1, all);
+        if parsed.mistakes.is_empty() { Ok(parsed.set) } else { Err(parsed.mistakes) }
     }
 }
 
 /// What a text says.
-pub(crate) struct SetRead {
+pub(crate) struct ParsedSet {
     /// What it names, whether available or not.
     pub(crate) set: CpuSet,
     /// What does not read, with CPUs at or past the limit, which no set can hold.
-    pub(crate) slips: Vec<Slip>,
+    pub(crate) mistakes: Vec<Mistake>,
     /// The CPUs that are not available now, item by item.
-    pub(crate) absent: Vec<Slip>,
+    pub(crate) absent: Vec<Mistake>,
 }
 
 /// Reads a set whose text begins in column `column` of its value. `available` limits it and is what `all`
 /// stands for.
-pub(crate) fn read(text: &str, column: usize, available: &CpuSet) -> SetRead {
-    let (items, slips) = items::split(text, column, Separators::CommasAndBlanks);
-    let mut read = SetRead { set: CpuSet::new(), slips, absent: Vec::new() };
+pub(crate) fn parse(text: &str, column: usize, available: &CpuSet) -> ParsedSet {
+    let (items, mistakes) = items::split(text, column, Separators::CommasAndBlanks);
+    let mut parsed = ParsedSet { set: CpuSet::new(), mistakes, absent: Vec::new() };
     if items::is_blank_text(text) {
-        read.slips.push(
-            Slip::new(column, "the value is empty").hint("name at least one CPU or unset the variable"),
+        parsed.mistakes.push(
+            Mistake::at(column, "the value is empty").hint("name at least one CPU or unset the variable"),
         );
-        return read;
+        return parsed;
     }
     // Where the set became empty, if it is: at the last item that takes CPUs out.
     let mut emptied = column;
@@ -54,51 +54,53 @@ pub(crate) fn read(text: &str, column: usize, available: &CpuSet) -> SetRead {
         match term(item) {
             Ok(Term::Without(first, last)) => {
                 if at == 0 {
-                    read.slips.push(without_of_nothing(item));
+                    parsed.mistakes.push(without_of_nothing(item));
                 }
                 emptied = item.column;
-                read.set.remove_range(first, last);
+                parsed.set.remove_range(first, last);
             }
-            Ok(Term::With(named)) => read.add(item, &named, available),
-            Ok(Term::All) => read.set = read.set.union(available),
-            Err(slip) => read.slips.push(slip),
+            Ok(Term::With(named)) => parsed.add(item, &named, available),
+            Ok(Term::All) => parsed.set = parsed.set.union(available),
+            Err(mistake) => parsed.mistakes.push(mistake),
         }
     }
-    if read.slips.is_empty() && read.set.is_empty() {
-        read.slips.push(Slip::new(emptied, "the set holds no CPU").hint("name at least one"));
+    if parsed.mistakes.is_empty() && parsed.set.is_empty() {
+        parsed.mistakes.push(Mistake::at(emptied, "the set holds no CPU").hint("name at least one"));
     }
-    read.slips.sort_by_key(|slip| slip.column);
-    read
+    parsed.mistakes.sort_by_key(|mistake| mistake.column);
+    parsed
 }
 
 /// Reads a set in brackets. `None` where the item is not in brackets.
-pub(crate) fn read_bracketed(item: Item<'_>, available: &CpuSet) -> Option<SetRead> {
+pub(crate) fn parse_bracketed(item: Item<'_>, available: &CpuSet) -> Option<ParsedSet> {
     let inner = item.text.strip_prefix('[')?.strip_suffix(']')?;
     if items::is_blank_text(inner) {
-        let slip = Slip::new(item.column, "the brackets are empty").hint("name at least one CPU");
-        return Some(SetRead { set: CpuSet::new(), slips: vec![slip], absent: Vec::new() });
+        let mistake = Mistake::at(item.column, "the brackets are empty").hint("name at least one CPU");
+        return Some(ParsedSet { set: CpuSet::new(), mistakes: vec![mistake], absent: Vec::new() });
     }
-    Some(read(inner, item.column + 1, available))
+    Some(parse(inner, item.column + 1, available))
 }
 
 /// Reads a set that stands where several items would need brackets.
-pub(crate) fn read_unbracketed(item: Item<'_>, available: &CpuSet) -> SetRead {
-    let mut read = read(item.text, item.column, available);
+pub(crate) fn parse_unbracketed(item: Item<'_>, available: &CpuSet) -> ParsedSet {
+    let mut parsed = parse(item.text, item.column, available);
     if item.text.strip_prefix('^').and_then(range).is_some_and(|(first, last)| first <= last) {
-        read.slips = vec![without_of_nothing(item).hint(format!("did you mean [all,{}]?", shown(item.text)))];
+        parsed.mistakes =
+            vec![without_of_nothing(item).hint(format!("did you mean [all,{}]?", shown(item.text)))];
     }
-    read
+    parsed
 }
 
-impl SetRead {
+impl ParsedSet {
     fn add(&mut self, item: Item<'_>, named: &Named, available: &CpuSet) {
         self.set = self.set.union(&named.set);
         let absent = named.set.difference(available);
         if absent.is_empty() && named.beyond.is_none() {
             return;
         }
-        let slip = Slip::new(item.column, not_available(item, &absent, named.beyond.as_ref(), available));
-        if named.beyond.is_some() { self.slips.push(slip) } else { self.absent.push(slip) }
+        let mistake =
+            Mistake::at(item.column, not_available(item, &absent, named.beyond.as_ref(), available));
+        if named.beyond.is_some() { self.mistakes.push(mistake) } else { self.absent.push(mistake) }
     }
 }
 
@@ -124,7 +126,7 @@ struct Span {
     step: u64,
 }
 
-fn term(item: Item<'_>) -> Result<Term, Slip> {
+fn term(item: Item<'_>) -> Result<Term, Mistake> {
     if item.text == "all" {
         return Ok(Term::All);
     }
@@ -150,7 +152,7 @@ fn term(item: Item<'_>) -> Result<Term, Slip> {
     }
     if step == 0 {
         let what = format!("{} has a step of 0", shown(item.text));
-        return Err(Slip::new(item.column, what).hint(format!("every second CPU is {}:2", shown(text))));
+        return Err(Mistake::at(item.column, what).hint(format!("every second CPU is {}:2", shown(text))));
     }
     Ok(Term::With(Span { first, last, step }.named()))
 }
@@ -242,24 +244,24 @@ fn not_available(item: Item<'_>, absent: &CpuSet, beyond: Option<&Span>, availab
     format!("{cpus} {named} {are} not available here ({available})")
 }
 
-fn without_of_nothing(item: Item<'_>) -> Slip {
+fn without_of_nothing(item: Item<'_>) -> Mistake {
     let what = format!("nothing stands before {} that it could be left out of", shown(item.text));
-    Slip::new(item.column, what).hint(format!("did you mean all,{}?", shown(item.text)))
+    Mistake::at(item.column, what).hint(format!("did you mean all,{}?", shown(item.text)))
 }
 
-fn unreadable(item: Item<'_>) -> Slip {
+fn unreadable(item: Item<'_>) -> Mistake {
     let text = shown(item.text);
-    let slip = Slip::new(item.column, format!("{text} is not a set of CPUs"));
+    let mistake = Mistake::at(item.column, format!("{text} is not a set of CPUs"));
     if let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        return slip.hint(format!("brackets have no place here, did you mean {inner}?"));
+        return mistake.hint(format!("brackets have no place here, did you mean {inner}?"));
     }
     if let Some(digits) = text.strip_prefix("0X") {
-        return slip.hint(format!("did you mean 0x{digits}?"));
+        return mistake.hint(format!("did you mean 0x{digits}?"));
     }
     if text.eq_ignore_ascii_case("all") {
-        return slip.hint("did you mean all?");
+        return mistake.hint("did you mean all?");
     }
-    slip.hint("write it like 1, 0-3, 0-6:2, all,^1 or 0x3")
+    mistake.hint("write it like 1, 0-3, 0-6:2, all,^1 or 0x3")
 }
 
 #[cfg(test)]
@@ -276,10 +278,10 @@ mod tests {
     }
 
     #[track_caller]
-    fn slips(text: &str, column: usize, what: &str, hint: &str) {
-        let slip = Slip::new(column, what);
-        let slip = if hint.is_empty() { slip } else { slip.hint(hint) };
-        assert_eq!(CpuSet::parse(text, &two()), Err(vec![slip]), "{text}");
+    fn mistakes(text: &str, column: usize, what: &str, hint: &str) {
+        let mistake = Mistake::at(column, what);
+        let mistake = if hint.is_empty() { mistake } else { mistake.hint(hint) };
+        assert_eq!(CpuSet::parse(text, &two()), Err(vec![mistake]), "{text}");
     }
 
     #[test]
@@ -303,42 +305,48 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_no_form_is_a_slip() {
+    fn whatever_is_no_form_is_a_mistake() {
         const FORMS: &str = "write it like 1, 0-3, 0-6:2, all,^1 or 0x3";
         for text in [
             "x", "+1", "-1", "1-", "1_0", "０", "1-2-3", "1:2", "1-2:", "1-2:x", "^", "^all", "^0x1", "0x",
             "0x1g", "0-0x3",
         ] {
-            slips(text, 1, &format!("{text} is not a set of CPUs"), FORMS);
+            mistakes(text, 1, &format!("{text} is not a set of CPUs"), FORMS);
         }
-        slips("1 -2", 3, "-2 is not a set of CPUs", FORMS);
-        slips("0X2", 1, "0X2 is not a set of CPUs", "did you mean 0x2?");
-        slips("All", 1, "All is not a set of CPUs", "did you mean all?");
-        slips("[0,1]", 1, "[0,1] is not a set of CPUs", "brackets have no place here, did you mean 0,1?");
-        slips("0-1:0", 1, "0-1:0 has a step of 0", "every second CPU is 0-1:2");
-        slips("0,^3-1", 3, "the range 3-1 runs backwards", "did you mean 1-3?");
-        slips("0,^0", 3, "the set holds no CPU", "name at least one");
+        mistakes("1 -2", 3, "-2 is not a set of CPUs", FORMS);
+        mistakes("0X2", 1, "0X2 is not a set of CPUs", "did you mean 0x2?");
+        mistakes("All", 1, "All is not a set of CPUs", "did you mean all?");
+        mistakes("[0,1]", 1, "[0,1] is not a set of CPUs", "brackets have no place here, did you mean 0,1?");
+        mistakes("0-1:0", 1, "0-1:0 has a step of 0", "every second CPU is 0-1:2");
+        mistakes("0,^3-1", 3, "the range 3-1 runs backwards", "did you mean 1-3?");
+        mistakes("0,^0", 3, "the set holds no CPU", "name at least one");
     }
 
     #[test]
     fn what_passes_the_limit_is_not_available() {
-        slips("65536", 1, "CPU 65536 is not available here (0-1)", "");
-        slips("0-4000000000", 1, "CPUs 2-4000000000 are not available here (0-1)", "");
-        slips("65534-65538:2", 1, "CPUs 65534,65536,65538 are not available here (0-1)", "");
-        slips("99999999999999999999", 1, "99999999999999999999 is not available here (0-1)", "");
-        slips(&format!("0x1{}", "0".repeat(16_384)), 1, "CPU 65536 is not available here (0-1)", "");
+        mistakes("65536", 1, "CPU 65536 is not available here (0-1)", "");
+        mistakes("0-4000000000", 1, "CPUs 2-4000000000 are not available here (0-1)", "");
+        mistakes("65534-65538:2", 1, "CPUs 65534,65536,65538 are not available here (0-1)", "");
+        mistakes("99999999999999999999", 1, "99999999999999999999 is not available here (0-1)", "");
+        mistakes(&format!("0x1{}", "0".repeat(16_384)), 1, "CPU 65536 is not available here (0-1)", "");
     }
 
     #[test]
     fn a_long_list_of_absent_cpus_is_cut() {
-        let read = read("0-99:2", 1, &two());
-        assert_eq!(read.absent, [Slip::new(1, "CPUs 2,4,6,8,10,12,14,16,… are not available here (0-1)")]);
+        let parsed = parse("0-99:2", 1, &two());
+        assert_eq!(
+            parsed.absent,
+            [Mistake::at(1, "CPUs 2,4,6,8,10,12,14,16,… are not available here (0-1)")]
+        );
     }
 
     #[test]
-    fn every_slip_is_reported_in_order() {
-        let columns: Vec<usize> =
-            CpuSet::parse("x,,é,3-1", &two()).unwrap_err().iter().map(|slip| slip.column).collect();
+    fn every_mistake_is_reported_in_order() {
+        let columns: Vec<usize> = CpuSet::parse("x,,é,3-1", &two())
+            .unwrap_err()
+            .iter()
+            .filter_map(|mistake| mistake.column)
+            .collect();
         assert_eq!(columns, [1, 3, 4, 6]);
     }
 }

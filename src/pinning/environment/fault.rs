@@ -1,9 +1,9 @@
-//! What is wrong with a value, said so that the next attempt is right.
+//! A mistake in the value of a variable, printed so that the next attempt can be right.
 //!
-//! Every fault is one line, whatever the value holds, and says where in the value it is, what is wrong
-//! there and what would be right.
+//! Every fault is printed as one line, whatever the value holds. The line names the variable, the value, the
+//! column, what is wrong and what would be right.
 
-use super::mistake::{Slip, shown};
+use super::mistake::{Mistake, shown};
 use std::fmt;
 
 /// Something wrong with one of the `PIN_*` variables.
@@ -13,39 +13,27 @@ use std::fmt;
 pub struct Fault {
     /// The variable's name.
     pub variable: &'static str,
-    /// Its value as it is shown: control characters escaped, a long one cut.
+    /// Its value, safe to print: control characters are escaped and a long value is cut.
     pub value: String,
-    /// Where in the value: 1-based, in characters. `None` where the value is one item and at fault as a
-    /// whole.
-    pub column: Option<usize>,
-    /// What is wrong there.
-    pub what: String,
-    /// What would be right, where that can be told.
-    pub hint: Option<String>,
+    /// What is wrong with it.
+    pub mistake: Mistake,
 }
 
 impl Fault {
-    /// A fault of the value as a whole.
-    pub(crate) fn of_value(variable: &'static str, value: &str, what: impl Into<String>, hint: &str) -> Self {
-        let hint = if hint.is_empty() { None } else { Some(hint.to_owned()) };
-        Self { variable, value: shown(value), column: None, what: what.into(), hint }
-    }
-
-    /// A slip in the text of a variable's value.
-    pub(crate) fn of_slip(variable: &'static str, value: &str, slip: Slip, only_item: bool) -> Self {
-        let column = if only_item && slip.column == 1 { None } else { Some(slip.column) };
-        Self { variable, value: shown(value), column, what: slip.what, hint: slip.hint }
+    /// A fault of this variable, which has this value.
+    pub(crate) fn new(variable: &'static str, value: &str, mistake: Mistake) -> Self {
+        Self { variable, value: shown(value), mistake }
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}: ", self.variable, self.value)?;
-        if let Some(column) = self.column {
+        if let Some(column) = self.mistake.column {
             write!(f, "column {column}: ")?;
         }
-        f.write_str(&self.what)?;
-        match &self.hint {
+        f.write_str(&self.mistake.what)?;
+        match &self.mistake.hint {
             Some(hint) => write!(f, "; {hint}"),
             None => Ok(()),
         }

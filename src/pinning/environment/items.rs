@@ -1,8 +1,8 @@
 //! Splitting a value into its items, each with the column it stands in.
 //!
-//! Nothing is passed over: an item that is missing, before, between or after commas, is a slip.
+//! Nothing is passed over: an item that is missing, before, between or after commas, is a mistake.
 
-use super::mistake::Slip;
+use super::mistake::Mistake;
 
 /// A part of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +23,9 @@ pub(crate) enum Separators {
     EveryComma,
 }
 
-/// Splits a text whose first character stands in column `first`. A blank text has no items and no slips.
-pub(crate) fn split(text: &str, first: usize, separators: Separators) -> (Vec<Item<'_>>, Vec<Slip>) {
-    let mut splitter = Splitter { text, items: Vec::new(), slips: Vec::new(), open: None, comma: None };
+/// Splits a text whose first character stands in column `first`. A blank text has no items and no mistakes.
+pub(crate) fn split(text: &str, first: usize, separators: Separators) -> (Vec<Item<'_>>, Vec<Mistake>) {
+    let mut splitter = Splitter { text, items: Vec::new(), mistakes: Vec::new(), open: None, comma: None };
     let mut bracket: Option<usize> = None;
     for (column, (at, c)) in (first..).zip(text.char_indices()) {
         match c {
@@ -44,11 +44,11 @@ pub(crate) fn split(text: &str, first: usize, separators: Separators) -> (Vec<It
     }
     if let Some(column) = bracket {
         splitter.open = None;
-        splitter.slips.push(Slip::new(column, "this bracket is never closed").hint("close it with ]"));
-        return (splitter.items, splitter.slips);
+        splitter.mistakes.push(Mistake::at(column, "this bracket is never closed").hint("close it with ]"));
+        return (splitter.items, splitter.mistakes);
     }
     splitter.end();
-    (splitter.items, splitter.slips)
+    (splitter.items, splitter.mistakes)
 }
 
 /// Whether there is nothing in a text but white space.
@@ -68,7 +68,7 @@ pub(crate) fn column_after(item: Item<'_>, before: &str) -> usize {
 struct Splitter<'a> {
     text: &'a str,
     items: Vec<Item<'a>>,
-    slips: Vec<Slip>,
+    mistakes: Vec<Mistake>,
     /// The item being read: its column, start and end.
     open: Option<(usize, usize, usize)>,
     /// The comma that the next item is still to follow, and whether it has been complained of.
@@ -99,15 +99,15 @@ impl Splitter<'_> {
         } else {
             None
         };
-        self.slips.extend(missing.map(|what| Slip::new(column, what).hint("leave the comma out")));
+        self.mistakes.extend(missing.map(|what| Mistake::at(column, what).hint("leave the comma out")));
         self.comma = Some((column, missing.is_some()));
     }
 
     fn end(&mut self) {
         self.close();
         if let Some((column, false)) = self.comma {
-            self.slips
-                .push(Slip::new(column, "nothing stands after the last comma").hint("leave the comma out"));
+            self.mistakes
+                .push(Mistake::at(column, "nothing stands after the last comma").hint("leave the comma out"));
         }
     }
 }
@@ -117,8 +117,8 @@ mod tests {
     use super::*;
 
     fn texts(text: &str, separators: Separators) -> Vec<(usize, &str)> {
-        let (items, slips) = split(text, 1, separators);
-        assert_eq!(slips, []);
+        let (items, mistakes) = split(text, 1, separators);
+        assert_eq!(mistakes, []);
         items.iter().map(|item| (item.column, item.text)).collect()
     }
 
@@ -137,9 +137,14 @@ mod tests {
     }
 
     #[test]
-    fn every_missing_item_is_one_slip() {
-        let columns =
-            |text| split(text, 1, Separators::CommasAndBlanks).1.iter().map(|s| s.column).collect::<Vec<_>>();
+    fn every_missing_item_is_one_mistake() {
+        let columns = |text| {
+            split(text, 1, Separators::CommasAndBlanks)
+                .1
+                .iter()
+                .filter_map(|mistake| mistake.column)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(columns("1,,2"), [3]);
         assert_eq!(columns("1, ,2"), [4]);
         assert_eq!(columns(",1"), [1]);

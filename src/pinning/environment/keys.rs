@@ -1,14 +1,14 @@
 //! The keys of a placement's map: the WHO of `WHO@WHERE`.
 
 use super::items::Item;
-use super::mistake::{Slip, shown};
+use super::mistake::{Mistake, shown};
 use super::range::{backwards, range};
 use crate::policy::{IoThreadId, VCPU_LIMIT, VcpuRange};
 use crate::role::VcpuIndex;
 
 /// Those whom an entry of a map names.
 pub(crate) trait Key: Ord {
-    fn read(item: Item<'_>) -> Result<Self, Slip>
+    fn parse(item: Item<'_>) -> Result<Self, Mistake>
     where
         Self: Sized;
 
@@ -23,14 +23,14 @@ pub(crate) trait Key: Ord {
 }
 
 impl Key for VcpuRange {
-    fn read(item: Item<'_>) -> Result<Self, Slip> {
+    fn parse(item: Item<'_>) -> Result<Self, Mistake> {
         let Some((first, last)) = range(item.text) else {
             let what = if item.text.is_empty() {
                 "no vCPU is named before the @".to_owned()
             } else {
                 format!("{} is not a vCPU", shown(item.text))
             };
-            return Err(Slip::new(item.column, what).hint("write vCPUs like 0, 2-3 or *"));
+            return Err(Mistake::at(item.column, what).hint("write vCPUs like 0, 2-3 or *"));
         };
         if first > last {
             return Err(backwards(item, first, last));
@@ -45,7 +45,7 @@ impl Key for VcpuRange {
                     shown(item.text),
                     VCPU_LIMIT - 1
                 );
-                Err(Slip::new(item.column, what))
+                Err(Mistake::at(item.column, what))
             }
         }
     }
@@ -69,15 +69,15 @@ impl Key for VcpuRange {
 }
 
 impl Key for IoThreadId {
-    fn read(item: Item<'_>) -> Result<Self, Slip> {
+    fn parse(item: Item<'_>) -> Result<Self, Mistake> {
         if item.text.is_empty() {
             return Err(
-                Slip::new(item.column, "no IOThread is named before the @").hint("write its id: io1@5")
+                Mistake::at(item.column, "no IOThread is named before the @").hint("write its id: io1@5")
             );
         }
         if range(item.text).is_some() {
             let what = format!("{} is not the id of an IOThread", shown(item.text));
-            return Err(Slip::new(item.column, what)
+            return Err(Mistake::at(item.column, what)
                 .hint("write its id, as in io1@5, or an ordered list without keys, as in 5,6"));
         }
         // id_wellformed() in QEMU's util/id.c.
@@ -87,7 +87,7 @@ impl Key for IoThreadId {
             return Ok(IoThreadId(item.text.to_owned()));
         }
         let what = format!("{} is not the id of an IOThread", shown(item.text));
-        Err(Slip::new(item.column, what).hint("an id is a letter, then letters, digits, -, . and _"))
+        Err(Mistake::at(item.column, what).hint("an id is a letter, then letters, digits, -, . and _"))
     }
 
     fn shared(&self, other: &Self) -> Option<String> {

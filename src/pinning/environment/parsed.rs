@@ -1,4 +1,4 @@
-//! What comes out of reading an environment: a policy, and all that is wrong.
+//! What parsing an environment yields: the policy, and everything that is wrong.
 
 use super::fault::Fault;
 use crate::policy::Policy;
@@ -15,14 +15,24 @@ pub enum OnError {
 
 /// What an environment says.
 #[derive(Clone, Debug)]
-pub struct Reading {
-    /// The policy. `None` where no variable places threads, none is left under `PIN_ERRORS=warn`, or there
-    /// are faults and QEMU must not start.
+pub struct ParsedEnvironment {
+    /// The policy. `None` if no variable places threads, if none that does is left under `PIN_ERRORS=warn`,
+    /// or if there are faults and QEMU must not start.
     pub policy: Option<Policy>,
-    /// Everything that is wrong, in the order of [`VARIABLES`](crate::VARIABLES), the slips for one of them last.
+    /// Everything that is wrong, in the order of [`VARIABLES`](crate::VARIABLES), with misspelt names last.
     pub faults: Vec<Fault>,
-    /// What may yet come right: under `PIN_MANAGER=libvirt`, CPUs that are not available now.
+    /// What may still become right: under `PIN_MANAGER=libvirt`, CPUs that are not available now.
     pub warnings: Vec<Fault>,
     /// What to do about the faults.
     pub on_error: OnError,
 }
+
+impl ParsedEnvironment {
+    /// What an environment says that places no threads.
+    pub(crate) fn without_placement() -> Self {
+        Self { policy: None, faults: Vec::new(), warnings: Vec::new(), on_error: OnError::Exit }
+    }
+}
+
+#[doc(hidden)]
+pub type Reading = ParsedEnvironment;

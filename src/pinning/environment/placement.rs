@@ -2,21 +2,21 @@
 //!
 //! What could be meant in two ways is a fault that shows both.
 
-use super::cpu_list::{self, SetRead};
+use super::cpu_list::{self, ParsedSet};
 use super::items::{self, Item, Separators};
 use super::keys::Key;
-use super::mistake::{Slip, shown};
+use super::mistake::{Mistake, shown};
 use super::range::range;
 use crate::cpus::{CpuId, CpuSet};
 use crate::policy::{Placement, VCPU_LIMIT};
 
 /// What a text says.
-pub(crate) struct PlacementRead<K> {
+pub(crate) struct ParsedPlacement<K> {
     pub(crate) placement: Placement<K, Cpus>,
-    /// What does not read.
-    pub(crate) slips: Vec<Slip>,
+    /// What does not parsed.
+    pub(crate) mistakes: Vec<Mistake>,
     /// The CPUs that are not available now, item by item.
-    pub(crate) absent: Vec<Slip>,
+    pub(crate) absent: Vec<Mistake>,
 }
 
 /// The CPUs of one entry. A list may have an entry for each of 65536 CPUs: one alone is not yet a mask.
@@ -27,19 +27,26 @@ pub(crate) enum Cpus {
 }
 
 /// Reads a placement. `available` limits its sets and is what `all` stands for.
-pub(crate) fn read<K: Key>(text: &str, available: &CpuSet) -> PlacementRead<K> {
-    let (items, slips) = items::split(text, 1, Separators::CommasAndBlanks);
-    let mut reader =
-        Reader { available, list: Vec::new(), named: Vec::new(), rest: None, slips, absent: Vec::new() };
+pub(crate) fn parse<K: Key>(text: &str, available: &CpuSet) -> ParsedPlacement<K> {
+    let (items, mistakes) = items::split(text, 1, Separators::CommasAndBlanks);
+    let mut reader = PlacementReader {
+        available,
+        list: Vec::new(),
+        named: Vec::new(),
+        rest: None,
+        mistakes,
+        absent: Vec::new(),
+    };
     if items::is_blank_text(text) {
-        let slip = Slip::new(1, "the value is empty").hint("name at least one CPU or unset the variable");
-        reader.slips.push(slip);
+        let mistake =
+            Mistake::at(1, "the value is empty").hint("name at least one CPU or unset the variable");
+        reader.mistakes.push(mistake);
     }
     let is_map = |item: &Item<'_>| item.text.contains('@');
     let map = items.first().is_some_and(is_map);
     let odd = items.iter().position(|item| is_map(item) != map);
     for (at, &item) in items.iter().enumerate() {
-        let before = reader.slips.len();
+        let before = reader.mistakes.len();
         match item.text.split_once('@') {
             Some((who, cpus)) => {
                 let column = items::column_after(item, who) + 1;
@@ -49,52 +56,54 @@ pub(crate) fn read<K: Key>(text: &str, available: &CpuSet) -> PlacementRead<K> {
         }
         if odd == Some(at) {
             // What is wrong with it beside that will look different when it is of the right kind.
-            reader.slips.truncate(before);
-            reader.slips.push(mixed(item, map));
+            reader.mistakes.truncate(before);
+            reader.mistakes.push(mixed(item, map));
         }
     }
     reader.finish(map)
 }
 
-struct Reader<'a, K> {
+struct PlacementReader<'a, K> {
     available: &'a CpuSet,
     list: Vec<Cpus>,
     /// With the column of each key.
     named: Vec<(K, Cpus, usize)>,
     rest: Option<Cpus>,
-    slips: Vec<Slip>,
-    absent: Vec<Slip>,
+    mistakes: Vec<Mistake>,
+    absent: Vec<Mistake>,
 }
 
-impl<K: Key> Reader<'_, K> {
+impl<K: Key> PlacementReader<'_, K> {
     fn list_entry(&mut self, item: Item<'_>) {
-        if let Some(read) = cpu_list::read_bracketed(item, self.available) {
-            let set = self.judged(read);
+        if let Some(parsed) = cpu_list::parse_bracketed(item, self.available) {
+            let set = self.judged(parsed);
             self.list.extend(set.map(Cpus::Set));
             return;
         }
         if item.text == "*" {
-            let slip = Slip::new(item.column, "* names everyone but no CPU").hint("did you mean *@[all]?");
-            self.slips.push(slip);
+            let mistake =
+                Mistake::at(item.column, "* names everyone but no CPU").hint("did you mean *@[all]?");
+            self.mistakes.push(mistake);
             return;
         }
-        let read = cpu_list::read_unbracketed(item, self.available);
+        let parsed = cpu_list::parse_unbracketed(item, self.available);
         let Some((first, last)) = range(item.text) else {
-            if read.slips.is_empty() {
+            if parsed.mistakes.is_empty() {
                 let what = format!("{} is more than a CPU or a range", shown(item.text));
-                self.slips
-                    .push(Slip::new(item.column, what).hint(format!("did you mean [{}]?", shown(item.text))));
+                self.mistakes.push(
+                    Mistake::at(item.column, what).hint(format!("did you mean [{}]?", shown(item.text))),
+                );
             } else {
-                self.slips.extend(read.slips);
+                self.mistakes.extend(parsed.mistakes);
             }
             return;
         };
-        if self.judged(read).is_none() {
+        if self.judged(parsed).is_none() {
             return;
         }
         if last - first >= u64::from(VCPU_LIMIT).saturating_sub(self.list.len() as u64) {
             let what = format!("the list has more than {VCPU_LIMIT} entries");
-            self.slips.push(Slip::new(item.column, what));
+            self.mistakes.push(Mistake::at(item.column, what));
             return;
         }
         self.list.extend(
@@ -104,50 +113,51 @@ impl<K: Key> Reader<'_, K> {
 
     fn entry(&mut self, item: Item<'_>, who: Item<'_>, cpus: Item<'_>) {
         if who.text.is_empty() && cpus.text.is_empty() {
-            self.slips.push(Slip::new(item.column, "@ stands alone").hint("write WHO@CPU or WHO@[CPUS]"));
+            self.mistakes
+                .push(Mistake::at(item.column, "@ stands alone").hint("write WHO@CPU or WHO@[CPUS]"));
             return;
         }
-        let key = if who.text == "*" { Ok(None) } else { K::read(who).map(Some) };
+        let key = if who.text == "*" { Ok(None) } else { K::parse(who).map(Some) };
         let set = self.cpus_of(who, key.as_ref().ok().and_then(Option::as_ref), cpus);
         match (key, set) {
             (Ok(None), _) if self.rest.is_some() => {
-                self.slips.push(Slip::new(who.column, "* is placed twice").hint("leave one out"));
+                self.mistakes.push(Mistake::at(who.column, "* is placed twice").hint("leave one out"));
             }
             // A fault in the set must not hide that the key stands here: an empty set keeps its place.
             (Ok(None), set) => self.rest = Some(Cpus::Set(set.unwrap_or_default())),
             (Ok(Some(key)), set) => self.named.push((key, Cpus::Set(set.unwrap_or_default()), who.column)),
-            (Err(slip), _) => self.slips.push(slip),
+            (Err(mistake), _) => self.mistakes.push(mistake),
         }
     }
 
     fn cpus_of(&mut self, who: Item<'_>, key: Option<&K>, cpus: Item<'_>) -> Option<CpuSet> {
         if cpus.text.is_empty() {
             let what = format!("{}@ names no CPU", shown(who.text));
-            self.slips.push(Slip::new(who.column, what).hint("write WHO@CPU or WHO@[CPUS]"));
+            self.mistakes.push(Mistake::at(who.column, what).hint("write WHO@CPU or WHO@[CPUS]"));
             return None;
         }
-        if let Some(read) = cpu_list::read_bracketed(cpus, self.available) {
-            return self.judged(read);
+        if let Some(parsed) = cpu_list::parse_bracketed(cpus, self.available) {
+            return self.judged(parsed);
         }
-        let read = cpu_list::read_unbracketed(cpus, self.available);
+        let parsed = cpu_list::parse_unbracketed(cpus, self.available);
         let one = range(cpus.text).is_some() && !cpus.text.contains('-');
-        if one || !read.slips.is_empty() {
-            return self.judged(read);
+        if one || !parsed.mistakes.is_empty() {
+            return self.judged(parsed);
         }
         let what = format!("{} stands without brackets", shown(cpus.text));
-        self.slips.push(Slip::new(cpus.column, what).hint(bracket_hint(who, key, cpus)));
+        self.mistakes.push(Mistake::at(cpus.column, what).hint(bracket_hint(who, key, cpus)));
         None
     }
 
-    /// Takes over what is wrong with a set. `None` where it does not read.
-    fn judged(&mut self, read: SetRead) -> Option<CpuSet> {
-        self.absent.extend(read.absent);
-        let good = read.slips.is_empty();
-        self.slips.extend(read.slips);
-        if good { Some(read.set) } else { None }
+    /// Takes over what is wrong with a set. `None` where it does not parsed.
+    fn judged(&mut self, parsed: ParsedSet) -> Option<CpuSet> {
+        self.absent.extend(parsed.absent);
+        let good = parsed.mistakes.is_empty();
+        self.mistakes.extend(parsed.mistakes);
+        if good { Some(parsed.set) } else { None }
     }
 
-    fn finish(mut self, map: bool) -> PlacementRead<K> {
+    fn finish(mut self, map: bool) -> ParsedPlacement<K> {
         self.named.sort_by(|(one, _, _), (other, _, _)| one.cmp(other));
         // Of the keys so far the one that reaches furthest overlaps the next, if any does.
         let mut furthest: Option<(&K, usize)> = None;
@@ -155,7 +165,7 @@ impl<K: Key> Reader<'_, K> {
             if let Some((before, other)) = furthest {
                 if let Some(both) = before.shared(key) {
                     let what = format!("{both} placed twice");
-                    self.slips.push(Slip::new(*column.max(&other), what).hint("leave one out"));
+                    self.mistakes.push(Mistake::at(*column.max(&other), what).hint("leave one out"));
                 }
                 if !key.outreaches(before) {
                     continue;
@@ -163,24 +173,24 @@ impl<K: Key> Reader<'_, K> {
             }
             furthest = Some((key, *column));
         }
-        self.slips.sort_by_key(|slip| slip.column);
+        self.mistakes.sort_by_key(|mistake| mistake.column);
         let placement = if map {
             let named = self.named.into_iter().map(|(key, cpus, _)| (key, cpus)).collect();
             Placement::Map { named, rest: self.rest }
         } else {
             Placement::List(self.list)
         };
-        PlacementRead { placement, slips: self.slips, absent: self.absent }
+        ParsedPlacement { placement, mistakes: self.mistakes, absent: self.absent }
     }
 }
 
-fn mixed(odd: Item<'_>, map: bool) -> Slip {
+fn mixed(odd: Item<'_>, map: bool) -> Mistake {
     let text = shown(odd.text);
     if map {
-        Slip::new(odd.column, format!("{text} names nobody while other entries do"))
+        Mistake::at(odd.column, format!("{text} names nobody while other entries do"))
             .hint("write WHO@CPU for each; several CPUs for one stand in brackets, as in 0@[2,3]")
     } else {
-        Slip::new(odd.column, format!("{text} names somebody while other entries do not"))
+        Mistake::at(odd.column, format!("{text} names somebody while other entries do not"))
             .hint("write either WHO@CPU for each or an ordered list without keys")
     }
 }

@@ -1,7 +1,7 @@
 //! Numbers and ranges, `N` and `N-M`, in the texts of CPUs and of vCPUs.
 
 use super::items::Item;
-use super::mistake::{Slip, shown};
+use super::mistake::{Mistake, shown};
 
 /// `N` or `N-M`, in whichever order. A number too large for the type stands as its maximum, which is no less
 /// out of reach.
@@ -12,10 +12,10 @@ pub(crate) fn range(text: &str) -> Option<(u64, u64)> {
     }
 }
 
-/// The slip of a range that runs from high to low.
-pub(crate) fn backwards(item: Item<'_>, first: u64, last: u64) -> Slip {
+/// The mistake of a range that runs from high to low.
+pub(crate) fn backwards(item: Item<'_>, first: u64, last: u64) -> Mistake {
     let what = format!("the range {} runs backwards", shown(item.text));
-    Slip::new(item.column, what).hint(format!("did you mean {last}-{first}?"))
+    Mistake::at(item.column, what).hint(format!("did you mean {last}-{first}?"))
 }
 
 /// ASCII digits and nothing else.

@@ -4,7 +4,7 @@
 //! cost next to nothing and never fail.
 
 use super::items::{self, Separators};
-use super::mistake::{Slip, shown};
+use super::mistake::{Mistake, shown};
 use crate::glob::glob_matches;
 
 /// The globs that decide where `PIN_TARGET` does not.
@@ -13,7 +13,7 @@ pub const DEFAULT_TARGETS: &str = "qemu-system-*,.qemu-system-*-wrapped,qemu-kvm
 /// Whether the library acts in an executable of this basename.
 ///
 /// `target` is the value of `PIN_TARGET`: globs, separated by commas. An empty or blank one decides as if
-/// it were not set ([`Policy::read`](crate::Policy::read) reports it).
+/// it were not set ([`Policy::parse`](crate::Policy::parse) reports it).
 pub fn acts_in(target: Option<&[u8]>, basename: &[u8]) -> bool {
     let globs = target.filter(|value| !value.trim_ascii().is_empty()).unwrap_or(DEFAULT_TARGETS.as_bytes());
     globs
@@ -24,11 +24,11 @@ pub fn acts_in(target: Option<&[u8]>, basename: &[u8]) -> bool {
 }
 
 /// Everything wrong with a value of `PIN_TARGET`.
-pub(crate) fn slips(value: &str) -> Vec<Slip> {
-    let (globs, mut slips) = items::split(value, 1, Separators::EveryComma);
+pub(crate) fn mistakes(value: &str) -> Vec<Mistake> {
+    let (globs, mut mistakes) = items::split(value, 1, Separators::EveryComma);
     if items::is_blank_text(value) {
         let hint = "name executables by basename or unset the variable";
-        slips.push(Slip::new(1, "the value is empty").hint(hint));
+        mistakes.push(Mistake::at(1, "the value is empty").hint(hint));
     }
     for glob in globs {
         if let Some((_, basename)) = glob.text.rsplit_once('/') {
@@ -37,13 +37,13 @@ pub(crate) fn slips(value: &str) -> Vec<Slip> {
             } else {
                 format!("did you mean {}?", shown(basename))
             };
-            slips.push(
-                Slip::new(glob.column, "executables go by basename, and a basename holds no /").hint(hint),
+            mistakes.push(
+                Mistake::at(glob.column, "executables go by basename, and a basename holds no /").hint(hint),
             );
         }
     }
-    slips.sort_by_key(|slip| slip.column);
-    slips
+    mistakes.sort_by_key(|mistake| mistake.column);
+    mistakes
 }
 
 #[cfg(test)]

@@ -65,8 +65,8 @@ pub const VARIABLES: &[Variable] = &[
     variable("PIN_LOG", "filter", "how much is said at run time, to stderr", "warn"),
 ];
 
-/// Names that look like ours and are not, each with the one that was meant.
-pub(crate) const SLIPS: &[(&str, &str)] = &[
+/// Names that are misspelt, each with the name that was meant.
+pub(crate) const MISSPELLINGS: &[(&str, &str)] = &[
     ("PIN_CPU", "PIN_CPUS"),
     ("PIN_VCPU", "PIN_VCPUS"),
     ("PIN_IOTHREAD", "PIN_IOTHREADS"),
@@ -75,8 +75,21 @@ pub(crate) const SLIPS: &[(&str, &str)] = &[
     ("PIN_THREAD", "PIN_THREADS"),
 ];
 
-/// Whether the shim has anything to do where this variable is set: it places threads, or was meant to.
+/// Whether a variable of this name asks for threads to be placed: it does so itself, or its name is a
+/// misspelling of one that does.
 pub(crate) fn asks_for_placement(name: &[u8]) -> bool {
     VARIABLES.iter().any(|variable| variable.places() && variable.name.as_bytes() == name)
-        || SLIPS.iter().any(|(slip, _)| slip.as_bytes() == name)
+        || MISSPELLINGS.iter().any(|(misspelt, _)| misspelt.as_bytes() == name)
+}
+
+/// The name as a constant, if it is one of [`VARIABLES`] or of [`MISSPELLINGS`].
+pub(crate) fn known(name: &[u8]) -> Option<&'static str> {
+    let ours = VARIABLES.iter().map(|variable| variable.name);
+    let misspelt = MISSPELLINGS.iter().map(|(misspelt, _)| *misspelt);
+    ours.chain(misspelt).find(|ours| ours.as_bytes() == name)
+}
+
+/// The place of a variable in [`VARIABLES`]; misspelt names come after all of them.
+pub(crate) fn rank(name: &str) -> usize {
+    VARIABLES.iter().position(|variable| variable.name == name).unwrap_or(VARIABLES.len())
 }

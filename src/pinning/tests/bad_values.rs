@@ -1,19 +1,19 @@
 //! What a bad environment is told, word for word: these lines are what a user has to go by.
 
-use pinning::{CpuSet, Host, OnError, Policy, Reading};
+use pinning::{CpuSet, Host, OnError, ParsedEnvironment, Policy};
 
-fn read(environment: &[(&str, &str)]) -> Reading {
+fn parse(environment: &[(&str, &str)]) -> ParsedEnvironment {
     let host = Host { available: CpuSet::from_words(&[0b11]), start: CpuSet::from_words(&[0b11]) };
-    Policy::read(environment.iter().copied(), &host)
+    Policy::parse(environment.iter().copied(), &host)
 }
 
 #[track_caller]
 fn told(environment: &[(&str, &str)], lines: &[&str]) {
-    let reading = read(environment);
-    let faults: Vec<String> = reading.faults.iter().map(ToString::to_string).collect();
+    let parsed = parse(environment);
+    let faults: Vec<String> = parsed.faults.iter().map(ToString::to_string).collect();
     assert_eq!(faults, lines);
-    assert!(reading.policy.is_none());
-    assert_eq!(reading.on_error, OnError::Exit);
+    assert!(parsed.policy.is_none());
+    assert_eq!(parsed.on_error, OnError::Exit);
 }
 
 #[track_caller]
@@ -49,11 +49,11 @@ fn bad_sets() {
 #[test]
 fn a_cpu_that_is_offline_or_outside_the_cpuset_is_not_available() {
     let host = Host { available: CpuSet::from_words(&[0b1011]), start: CpuSet::from_words(&[1]) };
-    let reading = Policy::read([("PIN_CPUS", "0-3")], &host);
-    let lines: Vec<String> = reading.faults.iter().map(ToString::to_string).collect();
+    let parsed = Policy::parse([("PIN_CPUS", "0-3")], &host);
+    let lines: Vec<String> = parsed.faults.iter().map(ToString::to_string).collect();
     assert_eq!(lines, ["PIN_CPUS=0-3: CPU 2 is not available here (0-1,3)"]);
     // Outside the affinity that QEMU was started with is fine.
-    assert_eq!(Policy::read([("PIN_CPUS", "3")], &host).faults, []);
+    assert_eq!(Policy::parse([("PIN_CPUS", "3")], &host).faults, []);
 }
 
 #[test]
@@ -126,8 +126,8 @@ fn bad_rules() {
 }
 
 #[test]
-fn slips_name_the_variable_that_was_meant() {
-    for (slip, meant) in [
+fn misspelt_names_name_the_variable_that_was_meant() {
+    for (misspelt, meant) in [
         ("PIN_CPU", "PIN_CPUS"),
         ("PIN_VCPU", "PIN_VCPUS"),
         ("PIN_IOTHREAD", "PIN_IOTHREADS"),
@@ -135,8 +135,8 @@ fn slips_name_the_variable_that_was_meant() {
         ("PIN_EMULATORS", "PIN_EMULATOR"),
         ("PIN_THREAD", "PIN_THREADS"),
     ] {
-        told_of(slip, "1", &[&format!("no such variable; did you mean {meant}?")]);
-        assert!(Policy::names_placement([(slip, "1")]));
+        told_of(misspelt, "1", &[&format!("no such variable; did you mean {meant}?")]);
+        assert!(Policy::names_placement([(misspelt, "1")]));
     }
 }
 
@@ -167,14 +167,14 @@ fn settings_know_their_words() {
 
 #[test]
 fn a_fault_is_one_line_whatever_the_value_holds() {
-    let reading = read(&[("PIN_CPUS", "x\n\u{1b}[31m\r")]);
-    for fault in &reading.faults {
+    let parsed = parse(&[("PIN_CPUS", "x\n\u{1b}[31m\r")]);
+    for fault in &parsed.faults {
         assert!(!fault.to_string().contains(char::is_control), "{fault:?}");
     }
     let long = "x,".repeat(3_000);
-    let reading = read(&[("PIN_CPUS", &long)]);
-    assert_eq!(reading.faults.len(), 3_001);
-    assert!(reading.faults.iter().all(|fault| fault.to_string().len() < 400));
+    let parsed = parse(&[("PIN_CPUS", &long)]);
+    assert_eq!(parsed.faults.len(), 3_001);
+    assert!(parsed.faults.iter().all(|fault| fault.to_string().len() < 400));
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn what_is_not_text_is_a_fault() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let host = Host { available: CpuSet::from_words(&[1]), start: CpuSet::from_words(&[1]) };
-    let reading = Policy::read([("PIN_CPUS", OsStr::from_bytes(b"1\xff"))], &host);
-    let lines: Vec<String> = reading.faults.iter().map(ToString::to_string).collect();
+    let parsed = Policy::parse([("PIN_CPUS", OsStr::from_bytes(b"1\xff"))], &host);
+    let lines: Vec<String> = parsed.faults.iter().map(ToString::to_string).collect();
     assert_eq!(lines, ["PIN_CPUS=1\u{fffd}: the value is not UTF-8 text"]);
 }

@@ -49,7 +49,7 @@ fn nothing_asked_as_threads_are_created_allocates() {
         ("PIN_IOTHREADS", "io1@5,*@6"),
         ("PIN_THREADS", "CPU */T*@[0,7],x*@1"),
     ];
-    let policy = Policy::read(environment, &host).policy.unwrap();
+    let policy = Policy::parse(environment, &host).policy.unwrap();
     let before = ALLOCATIONS.with(Cell::get);
     assert!(before > 0, "the count must count");
 

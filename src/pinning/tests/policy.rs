@@ -10,10 +10,10 @@ fn host() -> Host {
 
 #[track_caller]
 fn policy(environment: &[(&str, &str)]) -> Policy {
-    let reading = Policy::read(environment.iter().copied(), &host());
-    assert_eq!(reading.faults, []);
-    assert_eq!(reading.warnings, []);
-    reading.policy.unwrap()
+    let parsed = Policy::parse(environment.iter().copied(), &host());
+    assert_eq!(parsed.faults, []);
+    assert_eq!(parsed.warnings, []);
+    parsed.policy.unwrap()
 }
 
 fn cpus(policy: &Policy, role: Role<'_>, order: u32) -> String {
@@ -122,8 +122,8 @@ fn settings_alone_and_other_software_are_none_of_our_business() {
         [("PIN_HOST", "x")],
         [("pin_cpus", "9")],
     ] {
-        let reading = Policy::read(environment, &host());
-        assert!(reading.policy.is_none() && reading.faults.is_empty(), "{environment:?}");
+        let parsed = Policy::parse(environment, &host());
+        assert!(parsed.policy.is_none() && parsed.faults.is_empty(), "{environment:?}");
         assert!(!Policy::names_placement(environment));
     }
 }
@@ -131,29 +131,29 @@ fn settings_alone_and_other_software_are_none_of_our_business() {
 #[test]
 fn a_warning_leaves_the_faulty_variable_out() {
     let environment = [("PIN_CPUS", "9"), ("PIN_VCPUS", "1"), ("PIN_ERRORS", "warn"), ("PIN_CPU", "1")];
-    let reading = Policy::read(environment, &host());
-    assert_eq!((reading.on_error, reading.faults.len()), (OnError::Warn, 2));
-    let policy = reading.policy.unwrap();
+    let parsed = Policy::parse(environment, &host());
+    assert_eq!((parsed.on_error, parsed.faults.len()), (OnError::Warn, 2));
+    let policy = parsed.policy.unwrap();
     assert_eq!(policy.set(policy.base()).to_string(), "0-3");
     assert_eq!(vcpu(&policy, 0), "1");
     let names: Vec<&str> = policy.entries().iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["PIN_VCPUS", "PIN_ERRORS"]);
-    let none_left = Policy::read([("PIN_CPUS", "9"), ("PIN_ERRORS", "warn")], &host());
+    let none_left = Policy::parse([("PIN_CPUS", "9"), ("PIN_ERRORS", "warn")], &host());
     assert!(none_left.policy.is_none());
 }
 
 #[test]
 fn a_manager_makes_an_absent_cpu_a_warning() {
-    let reading = Policy::read([("PIN_CPUS", "0,9"), ("PIN_MANAGER", "libvirt")], &host());
-    assert_eq!(reading.faults, []);
-    let warnings: Vec<String> = reading.warnings.iter().map(ToString::to_string).collect();
+    let parsed = Policy::parse([("PIN_CPUS", "0,9"), ("PIN_MANAGER", "libvirt")], &host());
+    assert_eq!(parsed.faults, []);
+    let warnings: Vec<String> = parsed.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(warnings, ["PIN_CPUS=0,9: column 3: CPU 9 is not available here (0-7)"]);
-    let policy = reading.policy.unwrap();
+    let policy = parsed.policy.unwrap();
     assert_eq!(policy.set(policy.base()).to_string(), "0,9");
     assert_eq!(policy.manager(), Some(Manager::Libvirt));
     // A syntax fault stays one, and so does what no kernel has.
     for value in ["x", "65536"] {
-        assert_eq!(Policy::read([("PIN_CPUS", value), ("PIN_MANAGER", "libvirt")], &host()).faults.len(), 1);
+        assert_eq!(Policy::parse([("PIN_CPUS", value), ("PIN_MANAGER", "libvirt")], &host()).faults.len(), 1);
     }
 }
 
@@ -165,14 +165,14 @@ fn the_first_of_a_name_counts() {
 
 #[test]
 fn ranges_can_not_eat_memory() {
-    let reading = Policy::read(
+    let parsed = Policy::parse(
         [("PIN_VCPUS", "0-65535,0-65535,0-65535".to_owned()), ("PIN_MANAGER", "libvirt".to_owned())],
         &host(),
     );
-    let whats: Vec<&str> = reading.faults.iter().map(|fault| fault.what.as_str()).collect();
+    let whats: Vec<&str> = parsed.faults.iter().map(|fault| fault.mistake.what.as_str()).collect();
     assert_eq!(whats, ["the list has more than 65536 entries"; 2]);
-    let reading = Policy::read([("PIN_VCPUS", "0-65535"), ("PIN_MANAGER", "libvirt")], &host());
-    let whats: Vec<&str> = reading.faults.iter().map(|fault| fault.what.as_str()).collect();
+    let parsed = Policy::parse([("PIN_VCPUS", "0-65535"), ("PIN_MANAGER", "libvirt")], &host());
+    let whats: Vec<&str> = parsed.faults.iter().map(|fault| fault.mistake.what.as_str()).collect();
     assert_eq!(whats, ["there are more than 8192 different sets"]);
-    assert_eq!(Policy::read([("PIN_VCPUS", "0-65535@0")], &host()).faults, []);
+    assert_eq!(Policy::parse([("PIN_VCPUS", "0-65535@0")], &host()).faults, []);
 }

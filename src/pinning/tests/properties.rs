@@ -152,12 +152,12 @@ proptest! {
             environment.insert(0, ("PIN_ERRORS".to_owned(), b"warn".to_vec()));
         }
         let given = environment.into_iter().map(|(name, value)| (name, OsString::from_vec(value)));
-        let reading = Policy::read(given, &host());
-        for fault in reading.faults.iter().chain(&reading.warnings) {
+        let parsed = Policy::parse(given, &host());
+        for fault in parsed.faults.iter().chain(&parsed.warnings) {
             prop_assert!(!fault.to_string().contains('\n'));
         }
-        if let Some(policy) = reading.policy {
-            let again = Policy::read(policy.entries().iter().map(|(name, value)| (name, value)), &host());
+        if let Some(policy) = parsed.policy {
+            let again = Policy::parse(policy.entries().iter().map(|(name, value)| (name, value)), &host());
             prop_assert_eq!(&again.faults, &[]);
             let again = again.policy.unwrap();
             prop_assert_eq!(format!("{policy:?}"), format!("{again:?}"));
@@ -174,7 +174,7 @@ proptest! {
     ) {
         let warn = [("PIN_ERRORS".to_owned(), OsString::from("warn"))];
         let given = environment.into_iter().map(|(name, value)| (name, OsString::from_vec(value)));
-        let Some(policy) = Policy::read(warn.into_iter().chain(given), &host()).policy else {
+        let Some(policy) = Policy::parse(warn.into_iter().chain(given), &host()).policy else {
             return Ok(());
         };
         let home = SetId(home % policy.sets().len() as u16);

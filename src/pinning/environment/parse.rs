@@ -1,0 +1,90 @@
+//! From an environment to a policy.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use super::parsed::{OnError, ParsedEnvironment};
+use super::reader::EnvironmentReader;
+use super::variables::{asks_for_placement, rank};
+use crate::policy::{Host, IoThreadId, Manager, Policy, VcpuRange};
+
+impl Policy {
+    /// Parses an environment, as `std::env::vars_os` gives it.
+    ///
+    /// Every item of every variable is checked before anything is decided, so that a user sees all faults
+    /// at once. Of a name that is set twice the first counts, as for `getenv(3)`. No value, whatever its
+    /// bytes, causes a panic.
+    pub fn parse<I, N, V>(environment: I, host: &Host) -> ParsedEnvironment
+    where
+        I: IntoIterator<Item = (N, V)>,
+        N: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        let reader = EnvironmentReader::new(environment, host);
+        if reader.names_placement() { parse(reader) } else { ParsedEnvironment::without_placement() }
+    }
+
+    #[doc(hidden)]
+    pub fn read<I, N, V>(environment: I, host: &Host) -> ParsedEnvironment
+    where
+        I: IntoIterator<Item = (N, V)>,
+        N: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        Self::parse(environment, host)
+    }
+
+    /// Whether the environment has a variable that places threads, or a misspelt name of one. Cheap: no
+    /// value is read.
+    pub fn names_placement<I, N, V>(environment: I) -> bool
+    where
+        I: IntoIterator<Item = (N, V)>,
+        N: AsRef<OsStr>,
+    {
+        environment.into_iter().any(|(name, _)| asks_for_placement(name.as_ref().as_bytes()))
+    }
+}
+
+fn parse(mut reader: EnvironmentReader<'_>) -> ParsedEnvironment {
+    let on_error = reader.word("PIN_ERRORS", &[("exit", OnError::Exit), ("warn", OnError::Warn)]);
+    let on_error = on_error.unwrap_or_default();
+    let manager = reader.word("PIN_MANAGER", &[("libvirt", Manager::Libvirt)]);
+    reader.absent_cpus_are_faults = manager.is_none();
+    let names_threads = reader.word("PIN_NAMES", &[("on", true), ("off", false)]).unwrap_or(true);
+    let log_filter = reader.log_filter().unwrap_or_else(|| "warn".to_owned());
+    reader.target();
+    reader.misspellings();
+
+    // The base comes before every other set, so that its number is 0.
+    let base = reader.base();
+    let vcpus = reader.placement::<VcpuRange>("PIN_VCPUS");
+    let all_vcpus = reader.union_of(vcpus.as_ref());
+    let iothreads = reader.placement::<IoThreadId>("PIN_IOTHREADS");
+    let emulator = reader.set("PIN_EMULATOR").unwrap_or(base);
+    let workers = reader.set("PIN_WORKERS");
+    let migration = reader.set("PIN_MIGRATION").unwrap_or(emulator);
+    let vhost = reader.set("PIN_VHOST").unwrap_or(emulator);
+    let rules = reader.rules().unwrap_or_default();
+
+    let EnvironmentReader { sets, mut accepted, mut faults, warnings, .. } = reader;
+    faults.sort_by_key(|fault| rank(fault.variable));
+    accepted.sort_by_key(|(name, _)| rank(name));
+    let places = accepted.iter().any(|(name, _)| asks_for_placement(name.as_bytes()));
+    let may_start = faults.is_empty() || on_error == OnError::Warn;
+    let policy = Policy {
+        sets: sets.into_vec(),
+        vcpus,
+        all_vcpus,
+        iothreads,
+        emulator,
+        workers,
+        migration,
+        vhost,
+        rules,
+        manager,
+        names_threads,
+        log_filter,
+        entries: accepted.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+    };
+    ParsedEnvironment { policy: Some(policy).filter(|_| places && may_start), faults, warnings, on_error }
+}
