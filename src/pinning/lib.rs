@@ -12,11 +12,12 @@ mod environment;
 mod glob;
 mod kernel_thread;
 mod policy;
+mod process;
 mod role;
 pub mod status_page;
 mod tid;
 
-pub use cpus::{CPU_LIMIT, CpuId, CpuList, CpuSet, same_cpus};
+pub use cpus::{CPU_LIMIT, CpuId, CpuList, CpuSet, KERNEL_CPU_LIMIT, MASK_WORDS, same_cpus};
 pub use environment::{
     DEFAULT_TARGETS, Fault, Mistake, OnError, ParsedEnvironment, VARIABLES, Variable, acts_in,
 };
@@ -25,5 +26,8 @@ pub use environment::{Reading, Slip};
 pub use glob::glob_matches;
 pub use kernel_thread::KernelThread;
 pub use policy::{Host, IoThreadId, Manager, Placement, Policy, SetId, VCPU_LIMIT, VcpuRange};
-pub use role::{Role, RoleKind, UnknownRole, VcpuIndex};
+pub use process::{BROKER_NAME, DELETED, EX_CONFIG, strip_deleted};
+#[doc(hidden)]
+pub use role::UnknownRole;
+pub use role::{Role, RoleKind, VcpuIndex};
 pub use tid::Tid;

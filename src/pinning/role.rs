@@ -109,6 +109,11 @@ impl RoleKind {
         RoleKind::Vhost,
         RoleKind::Exempt,
     ];
+
+    /// The kind that a status page means by this number; `None` for a number that stands for no role.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == number)
+    }
 }
 
 impl fmt::Display for RoleKind {
@@ -125,23 +130,16 @@ impl fmt::Display for RoleKind {
     }
 }
 
-/// A number that stands for no role.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownRole(pub u8);
 
-impl fmt::Display for UnknownRole {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is the number of no role", self.0)
-    }
-}
-
-impl std::error::Error for UnknownRole {}
-
+#[doc(hidden)]
 impl TryFrom<u8> for RoleKind {
     type Error = UnknownRole;
 
     fn try_from(number: u8) -> Result<Self, UnknownRole> {
-        Self::ALL.into_iter().find(|kind| *kind as u8 == number).ok_or(UnknownRole(number))
+        Self::from_number(number).ok_or(UnknownRole(number))
     }
 }
 
@@ -272,10 +270,11 @@ mod tests {
     #[test]
     fn kinds_go_to_numbers_and_back() {
         for kind in RoleKind::ALL {
-            assert_eq!(RoleKind::try_from(kind as u8), Ok(kind));
+            assert_eq!(RoleKind::from_number(kind as u8), Some(kind));
         }
-        assert_eq!(RoleKind::try_from(0), Err(UnknownRole(0)));
-        assert_eq!(RoleKind::try_from(8), Err(UnknownRole(8)));
+        for number in [0, 8, u8::MAX] {
+            assert_eq!(RoleKind::from_number(number), None);
+        }
         let words: Vec<String> = RoleKind::ALL.iter().map(RoleKind::to_string).collect();
         assert_eq!(words.join(" "), "emulator vcpu iothread worker migration vhost exempt");
     }

@@ -7,6 +7,7 @@ use super::placement::{IoThreadId, Placement, VcpuRange};
 use super::sets::{BASE, SetId};
 use crate::cpus::CpuSet;
 use crate::glob::glob_matches;
+use crate::kernel_thread::KernelThread;
 use crate::role::Role;
 
 /// Somebody who arranges cgroups and affinities after QEMU's start.
@@ -62,6 +63,12 @@ impl Policy {
         self.vhost
     }
 
+    /// The set of all workers (`PIN_WORKERS`). `None` if the variable does not count: then the workers of a
+    /// pool follow the pool's home.
+    pub fn workers(&self) -> Option<SetId> {
+        self.workers
+    }
+
     /// The set of the workers of a pool, or of an io_uring, whose home runs on `home`.
     pub fn workers_of(&self, home: SetId) -> SetId {
         self.workers.unwrap_or(home)
@@ -83,6 +90,18 @@ impl Policy {
             Role::Migration => self.migration,
             Role::Vhost => self.vhost,
         }
+    }
+
+    /// The set of a thread that the kernel made, which has this comm: that of the first rule that matches the
+    /// comm, else of the first that matches the full name, else that of its role.
+    ///
+    /// `home` is the set of the thread that an io_uring worker serves ([`Policy::emulator`] where that thread
+    /// is not known), and is of no interest to others.
+    pub fn cpus_for_kernel_thread(&self, thread: KernelThread, comm: &[u8], home: SetId) -> SetId {
+        let full_name = thread.full_name().map(str::as_bytes);
+        self.rule_for(comm)
+            .or_else(|| self.rule_for(full_name?))
+            .unwrap_or_else(|| self.cpus_for(thread.role(), 0, home))
     }
 
     /// The set that `PIN_THREADS` gives to a thread of this (full) name: that of the first rule that matches.

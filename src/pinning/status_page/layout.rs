@@ -48,10 +48,10 @@ pub enum State {
 }
 
 impl State {
-    pub(super) fn of(byte: u8) -> Option<Self> {
+    pub(super) fn from_number(number: u8) -> Option<Self> {
         [Self::Born, Self::Placed, Self::Cut, Self::Refused, Self::LeftAlone]
             .into_iter()
-            .find(|state| *state as u8 == byte)
+            .find(|state| *state as u8 == number)
     }
 }
 

@@ -169,8 +169,8 @@ impl Listed {
         let index = u32_at(entry, offset_of!(Entry, index)).ok()?;
         Some(Self {
             tid: Tid(tid),
-            state: State::of(*entry.get(offset_of!(Entry, state))?)?,
-            role: RoleKind::try_from(*entry.get(offset_of!(Entry, role))?).ok()?,
+            state: State::from_number(*entry.get(offset_of!(Entry, state))?)?,
+            role: RoleKind::from_number(*entry.get(offset_of!(Entry, role))?)?,
             index: Some(index).filter(|index| *index != NO_INDEX),
             set: SetId(set),
             home: SetId(home),

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
-use pinning::{CpuSet, Host, Manager, OnError, Policy, Role, SetId, VcpuIndex};
+use pinning::{CpuSet, Host, KernelThread, Manager, OnError, Policy, Role, SetId, VcpuIndex};
 
 fn host() -> Host {
     Host { available: CpuSet::from_words(&[0xff]), start: CpuSet::from_words(&[0x0f]) }
@@ -113,6 +113,41 @@ fn each_distinct_set_is_kept_once() {
 }
 
 #[test]
+fn a_thread_of_the_kernels_has_the_set_of_its_role() {
+    let environment =
+        [("PIN_EMULATOR", "1"), ("PIN_VHOST", "2"), ("PIN_IOTHREADS", "io1@3"), ("PIN_CPUS", "0")];
+    let unset = policy(&environment);
+    assert_eq!(unset.workers(), None);
+    let home = unset.cpus_for(Role::IoThread(b"io1"), 0, unset.base());
+    let cpus = |policy: &Policy, comm: &str| {
+        let thread = KernelThread::from_comm(comm.as_bytes()).unwrap();
+        policy.set(policy.cpus_for_kernel_thread(thread, comm.as_bytes(), home)).to_string()
+    };
+    assert_eq!(cpus(&unset, "kvm-nx-lpage-re"), "1");
+    assert_eq!(cpus(&unset, "vhost-7"), "2");
+    assert_eq!(cpus(&unset, "iou-wrk-7"), "3");
+
+    let set = policy(&[environment.as_slice(), &[("PIN_WORKERS", "4")]].concat());
+    assert_eq!(set.workers().map(|workers| set.set(workers).to_string()), Some("4".to_owned()));
+    assert_eq!(cpus(&set, "iou-wrk-7"), "4");
+}
+
+#[test]
+fn a_rule_places_a_thread_of_the_kernels_by_its_comm_or_by_its_full_name() {
+    let cpus = |rules: &str, comm: &str| {
+        let policy = policy(&[("PIN_CPUS", "0"), ("PIN_VHOST", "1"), ("PIN_THREADS", rules)]);
+        let thread = KernelThread::from_comm(comm.as_bytes()).unwrap();
+        policy.set(policy.cpus_for_kernel_thread(thread, comm.as_bytes(), policy.emulator())).to_string()
+    };
+    assert_eq!(cpus("kvm-nx-lpage-recovery@5", "kvm-nx-lpage-re"), "5");
+    assert_eq!(cpus("kvm-nx-lpage-re@5", "kvm-nx-lpage-re"), "5");
+    assert_eq!(cpus("kvm-*@5", "kvm-nx-lpage-re"), "5");
+    assert_eq!(cpus("vhost-7@5", "vhost-7"), "5");
+    assert_eq!(cpus("vhost-7@5", "vhost-8"), "1");
+    assert_eq!(cpus("iou-wrk-*@5", "iou-wrk-7"), "5");
+}
+
+#[test]
 fn settings_alone_and_other_software_are_none_of_our_business() {
     for environment in [
         [("PIN_LOG", "")],
@@ -175,4 +210,19 @@ fn ranges_can_not_eat_memory() {
     let whats: Vec<&str> = parsed.faults.iter().map(|fault| fault.mistake.what.as_str()).collect();
     assert_eq!(whats, ["there are more than 8192 different sets"]);
     assert_eq!(Policy::parse([("PIN_VCPUS", "0-65535@0")], &host()).faults, []);
+}
+
+#[test]
+fn a_value_with_too_many_sets_leaves_none_of_them_behind() {
+    let environment = [
+        ("PIN_ERRORS", "warn"),
+        ("PIN_MANAGER", "libvirt"),
+        ("PIN_VCPUS", "0-65535"),
+        ("PIN_IOTHREADS", "5,6"),
+    ];
+    let parsed = Policy::parse(environment, &host());
+    assert_eq!(parsed.faults.len(), 1);
+    let policy = parsed.policy.unwrap();
+    let sets: Vec<String> = policy.sets().iter().map(CpuSet::to_string).collect();
+    assert_eq!(sets, ["0-3", "5", "6"]);
 }

@@ -7,7 +7,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use pinning::{
-    CpuId, CpuList, CpuSet, Host, Policy, Role, SetId, VARIABLES, VcpuIndex, acts_in, glob_matches, same_cpus,
+    CpuId, CpuList, CpuSet, Host, KernelThread, Policy, Role, SetId, VARIABLES, VcpuIndex, acts_in,
+    glob_matches, same_cpus,
 };
 use proptest::prelude::*;
 
@@ -142,7 +143,7 @@ proptest! {
     fn no_bytes_make_parse_or_a_name_panic(text in ".{0,40}", bytes in prop::collection::vec(any::<u8>(), 0..40)) {
         let _ = CpuSet::parse(&text, &CpuSet::new());
         let _ = Role::of_qemu_name(&bytes);
-        let _ = Role::of_kernel_comm(&bytes);
+        let _ = KernelThread::from_comm(&bytes);
         let _ = acts_in(Some(&bytes), text.as_bytes());
     }
 
