@@ -9,7 +9,7 @@ use crate::kernel::{self, Errno, Mask};
 use crate::page::Page;
 use crate::path::Path;
 use crate::process::Shim;
-use crate::report::{self, Cause};
+use crate::report::{self, Cause, targets};
 use crate::symbol::Optional;
 use libc::{c_int, c_void, pthread_t, size_t};
 use pinning::status_page::State;
@@ -117,7 +117,9 @@ pub(crate) fn account(shim: &Shim, page: Option<Page>, who: &About<'_>, outcome:
     let set = shim.policy.set(who.set);
     let (tid, role, name) = (who.tid, who.role, Name(who.name));
     match outcome {
-        Outcome::Placed { .. } => log::info!("thread {tid}{name} ({role}) runs on {set}"),
+        Outcome::Placed { .. } => {
+            log::info!(target: targets::AFFINITY, "thread {tid}{name} ({role}) runs on {set}")
+        }
         Outcome::Cut(left) => {
             if let Some(page) = page {
                 page.header.cut.fetch_add(1, Ordering::Relaxed);
@@ -125,7 +127,7 @@ pub(crate) fn account(shim: &Shim, page: Option<Page>, who: &About<'_>, outcome:
             if report::first_time(role, Cause::Cut) {
                 let left = CpuList(left.as_ref().map(Mask::words).unwrap_or_default());
                 let cpuset = Cpuset(tid);
-                log::warn!(
+                log::warn!(target: targets::AFFINITY,
                     "thread {tid}{name} ({role}) should run on {set}; its cpuset{cpuset} leaves it {left}"
                 );
             }
@@ -135,12 +137,14 @@ pub(crate) fn account(shim: &Shim, page: Option<Page>, who: &About<'_>, outcome:
             if report::first_time(role, Cause::Refused) {
                 match kernel::affinity(tid) {
                     // sched_setaffinity(2): none of these CPUs is in its cpuset.
-                    Ok(left) if *errno == Errno(libc::EINVAL) => log::warn!(
+                    Ok(left) if *errno == Errno(libc::EINVAL) => log::warn!(target: targets::AFFINITY,
                         "thread {tid}{name} ({role}) should run on {set}; its cpuset{} leaves it {}",
                         Cpuset(tid),
                         CpuList(left.words())
                     ),
-                    _ => log::warn!("thread {tid}{name} ({role}) could not be put on {set}: {errno}"),
+                    _ => {
+                        log::warn!(target: targets::AFFINITY, "thread {tid}{name} ({role}) could not be put on {set}: {errno}")
+                    }
                 }
             }
         }

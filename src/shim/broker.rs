@@ -16,6 +16,7 @@ mod start;
 use crate::kernel::{self, Errno};
 use crate::page;
 use crate::process::Shim;
+use crate::report::targets;
 use message::{Kind, Message, Reply};
 use once_cell::sync::OnceCell;
 use pinning::{Manager, RoleKind, SetId, Tid};
@@ -156,7 +157,7 @@ fn give_up() -> Answer {
 
 fn warn_once(said: &AtomicBool, what: std::fmt::Arguments<'_>) {
     if !said.swap(true, Ordering::Relaxed) {
-        log::warn!("{what}");
+        log::warn!(target: targets::BROKER, "{what}");
     }
 }
 

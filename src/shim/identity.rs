@@ -8,7 +8,7 @@ use crate::me::{Me, me};
 use crate::process::Shim;
 use crate::qemu::Thread;
 use crate::register::Newborn;
-use crate::report::{self, Cause};
+use crate::report::{self, Cause, targets};
 use pinning::{Policy, Role, RoleKind, SetId, VcpuIndex};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -63,10 +63,10 @@ fn warn_if_list_too_short(policy: &Policy, role: Role<'_>, order: u32) {
     }
     let set = policy.set(policy.cpus_for(role, order, policy.emulator()));
     match role {
-        Role::Vcpu(index) => log::warn!(
+        Role::Vcpu(index) => log::warn!(target: targets::IDENTITY,
             "PIN_VCPUS has no entry for vCPU {index} and perhaps others; they run on {set}, the base set"
         ),
-        _ => log::warn!(
+        _ => log::warn!(target: targets::IDENTITY,
             "PIN_IOTHREADS has no entry for IOThread number {order} and perhaps others; they run on {set}, the base set"
         ),
     }

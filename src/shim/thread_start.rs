@@ -16,6 +16,7 @@ use crate::ownership;
 use crate::process::{self, Shim};
 use crate::qemu;
 use crate::register::{self, Birth, Claim, Newborn};
+use crate::report::targets;
 use crate::{broker, identity, kvm, sandbox};
 use libc::pthread_t;
 use pinning::status_page::State;
@@ -165,7 +166,7 @@ pub(crate) fn enlist(shim: &Shim, tid: Tid, newborn: &Newborn, slot: Option<u16>
     match (entry, page) {
         (Some((page, slot)), _) => register::publish(page, slot, tid, newborn),
         (None, Some(page)) if page.header.unlisted.fetch_add(1, Ordering::Relaxed) == 0 => {
-            log::warn!("the register is full; further threads are placed, but not listed");
+            log::warn!(target: targets::THREAD_START, "the register is full; further threads are placed, but not listed");
         }
         _ => {}
     }

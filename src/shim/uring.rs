@@ -11,6 +11,7 @@ use crate::me;
 use crate::ownership;
 use crate::path::Path;
 use crate::process;
+use crate::report::targets;
 use std::ffi::c_void;
 use std::fmt::Write;
 
@@ -44,7 +45,7 @@ fn place_workers(ring: i32) {
         && match kernel::set_io_uring_workers(ring, shim.policy.set(workers).words()) {
             Ok(()) => true,
             Err(errno) => {
-                log::debug!("io_uring {ring}: its workers' mask could not be set: {errno}");
+                log::debug!(target: targets::URING, "io_uring {ring}: its workers' mask could not be set: {errno}");
                 false
             }
         };

@@ -9,6 +9,7 @@ use super::{CHANNEL, Channel, Shared};
 use crate::kernel::{self, Errno};
 use crate::page::FD_FLOOR;
 use crate::process::Shim;
+use crate::report::targets;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,7 @@ pub(crate) fn start(shim: &'static Shim) {
     let errno = kernel::errno();
     if let Err(errno) = try_start(shim) {
         FAILED.store(true, Ordering::Relaxed);
-        log::warn!(
+        log::warn!(target: targets::BROKER_START,
             "the broker could not be started: {errno}; inside QEMU's sandbox threads stay on their creator's CPUs"
         );
     }
