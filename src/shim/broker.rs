@@ -13,10 +13,10 @@ mod message;
 mod server;
 mod start;
 
-use crate::kernel::{self, Errno};
-use crate::page;
-use crate::process::Shim;
 use crate::report::targets;
+use crate::start::Shim;
+use crate::state::page;
+use crate::sys::kernel::{self, Errno};
 use message::{Kind, Message, Reply};
 use once_cell::sync::OnceCell;
 use pinning::{Manager, RoleKind, SetId, Tid};

@@ -10,12 +10,16 @@
 #![allow(missing_docs, reason = "what they do is said by the man pages of the functions they stand for")]
 #![allow(static_mut_refs, reason = "redhook's macro guards its static with a Once")]
 
-use crate::affinity;
-use crate::library_requests::{self, Request};
-use crate::process;
-use crate::symbol::Optional;
-use crate::thread_start::Asked;
-use crate::{kernel, kvm, sandbox, thread_start, uring};
+use crate::affinity::direct as affinity;
+use crate::calls::create as thread_start;
+use crate::calls::create::Asked;
+use crate::calls::io_uring as uring;
+use crate::calls::ioctl as kvm;
+use crate::calls::sandbox;
+use crate::calls::setaffinity::{self as library_requests, Request};
+use crate::start as process;
+use crate::sys::kernel;
+use crate::sys::symbol::Optional;
 use libc::{c_int, c_uint, c_ulong, c_void, pthread_attr_t, pthread_t, size_t};
 use std::sync::atomic::{AtomicPtr, Ordering};
 

@@ -5,7 +5,7 @@
 //! the child for ever. Here a record is formatted on the stack; nothing is locked, allocated, waited
 //! for or retried, errno is kept, and a closed pipe raises no signal.
 
-use crate::kernel;
+use crate::sys::kernel;
 use log::{Level, Log, Metadata, Record};
 use once_cell::sync::OnceCell;
 use pinning::RoleKind;

@@ -3,7 +3,7 @@
 //! QEMU cannot write to the broker's memory (it is not dumpable), and all it can say are fixed messages. The
 //! filter is for the day one of these is wrong: nothing can be executed, created, connected, mapped or written.
 
-use crate::kernel::{self, Errno};
+use crate::sys::kernel::{self, Errno};
 use libc::{c_long, sock_filter};
 
 /// Allowed whatever their arguments.

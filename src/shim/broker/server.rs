@@ -10,13 +10,13 @@
 
 use super::message::{Kind, Message, Reply};
 use super::{Answer, Shared, filter};
-use crate::affinity::{self, Outcome};
-use crate::kernel::{self, Credentials, Errno, Received};
-use crate::page::Page;
-use crate::path::Path;
-use crate::process::Shim;
-use crate::register;
-use crate::settle::{self, Scope, View};
+use crate::affinity::direct::{self as affinity, Outcome};
+use crate::affinity::scan::{self as settle, Scope, View};
+use crate::start::Shim;
+use crate::state::page::Page;
+use crate::state::slots as register;
+use crate::sys::kernel::{self, Credentials, Errno, Received};
+use crate::sys::path::Path;
 use pinning::Policy;
 use std::fmt::Write;
 use std::sync::atomic::Ordering;

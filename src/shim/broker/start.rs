@@ -6,10 +6,10 @@
 
 use super::server::{self, Broker};
 use super::{CHANNEL, Channel, Shared};
-use crate::kernel::{self, Errno};
-use crate::page::FD_FLOOR;
-use crate::process::Shim;
 use crate::report::targets;
+use crate::start::Shim;
+use crate::state::page::FD_FLOOR;
+use crate::sys::kernel::{self, Errno};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 

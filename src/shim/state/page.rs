@@ -4,7 +4,7 @@
 //! there in sandboxes and chroots, gone with the process. Nothing in here may fail in a way that matters:
 //! a process without a page is pinned all the same.
 
-use crate::kernel;
+use crate::sys::kernel;
 use pinning::status_page::{ENTRIES, Entry, Header, MAGIC, NAME, Plan, VERSION, text_of};
 use pinning::{CpuSet, Policy};
 use std::ffi::CString;

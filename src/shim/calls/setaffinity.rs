@@ -4,11 +4,11 @@
 //! changes nothing: the one place where a hook's answer is not the real function's, since a library that
 //! is refused may give up. QEMU's own requests are for threads with the role exempt, and pass.
 
-use crate::kernel;
-use crate::me;
-use crate::ownership;
-use crate::process::Shim;
-use crate::register;
+use crate::start::Shim;
+use crate::state::current as me;
+use crate::state::ownership;
+use crate::state::slots as register;
+use crate::sys::kernel;
 use pinning::{RoleKind, SetId};
 use std::ffi::c_void;
 

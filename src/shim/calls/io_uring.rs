@@ -5,13 +5,13 @@
 //! before the thread's first submission: so it is set after it, and workers that are already there are moved
 //! by a look.
 
-use crate::kernel;
-use crate::kvm;
-use crate::me;
-use crate::ownership;
-use crate::path::Path;
-use crate::process;
+use crate::calls::ioctl as kvm;
 use crate::report::targets;
+use crate::start as process;
+use crate::state::current as me;
+use crate::state::ownership;
+use crate::sys::kernel;
+use crate::sys::path::Path;
 use std::ffi::c_void;
 use std::fmt::Write;
 

@@ -1,10 +1,10 @@
 //! What must be done before QEMU's sandbox closes: after it, this process can pin nothing by itself.
 
 use crate::broker;
-use crate::kernel;
-use crate::ownership;
-use crate::process::Shim;
-use crate::thread_start::BIRTHS;
+use crate::calls::create::BIRTHS;
+use crate::start::Shim;
+use crate::state::ownership;
+use crate::sys::kernel;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How long threads that are still placing themselves are waited for: one is enough on any machine, and a

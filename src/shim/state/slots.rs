@@ -7,10 +7,10 @@
 //!
 //! What stands on the page is for readers outside, for the broker and for looks; a birth relies on none of it.
 
-use crate::handover::{Generation, Handover};
-use crate::kernel;
-use crate::me;
-use crate::page::Page;
+use crate::state::current as me;
+use crate::state::handover::{Generation, Handover};
+use crate::state::page::Page;
+use crate::sys::kernel;
 use pinning::status_page::{ENTRIES, Entry, NAME_BYTES, NO_INDEX, State};
 use pinning::{RoleKind, SetId, Tid};
 use std::cell::UnsafeCell;
@@ -338,8 +338,8 @@ pub(crate) fn give_back_at_end(slot: u16) {
 
 unsafe extern "C" fn end_of_thread(value: *mut c_void) {
     let Ok(slot) = u16::try_from((value as usize).wrapping_sub(1)) else { return };
-    crate::kvm::vcpu_ends(&me::me());
-    if let Some(entry) = crate::process::owned_page().and_then(|page| page.entries.get(usize::from(slot))) {
+    crate::calls::ioctl::vcpu_ends(&me::me());
+    if let Some(entry) = crate::start::owned_page().and_then(|page| page.entries.get(usize::from(slot))) {
         entry.tid.store(0, Ordering::Release);
     }
     release(slot);

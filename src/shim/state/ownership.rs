@@ -3,7 +3,7 @@
 //! A forked child shares the status page with its parent and must not write to it. The answer is a word in a
 //! page that the kernel empties in every forked child (madvise(2), MADV_WIPEONFORK, from Linux 4.14 on).
 
-use crate::kernel;
+use crate::sys::kernel;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
 /// The word: 1 in the owner, 0 in a forked child. Null where the kernel knows no such page.

@@ -5,11 +5,11 @@
 //! them. It runs in QEMU and in the broker, so it makes system calls and nothing else, on the stack.
 //! It must never touch a thread that is being born: that one places itself.
 
-use crate::kernel::{self, Errno};
-use crate::page::Page;
-use crate::path::Path;
-use crate::register;
-use crate::thread_start::BIRTHS;
+use crate::calls::create::BIRTHS;
+use crate::state::page::Page;
+use crate::state::slots as register;
+use crate::sys::kernel::{self, Errno};
+use crate::sys::path::Path;
 use pinning::status_page::{Entry, State};
 use pinning::{KernelThread, Policy, Role, RoleKind, SetId, Tid, same_cpus};
 use std::fmt::Write;

@@ -4,15 +4,16 @@
 //! constructor may create a thread before ours has run). In a process that is not a target, or has no
 //! placement, the answer is "no", and nothing has been done.
 
-use crate::identity;
-use crate::kernel;
-use crate::me;
-use crate::ownership;
-use crate::page::{self, Page};
-use crate::register;
+use crate::broker;
+use crate::calls::create as thread_start;
+use crate::identity::qemu;
+use crate::identity::role as identity;
 use crate::report;
-use crate::thread_start;
-use crate::{broker, qemu};
+use crate::state::current as me;
+use crate::state::ownership;
+use crate::state::page::{self, Page};
+use crate::state::slots as register;
+use crate::sys::kernel;
 use once_cell::sync::OnceCell;
 use pinning::{CpuSet, Host, OnError, Policy, Reading, Tid};
 use std::ffi::{OsStr, OsString};

@@ -4,14 +4,15 @@
 //! compares and a jump. Nothing on KVM_RUN's way locks or allocates, and once every vCPU has run it
 //! costs a load and a branch.
 
-use crate::affinity::{self, About};
-use crate::kernel;
-use crate::me::{self, Me};
-use crate::ownership;
-use crate::process::{self, Shim};
-use crate::register;
-use crate::settle::{self, Astray, Scope, View};
-use crate::{broker, identity};
+use crate::affinity::direct::{self as affinity, About};
+use crate::affinity::scan::{self as settle, Astray, Scope, View};
+use crate::broker;
+use crate::identity::role as identity;
+use crate::start::{self as process, Shim};
+use crate::state::current::{self as me, Me};
+use crate::state::ownership;
+use crate::state::slots as register;
+use crate::sys::kernel;
 use pinning::RoleKind;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -76,7 +77,7 @@ pub(crate) fn vcpu_created() {
         if let Some(slot) = me.slot {
             register::reintroduce(slot, &newborn);
         }
-        crate::thread_start::enlist(shim, tid, &newborn, me.slot, true);
+        crate::calls::create::enlist(shim, tid, &newborn, me.slot, true);
         vcpu_arrives(newborn.role);
     }
 }

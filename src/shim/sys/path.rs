@@ -1,6 +1,6 @@
 //! A short path on the stack, for places that must not allocate.
 
-use crate::kernel;
+use crate::sys::kernel;
 use std::ffi::CStr;
 use std::fmt::{Error, Write};
 

@@ -6,7 +6,7 @@
 //! their own, so no pointer is followed until the function is known; it is learned from QEMU's
 //! first thread, `call_rcu`, with reads that cannot fault.
 
-use crate::kernel;
+use crate::sys::kernel;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

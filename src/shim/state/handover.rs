@@ -11,7 +11,7 @@
 //! The word carries a generation, since the thread may have ended, and its slot have been given to another,
 //! when the creator gets there.
 
-use crate::kernel;
+use crate::sys::kernel;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 

@@ -9,15 +9,18 @@
 //! The trampoline runs on the stack that the creator chose, which may be PTHREAD_STACK_MIN: frames here
 //! stay small.
 
-use crate::affinity::{self, About};
-use crate::kernel;
-use crate::me;
-use crate::ownership;
-use crate::process::{self, Shim};
-use crate::qemu;
-use crate::register::{self, Birth, Claim, Newborn};
+use crate::affinity::direct::{self as affinity, About};
+use crate::broker;
+use crate::calls::ioctl as kvm;
+use crate::calls::sandbox;
+use crate::identity::qemu;
+use crate::identity::role as identity;
 use crate::report::targets;
-use crate::{broker, identity, kvm, sandbox};
+use crate::start::{self as process, Shim};
+use crate::state::current as me;
+use crate::state::ownership;
+use crate::state::slots::{self as register, Birth, Claim, Newborn};
+use crate::sys::kernel;
 use libc::pthread_t;
 use pinning::status_page::State;
 use pinning::{RoleKind, Tid};

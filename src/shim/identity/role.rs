@@ -1,0 +1,135 @@
+//! Who a thread is: from what its creator knows to role, set and home.
+//!
+//! The creator asks, before the thread exists: QEMU's name for it decides, and for a worker the pool it
+//! belongs to, since a worker may be created by any worker of the pool, or by a vCPU thread that happens
+//! to poll the main loop's context. Lock-free and without allocation: any thread may be creating.
+
+use crate::identity::qemu::Thread;
+use crate::report::{self, Cause, targets};
+use crate::start::Shim;
+use crate::state::current::{Me, me};
+use crate::state::slots::Newborn;
+use pinning::{Policy, Role, RoleKind, SetId, VcpuIndex};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// What the thread to be is, told by its creator (the calling thread).
+pub(crate) fn of_newborn(shim: &Shim, thread: Option<&Thread<'_>>) -> Newborn {
+    let policy = &shim.policy;
+    let Some(thread) = thread else {
+        return Newborn::unnamed(RoleKind::Emulator, policy.emulator(), policy.emulator());
+    };
+    // A name that is new to us is one of QEMU's own threads all the same.
+    let role = Role::of_qemu_name(thread.name).unwrap_or(Role::Emulator);
+    let home =
+        if role == Role::Worker { pool_home(policy, thread.argument, &me()) } else { policy.emulator() };
+    let order = match role {
+        Role::IoThread(id) => iothread_order(id),
+        _ => 0,
+    };
+    warn_if_list_too_short(policy, role, order);
+    let rule = policy.rule_for(thread.name);
+    // A user who names an exempt thread wants it placed.
+    let role = if rule.is_some() && role == Role::Exempt { Role::Emulator } else { role };
+    let set = rule.unwrap_or_else(|| policy.cpus_for(role, order, home));
+    let index = match role {
+        Role::Vcpu(index) => Some(index.0),
+        Role::IoThread(_) => Some(order),
+        _ => None,
+    };
+    let home = if role.kind() == RoleKind::IoThread { set } else { home };
+    Newborn::unnamed(role.kind(), set, home).numbered(index).with_name(thread.name)
+}
+
+/// The main thread.
+pub(crate) fn of_main(policy: &Policy) -> Newborn {
+    Newborn::unnamed(RoleKind::Emulator, policy.emulator(), policy.emulator())
+}
+
+/// A thread that turned out to be a vCPU by its KVM_CREATE_VCPU, when its name could not be read: the
+/// order of creation stands for the index. (The ioctl's own number is the APIC id on x86, which has
+/// gaps.)
+pub(crate) fn of_unnamed_vcpu(policy: &Policy) -> Newborn {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let index = NEXT.fetch_add(1, Ordering::Relaxed);
+    let role = Role::Vcpu(VcpuIndex(index));
+    warn_if_list_too_short(policy, role, 0);
+    let set = policy.cpus_for(role, 0, policy.emulator());
+    Newborn::unnamed(RoleKind::Vcpu, set, policy.emulator()).numbered(Some(index))
+}
+
+fn warn_if_list_too_short(policy: &Policy, role: Role<'_>, order: u32) {
+    if !policy.list_too_short(role, order) || !report::first_time(role.kind(), Cause::ListTooShort) {
+        return;
+    }
+    let set = policy.set(policy.cpus_for(role, order, policy.emulator()));
+    match role {
+        Role::Vcpu(index) => log::warn!(target: targets::IDENTITY,
+            "PIN_VCPUS has no entry for vCPU {index} and perhaps others; they run on {set}, the base set"
+        ),
+        _ => log::warn!(target: targets::IDENTITY,
+            "PIN_IOTHREADS has no entry for IOThread number {order} and perhaps others; they run on {set}, the base set"
+        ),
+    }
+}
+
+/// Worker pools: the address of each in `key`, its home's set in `home`. Pools are one for the main loop
+/// and one for each IOThread in use.
+struct Pool {
+    key: AtomicU64,
+    home: AtomicU32,
+}
+
+static POOLS: [Pool; 256] = [const { Pool { key: AtomicU64::new(0), home: AtomicU32::new(0) } }; 256];
+
+/// The set of the home of the pool at this address.
+///
+/// A creator that is no worker tells it: an IOThread is the home itself, anyone else (a vCPU thread
+/// included) acts for the main loop. A worker creates for its own pool.
+fn pool_home(policy: &Policy, pool: usize, creator: &Me) -> SetId {
+    if creator.known && creator.role == RoleKind::Worker {
+        return find_pool(pool).map_or(creator.home, |pool| SetId(pool.home.load(Ordering::Relaxed) as u16));
+    }
+    let home = match creator.role {
+        RoleKind::IoThread if creator.known => creator.home,
+        _ => policy.emulator(),
+    };
+    // An address is used again when a pool is gone, so what was known of it is replaced. With every
+    // place taken, later workers follow their creator.
+    if let Some(pool) = find_pool(pool).or_else(|| add_pool(pool)) {
+        pool.home.store(u32::from(home.0), Ordering::Relaxed);
+    }
+    home
+}
+
+fn find_pool(address: usize) -> Option<&'static Pool> {
+    POOLS.iter().find(|pool| pool.key.load(Ordering::Acquire) == address as u64)
+}
+
+fn add_pool(address: usize) -> Option<&'static Pool> {
+    POOLS.iter().find(|pool| {
+        pool.key.compare_exchange(0, address as u64, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    })
+}
+
+/// An IOThread's place in the order of creation. One that is deleted and made again under the same id keeps
+/// its place, as its id is all that a user sees of it.
+fn iothread_order(id: &[u8]) -> u32 {
+    static SEEN: [AtomicU64; 256] = [const { AtomicU64::new(0) }; 256];
+    static BEYOND: AtomicU32 = AtomicU32::new(256);
+    let key = fnv1a(id);
+    for (order, seen) in (0u32..).zip(&SEEN) {
+        let before = seen.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed);
+        if before.is_ok() || before == Err(key) {
+            return order;
+        }
+    }
+    BEYOND.fetch_add(1, Ordering::Relaxed)
+}
+
+/// FNV-1a, 64 bits; never 0, which marks a free place.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    hash.max(1)
+}
