@@ -16,7 +16,9 @@ mod start;
 use crate::report::targets;
 use crate::start::Shim;
 use crate::state::page;
-use crate::sys::kernel::{self, Errno};
+use crate::sys::errno::Errno;
+use crate::sys::socket;
+use crate::sys::wait;
 use message::{Kind, Message, Reply};
 use once_cell::sync::OnceCell;
 use pinning::{Manager, RoleKind, SetId, Tid};
@@ -126,7 +128,7 @@ fn ask_and_wait(channel: &Channel, tid: Tid, set: SetId) -> Answer {
             word.store(pending, Ordering::Release);
             match channel.send(Message::pin(tid, set, Some((slot.number, generation)))) {
                 Sent::Yes => {
-                    let answered = kernel::wait_while(word, pending, Instant::now() + PATIENCE);
+                    let answered = wait::wait_while(word, pending, Instant::now() + PATIENCE);
                     return answered.map_or_else(give_up, Reply::read);
                 }
                 Sent::QueueFull => {}
@@ -137,7 +139,7 @@ fn ask_and_wait(channel: &Channel, tid: Tid, set: SetId) -> Answer {
             return give_up();
         }
         // Longer each time: a thousand threads that poll would take the broker's CPU from it.
-        kernel::sleep_us(turn);
+        wait::sleep_us(turn);
         turn = (turn * 2).min(LONGEST_TURN_US);
         if handled() != seen {
             (end, seen) = (Instant::now() + PATIENCE, handled());
@@ -174,7 +176,7 @@ impl Channel {
     /// Sends without waiting.
     fn send(&self, message: Message) -> Sent {
         self.shared.sent().fetch_add(1, Ordering::Relaxed);
-        let Err(errno) = kernel::send(self.socket, &message.to_bytes()) else { return Sent::Yes };
+        let Err(errno) = socket::send(self.socket, &message.to_bytes()) else { return Sent::Yes };
         self.shared.sent().fetch_sub(1, Ordering::Relaxed);
         if errno == Errno(libc::EAGAIN) {
             return Sent::QueueFull;

@@ -18,7 +18,7 @@ use crate::calls::ioctl as kvm;
 use crate::calls::sandbox;
 use crate::calls::setaffinity::{self as library_requests, Request};
 use crate::start as process;
-use crate::sys::kernel;
+use crate::sys::errno;
 use crate::sys::symbol::Optional;
 use libc::{c_int, c_uint, c_ulong, c_void, pthread_attr_t, pthread_t, size_t};
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -106,7 +106,7 @@ redhook::hook! {
 #[inline(never)]
 unsafe extern "C" fn of_interest(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int {
     let number = request as u32;
-    let before = kernel::errno();
+    let before = errno::errno();
     let first = quietly(|| match number {
         kvm::KVM_RUN => kvm::before_run(),
         _ => {
@@ -114,19 +114,19 @@ unsafe extern "C" fn of_interest(fd: c_int, request: c_ulong, argument: *mut c_v
             false
         }
     });
-    kernel::set_errno(before);
+    errno::set_errno(before);
     let real = redhook::real!(ioctl);
     REAL_IOCTL.store(real as *mut c_void, Ordering::Release);
     // SAFETY: the caller's own call, unchanged.
     let result = unsafe { real(fd, request, argument) };
-    let after = kernel::errno();
+    let after = errno::errno();
     quietly(|| match number {
         kvm::KVM_RUN if first => kvm::after_first_run(),
         kvm::KVM_CREATE_VCPU if result >= 0 => kvm::vcpu_created(),
         kvm::VHOST_SET_OWNER if result >= 0 => kvm::look_for_kernel_threads(),
         _ => {}
     });
-    kernel::set_errno(after);
+    errno::set_errno(after);
     result
 }
 
@@ -144,9 +144,9 @@ redhook::hook! {
         // seccomp_load(3) answers with a negated errno.
         let Some(real) = SECCOMP_LOAD.get() else { return -libc::ENOSYS };
         if let Some(shim) = process::shim() {
-            let errno = kernel::errno();
+            let errno = errno::errno();
             sandbox::closes(shim);
-            kernel::set_errno(errno);
+            errno::set_errno(errno);
         }
         // SAFETY: the caller's own call, unchanged.
         unsafe { real(context) }
@@ -156,9 +156,9 @@ redhook::hook! {
 redhook::hook! {
     unsafe fn pthread_setaffinity_np(thread: pthread_t, bytes: size_t, mask: *const c_void) -> c_int => on_pthread_setaffinity_np {
         let Some(real) = affinity::real_pthread_setaffinity() else { return libc::ENOSYS };
-        let errno = kernel::errno();
+        let errno = errno::errno();
         let request = process::shim().map_or(Request::AsItIs, |shim| library_requests::by_handle(shim, thread, bytes, mask));
-        kernel::set_errno(errno);
+        errno::set_errno(errno);
         match request {
             // SAFETY: the caller's own call, unchanged.
             Request::AsItIs => unsafe { real(thread, bytes, mask) },
@@ -176,12 +176,12 @@ type SchedSetaffinity = unsafe extern "C" fn(libc::pid_t, size_t, *const c_void)
 redhook::hook! {
     unsafe fn sched_setaffinity(tid: libc::pid_t, bytes: size_t, mask: *const c_void) -> c_int => on_sched_setaffinity {
         let Some(real) = SCHED_SETAFFINITY.get() else {
-            kernel::set_errno(libc::ENOSYS);
+            errno::set_errno(libc::ENOSYS);
             return -1;
         };
-        let errno = kernel::errno();
+        let errno = errno::errno();
         let request = process::shim().map_or(Request::AsItIs, |shim| library_requests::by_tid(shim, tid, bytes, mask));
-        kernel::set_errno(errno);
+        errno::set_errno(errno);
         match request {
             // SAFETY: the caller's own call, unchanged.
             Request::AsItIs => unsafe { real(tid, bytes, mask) },
@@ -206,10 +206,10 @@ static IO_URING_SUBMIT_AND_WAIT_TIMEOUT: Optional<SubmitAndWaitTimeout> =
 /// What follows a submission; the result passes through.
 unsafe fn after_submission(ring: *const c_void, result: c_int) -> c_int {
     if result > 0 && process::shim().is_some() {
-        let errno = kernel::errno();
+        let errno = errno::errno();
         // SAFETY: as for the hooks below: liburing has just used this ring.
         unsafe { uring::submitted(ring) };
-        kernel::set_errno(errno);
+        errno::set_errno(errno);
     }
     result
 }

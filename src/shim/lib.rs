@@ -18,7 +18,7 @@
 //! # What must never happen in here
 //! A panic, an abort, an exit (but for a bad environment at the start), a wait without an end, noise on stderr, a
 //! changed errno, a lock or an allocation between a thread's first instruction and its own routine or on the way
-//! of KVM_RUN. [`hooks`] has the exported functions; system calls are made in [`sys::kernel`].
+//! of KVM_RUN. [`hooks`] has the exported functions; system calls are made in [`sys`].
 
 mod affinity;
 mod broker;

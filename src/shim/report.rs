@@ -5,7 +5,8 @@
 //! the child for ever. Here a record is formatted on the stack; nothing is locked, allocated, waited
 //! for or retried, errno is kept, and a closed pipe raises no signal.
 
-use crate::sys::kernel;
+use crate::sys::errno;
+use crate::sys::file;
 use log::{Level, Log, Metadata, Record};
 use once_cell::sync::OnceCell;
 use pinning::RoleKind;
@@ -66,7 +67,7 @@ impl Log for StderrLog {
 /// Notes whether there is a stderr; to be called before QEMU can open anything.
 pub(crate) fn note_stderr() {
     let mut link = [0u8; 8];
-    let open = kernel::read_link_at(libc::AT_FDCWD, c"/proc/self/fd/2", &mut link).is_ok();
+    let open = file::read_link_at(libc::AT_FDCWD, c"/proc/self/fd/2", &mut link).is_ok();
     // Without /proc nothing is known, and silence is the safe answer.
     STDERR_IS_OURS.store(open, Ordering::Relaxed);
 }
@@ -86,12 +87,12 @@ pub(crate) fn line(what: fmt::Arguments<'_>) {
     if !STDERR_IS_OURS.load(Ordering::Relaxed) {
         return;
     }
-    let errno = kernel::errno();
+    let errno = errno::errno();
     let mut line = Line { bytes: [0; LINE_BYTES], used: 0 };
     // A line that is too long is cut; there is no other error.
     let _ = write!(line, "pinshim: {what}");
-    kernel::write_or_drop(libc::STDERR_FILENO, line.finished());
-    kernel::set_errno(errno);
+    file::write_or_drop(libc::STDERR_FILENO, line.finished());
+    errno::set_errno(errno);
 }
 
 struct Line {

@@ -13,7 +13,9 @@ use crate::state::current as me;
 use crate::state::ownership;
 use crate::state::page::{self, Page};
 use crate::state::slots as register;
-use crate::sys::kernel;
+use crate::sys::errno;
+use crate::sys::sched;
+use crate::sys::thread;
 use once_cell::sync::OnceCell;
 use pinning::{CpuSet, Host, OnError, Policy, Reading, Tid};
 use std::ffi::{OsStr, OsString};
@@ -60,11 +62,11 @@ fn start() -> Option<&'static Shim> {
     if me::me().deciding {
         return None;
     }
-    let errno = kernel::errno();
+    let errno = errno::errno();
     me::update(|me| me.deciding = true);
     let shim = start_once();
     me::update(|me| me.deciding = false);
-    kernel::set_errno(errno);
+    errno::set_errno(errno);
     shim
 }
 
@@ -72,7 +74,7 @@ fn start_once() -> Option<&'static Shim> {
     let shim = SHIM.get_or_init(decide).as_ref();
     if let Some(shim) = shim {
         // The first caller only: slot 0 is taken once.
-        if ownership::claim(kernel::getpid()) {
+        if ownership::claim(thread::getpid()) {
             enlist_main(shim);
         }
     }
@@ -146,13 +148,13 @@ fn executable_by_auxv() -> Option<std::path::PathBuf> {
 /// What limits a set here: not the affinity this process was started with, but its cpuset, which the
 /// kernel tells to whoever asks for more than it has.
 fn host() -> Host {
-    let start = kernel::affinity(Tid(0)).map(|mask| CpuSet::from_words(mask.words())).unwrap_or_default();
-    let everything = [u64::MAX; kernel::MASK_WORDS];
-    let available = match kernel::set_affinity(Tid(0), &everything) {
+    let start = sched::affinity(Tid(0)).map(|mask| CpuSet::from_words(mask.words())).unwrap_or_default();
+    let everything = [u64::MAX; sched::MASK_WORDS];
+    let available = match sched::set_affinity(Tid(0), &everything) {
         Ok(()) => {
-            let all = kernel::affinity(Tid(0)).map(|mask| CpuSet::from_words(mask.words()));
+            let all = sched::affinity(Tid(0)).map(|mask| CpuSet::from_words(mask.words()));
             // As it was, before anything else runs.
-            let _ = kernel::set_affinity(Tid(0), start.words());
+            let _ = sched::set_affinity(Tid(0), start.words());
             all.unwrap_or_else(|_| start.clone())
         }
         // Already inside a sandbox: what it has is what it can have.
@@ -163,8 +165,8 @@ fn host() -> Host {
 
 /// Places the calling thread if it is the main thread, which nobody creates.
 fn enlist_main(shim: &Shim) {
-    let pid = kernel::getpid();
-    let tid = kernel::gettid();
+    let pid = thread::getpid();
+    let tid = thread::gettid();
     if tid.0 != pid {
         return;
     }
@@ -184,8 +186,8 @@ pub(crate) fn take_over_after_daemonize(shim: &Shim, start: usize) {
     if !shim.daemonizes || ownership::is_ours() || !qemu::is_thread_start(start) {
         return;
     }
-    let pid = kernel::getpid();
-    if kernel::gettid().0 != pid {
+    let pid = thread::getpid();
+    if thread::gettid().0 != pid {
         return;
     }
     ownership::claim(pid);

@@ -1,5 +1,13 @@
 //! The system calls that the library makes, and what it needs of libc. Nothing in here knows a thread's role.
 
-pub(crate) mod kernel;
+#[macro_use]
+pub(crate) mod errno;
+
+pub(crate) mod file;
 pub(crate) mod path;
+pub(crate) mod process;
+pub(crate) mod sched;
+pub(crate) mod socket;
 pub(crate) mod symbol;
+pub(crate) mod thread;
+pub(crate) mod wait;

@@ -8,8 +8,10 @@ use crate::broker;
 use crate::report::{self, Cause, targets};
 use crate::start::Shim;
 use crate::state::page::Page;
-use crate::sys::kernel::{self, Errno, Mask};
+use crate::sys::errno::Errno;
+use crate::sys::file;
 use crate::sys::path::Path;
+use crate::sys::sched::{self, Mask};
 use crate::sys::symbol::Optional;
 use libc::{c_int, c_void, pthread_t, size_t};
 use pinning::status_page::State;
@@ -53,7 +55,7 @@ pub(crate) fn place(shim: &Shim, tid: Tid, id: SetId) -> Outcome {
     }
     let answer = broker::ask(shim, tid, id);
     // The truth is the kernel's own answer. QEMU before 6.1 forbids even to ask; then the broker's word counts.
-    match kernel::affinity(tid) {
+    match sched::affinity(tid) {
         Ok(mask) if same_cpus(mask.words(), set.words()) => Outcome::Placed { moved: true },
         Ok(mask) if matches!(answer, broker::Answer::Cut | broker::Answer::Placed) => {
             Outcome::Cut(Some(mask))
@@ -69,13 +71,13 @@ pub(crate) fn place(shim: &Shim, tid: Tid, id: SetId) -> Outcome {
 
 /// The same with the caller's own rights alone: the broker's way, and the first try of everyone else.
 pub(crate) fn place_directly(tid: Tid, set: &CpuSet) -> Outcome {
-    if kernel::affinity(tid).is_ok_and(|mask| same_cpus(mask.words(), set.words())) {
+    if sched::affinity(tid).is_ok_and(|mask| same_cpus(mask.words(), set.words())) {
         return Outcome::Placed { moved: false };
     }
-    if let Err(errno) = kernel::set_affinity(tid, set.words()) {
+    if let Err(errno) = sched::set_affinity(tid, set.words()) {
         return Outcome::Refused(errno);
     }
-    match kernel::affinity(tid) {
+    match sched::affinity(tid) {
         Ok(mask) if same_cpus(mask.words(), set.words()) => Outcome::Placed { moved: true },
         Ok(mask) => Outcome::Cut(Some(mask)),
         // What cannot be read was set all the same.
@@ -135,7 +137,7 @@ pub(crate) fn account(shim: &Shim, page: Option<Page>, who: &About<'_>, outcome:
         Outcome::Refused(errno) => {
             refused(page);
             if report::first_time(role, Cause::Refused) {
-                match kernel::affinity(tid) {
+                match sched::affinity(tid) {
                     // sched_setaffinity(2): none of these CPUs is in its cpuset.
                     Ok(left) if *errno == Errno(libc::EINVAL) => log::warn!(target: targets::AFFINITY,
                         "thread {tid}{name} ({role}) should run on {set}; its cpuset{} leaves it {}",
@@ -168,9 +170,9 @@ impl std::fmt::Display for Cpuset {
         let mut path = Path::default();
         write!(path, "/proc/self/task/{}/cgroup", self.0)?;
         let mut room = [0u8; 2048];
-        let Ok(file) = kernel::open(path.as_c_str(), libc::O_RDONLY) else { return Ok(()) };
-        let text = kernel::read(file, &mut room);
-        kernel::close(file);
+        let Ok(file) = file::open(path.as_c_str(), libc::O_RDONLY) else { return Ok(()) };
+        let text = file::read(file, &mut room);
+        file::close(file);
         let name = cpuset_in(text.unwrap_or_default()).unwrap_or_default();
         if !name.is_empty() {
             f.write_str(" ")?;

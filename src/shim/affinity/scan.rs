@@ -8,8 +8,12 @@
 use crate::calls::create::BIRTHS;
 use crate::state::page::Page;
 use crate::state::slots as register;
-use crate::sys::kernel::{self, Errno};
+use crate::sys::errno::Errno;
+use crate::sys::file;
 use crate::sys::path::Path;
+use crate::sys::sched;
+use crate::sys::thread;
+use crate::sys::wait;
 use pinning::status_page::{Entry, State};
 use pinning::{KernelThread, Policy, Role, RoleKind, SetId, Tid, same_cpus};
 use std::fmt::Write;
@@ -53,9 +57,9 @@ pub(crate) struct Astray {
 pub(crate) fn look(view: &View<'_>, scope: Scope, mut put_back: impl FnMut(&Astray)) -> Result<(), Errno> {
     let mut path = Path::default();
     let _ = write!(path, "{}{}/task", view.prefix(), view.pid);
-    let folder = kernel::open_at(view.proc_folder, path.as_c_str(), libc::O_RDONLY | libc::O_DIRECTORY)?;
+    let folder = file::open_at(view.proc_folder, path.as_c_str(), libc::O_RDONLY | libc::O_DIRECTORY)?;
     let mut room = [0u8; 2048];
-    while let Ok(records) = kernel::folder_entries(folder, &mut room) {
+    while let Ok(records) = file::folder_entries(folder, &mut room) {
         if records.is_empty() {
             break;
         }
@@ -65,7 +69,7 @@ pub(crate) fn look(view: &View<'_>, scope: Scope, mut put_back: impl FnMut(&Astr
             }
         }
     }
-    kernel::close(folder);
+    file::close(folder);
     Ok(())
 }
 
@@ -74,13 +78,13 @@ fn judge(view: &View<'_>, scope: Scope, tid: Tid) -> Option<Astray> {
         Some(entry) => of_listed(view.policy, scope, entry)?,
         None => of_unlisted(view, scope, tid)?,
     };
-    let affinity = kernel::affinity(tid);
+    let affinity = sched::affinity(tid);
     // A thread that has ended since; or QEMU before 6.1, which forbids the question: then ask for the set.
     let right = match &affinity {
         Ok(mask) => same_cpus(mask.words(), view.policy.set(set).words()),
         Err(errno) => *errno == Errno(libc::ESRCH),
     };
-    (!right && kernel::is_thread_of(view.pid, tid)).then_some(Astray { tid, role, set })
+    (!right && thread::is_thread_of(view.pid, tid)).then_some(Astray { tid, role, set })
 }
 
 fn of_listed(policy: &Policy, scope: Scope, entry: &Entry) -> Option<(RoleKind, SetId)> {
@@ -88,7 +92,7 @@ fn of_listed(policy: &Policy, scope: Scope, entry: &Entry) -> Option<(RoleKind, 
         Scope::All => true,
         Scope::KernelThreads => false,
         Scope::YoungerThan(ns) => {
-            kernel::monotonic_ns().saturating_sub(entry.born_ns.load(Ordering::Relaxed)) < ns
+            wait::monotonic_ns().saturating_sub(entry.born_ns.load(Ordering::Relaxed)) < ns
         }
     };
     let state = entry.state.load(Ordering::Acquire);
@@ -140,9 +144,9 @@ fn is_stranger(page: Page, tid: Tid) -> bool {
 fn comm<'a>(view: &View<'_>, tid: Tid, room: &'a mut [u8; 32]) -> Option<&'a [u8]> {
     let mut path = Path::default();
     let _ = write!(path, "{}{}/task/{tid}/comm", view.prefix(), view.pid);
-    let file = kernel::open_at(view.proc_folder, path.as_c_str(), libc::O_RDONLY).ok()?;
-    let comm = kernel::read(file, room);
-    kernel::close(file);
+    let file = file::open_at(view.proc_folder, path.as_c_str(), libc::O_RDONLY).ok()?;
+    let comm = file::read(file, room);
+    file::close(file);
     Some(comm.ok()?.trim_ascii_end())
 }
 

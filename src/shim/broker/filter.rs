@@ -3,7 +3,8 @@
 //! QEMU cannot write to the broker's memory (it is not dumpable), and all it can say are fixed messages. The
 //! filter is for the day one of these is wrong: nothing can be executed, created, connected, mapped or written.
 
-use crate::sys::kernel::{self, Errno};
+use crate::sys::errno::Errno;
+use crate::sys::process;
 use libc::{c_long, sock_filter};
 
 /// Allowed whatever their arguments.
@@ -110,5 +111,5 @@ const fn program() -> [sock_filter; STEPS] {
 
 /// Filters the calling process for good.
 pub(super) fn install() -> Result<(), Errno> {
-    kernel::filter_system_calls(&PROGRAM)
+    process::filter_system_calls(&PROGRAM)
 }

@@ -1,7 +1,7 @@
 //! What is said between QEMU and the broker. The broker takes every byte of it as hostile.
 
 use super::Answer;
-use crate::sys::kernel::Errno;
+use crate::sys::errno::Errno;
 use pinning::{SetId, Tid};
 
 /// What is asked for.

@@ -15,8 +15,13 @@ use crate::affinity::scan::{self as settle, Scope, View};
 use crate::start::Shim;
 use crate::state::page::Page;
 use crate::state::slots as register;
-use crate::sys::kernel::{self, Credentials, Errno, Received};
+use crate::sys::errno::Errno;
+use crate::sys::file;
 use crate::sys::path::Path;
+use crate::sys::process;
+use crate::sys::socket::{self, Credentials, Received};
+use crate::sys::thread;
+use crate::sys::wait;
 use pinning::Policy;
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
@@ -63,7 +68,7 @@ impl Broker {
             their_socket: Path::of_link(libc::AT_FDCWD, path.as_c_str()),
             socket,
             arguments: arguments().unwrap_or(0..0),
-            qemu: kernel::getpid(),
+            qemu: thread::getpid(),
         }
     }
 }
@@ -80,28 +85,28 @@ fn arguments() -> Option<std::ops::Range<usize>> {
 
 /// Never returns: ends when the last holder of QEMU's end of the socket has ended.
 pub(super) fn run(broker: &Broker) -> ! {
-    let proc_folder = kernel::open(c"/proc", libc::O_RDONLY | libc::O_DIRECTORY).unwrap_or(-1);
+    let proc_folder = file::open(c"/proc", libc::O_RDONLY | libc::O_DIRECTORY).unwrap_or(-1);
     disappear(broker, proc_folder);
     let _ = affinity::place_directly(pinning::Tid(0), broker.policy.set(broker.policy.emulator()));
-    let (own_pid, uid) = (kernel::getpid(), kernel::geteuid());
+    let (own_pid, uid) = (thread::getpid(), process::geteuid());
     if filter::install().is_err() {
         // Weaker than it promises to be: rather not be there.
-        kernel::exit(1);
+        process::exit(1);
     }
     if let Some(page) = broker.page {
         page.header.broker.store(own_pid as u32, Ordering::Relaxed);
     }
     broker.shared.ready().store(1, Ordering::Release);
-    kernel::futex_wake(broker.shared.ready());
+    wait::futex_wake(broker.shared.ready());
 
     let mut service = Service { broker, qemu: broker.qemu, proc_folder, uid, due: Due::default() };
     loop {
-        if kernel::wait_readable(broker.socket, service.due.next_wait_ms()) {
-            match kernel::receive::<{ Message::BYTES }>(broker.socket) {
-                Ok(Received::End) => kernel::exit(0),
+        if wait::wait_readable(broker.socket, service.due.next_wait_ms()) {
+            match socket::receive::<{ Message::BYTES }>(broker.socket) {
+                Ok(Received::End) => process::exit(0),
                 Ok(Received::Message { bytes, sender }) => service.serve(bytes.as_slice(), &sender),
                 Ok(Received::Nonsense) | Err(Errno(libc::EINTR | libc::EAGAIN)) => {}
-                Err(_) => kernel::exit(1),
+                Err(_) => process::exit(1),
             }
         }
         service.look_where_due();
@@ -110,9 +115,9 @@ pub(super) fn run(broker: &Broker) -> ! {
 
 /// Takes on a name of its own, lets go of everything that is QEMU's, and closes itself to QEMU.
 fn disappear(broker: &Broker, proc_folder: i32) {
-    kernel::set_comm(NAME);
-    kernel::set_not_dumpable();
-    kernel::keep_capabilities(CAPABILITIES);
+    thread::set_comm(NAME);
+    process::set_not_dumpable();
+    process::keep_capabilities(CAPABILITIES);
     // Everything but the two descriptors it needs: the monitor, disks and libvirt's pipes are QEMU's.
     let (low, high) = (proc_folder.min(broker.socket), proc_folder.max(broker.socket));
     let mut first = 0;
@@ -120,11 +125,11 @@ fn disappear(broker: &Broker, proc_folder: i32) {
         // Negative: there is no /proc here.
         let Ok(keep) = u32::try_from(keep) else { continue };
         if keep > first {
-            kernel::close_range(first, keep - 1);
+            file::close_range(first, keep - 1);
         }
         first = keep + 1;
     }
-    kernel::close_range(first, u32::MAX);
+    file::close_range(first, u32::MAX);
     write_arguments(&broker.arguments);
 }
 
@@ -172,7 +177,7 @@ impl Service<'_> {
 
     /// After `-runas` QEMU is somebody else; the broker becomes that too, and keeps nothing.
     fn follow_user(&mut self, sender: &Credentials) {
-        if self.uid == 0 && sender.uid != 0 && kernel::become_user(sender.uid, sender.gid).is_ok() {
+        if self.uid == 0 && sender.uid != 0 && process::become_user(sender.uid, sender.gid).is_ok() {
             self.uid = sender.uid;
         }
     }
@@ -204,7 +209,7 @@ impl Service<'_> {
             Ordering::Relaxed,
         );
         if answered.is_ok() {
-            kernel::futex_wake(word);
+            wait::futex_wake(word);
         }
     }
 
@@ -212,7 +217,7 @@ impl Service<'_> {
         let Some(set) = self.broker.policy.sets().get(usize::from(message.set.0)) else {
             return Answer::Refused(Errno(libc::EINVAL));
         };
-        if !kernel::is_thread_of(self.qemu, message.tid) {
+        if !thread::is_thread_of(self.qemu, message.tid) {
             return Answer::Refused(Errno(libc::ESRCH));
         }
         match affinity::place_directly(message.tid, set) {
@@ -257,7 +262,7 @@ const SAME_LOOK_NS: u64 = 5_000_000;
 
 impl Due {
     fn add(&mut self, after: &[u64], scope: Scope) {
-        let now = kernel::monotonic_ns();
+        let now = wait::monotonic_ns();
         for at in after.iter().map(|ns| now.saturating_add(*ns)) {
             let same = |look: &Option<(u64, Scope)>| {
                 look.is_some_and(|(when, what)| what == scope && when >= at && when - at < SAME_LOOK_NS)
@@ -279,7 +284,7 @@ impl Due {
 
     /// A look whose time has come.
     fn take(&mut self) -> Option<Scope> {
-        let now = kernel::monotonic_ns();
+        let now = wait::monotonic_ns();
         let due = self.looks.iter_mut().find(|look| look.is_some_and(|(when, _)| when <= now))?;
         due.take().map(|(_, scope)| scope)
     }
@@ -288,6 +293,6 @@ impl Due {
     fn next_wait_ms(&self) -> i64 {
         let Some(next) = self.looks.iter().flatten().map(|(when, _)| *when).min() else { return -1 };
         // Rounded up, so that it does not wake before its time and turn in a circle.
-        (next.saturating_sub(kernel::monotonic_ns()) / 1_000_000 + 1) as i64
+        (next.saturating_sub(wait::monotonic_ns()) / 1_000_000 + 1) as i64
     }
 }

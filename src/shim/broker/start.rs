@@ -8,8 +8,13 @@ use super::server::{self, Broker};
 use super::{CHANNEL, Channel, Shared};
 use crate::report::targets;
 use crate::start::Shim;
-use crate::state::page::FD_FLOOR;
-use crate::sys::kernel::{self, Errno};
+use crate::sys::errno::{self, Errno};
+use crate::sys::file;
+use crate::sys::file::FD_FLOOR;
+use crate::sys::process;
+use crate::sys::socket;
+use crate::sys::thread;
+use crate::sys::wait;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -30,34 +35,34 @@ pub(crate) fn start(shim: &'static Shim) {
     if STARTED.swap(true, Ordering::AcqRel) {
         return;
     }
-    let errno = kernel::errno();
+    let errno = errno::errno();
     if let Err(errno) = try_start(shim) {
         FAILED.store(true, Ordering::Relaxed);
         log::warn!(target: targets::BROKER_START,
             "the broker could not be started: {errno}; inside QEMU's sandbox threads stay on their creator's CPUs"
         );
     }
-    kernel::set_errno(errno);
+    errno::set_errno(errno);
 }
 
 fn try_start(shim: &'static Shim) -> Result<(), Errno> {
     let shared = Shared::new().ok_or(Errno(libc::ENOMEM))?;
-    let (ours, theirs) = kernel::socket_pair()?;
+    let (ours, theirs) = socket::socket_pair()?;
     // The numbers stay the same in a forked child, which is how the broker knows QEMU after `-daemonize`.
-    let (ours, theirs) = (kernel::move_fd(ours, FD_FLOOR), kernel::move_fd(theirs, FD_FLOOR));
-    kernel::receive_credentials(theirs)?;
+    let (ours, theirs) = (file::move_fd(ours, FD_FLOOR), file::move_fd(theirs, FD_FLOOR));
+    socket::receive_credentials(theirs)?;
     let broker = Broker::new(shim, shared, ours, theirs);
-    let signals = kernel::block_all_signals();
+    let signals = thread::block_all_signals();
     let made = twice_cloned(&broker);
-    kernel::restore_signals(signals);
-    kernel::close(theirs);
+    thread::restore_signals(signals);
+    file::close(theirs);
     if let Err(errno) = made {
-        kernel::close(ours);
+        file::close(ours);
         return Err(errno);
     }
-    if kernel::wait_while(shared.ready(), 0, Instant::now() + READY).is_none() {
+    if wait::wait_while(shared.ready(), 0, Instant::now() + READY).is_none() {
         // It may not have closed itself to QEMU yet: without our end it ends.
-        kernel::close(ours);
+        file::close(ours);
         return Err(Errno(libc::ETIMEDOUT));
     }
     let _ = CHANNEL.set(Channel { socket: ours, shared });
@@ -66,14 +71,14 @@ fn try_start(shim: &'static Shim) -> Result<(), Errno> {
 
 /// Returns in QEMU only.
 fn twice_cloned(broker: &Broker) -> Result<(), Errno> {
-    let Some(child) = kernel::raw_fork()? else {
-        match kernel::raw_fork() {
+    let Some(child) = process::raw_fork()? else {
+        match process::raw_fork() {
             Ok(None) => server::run(broker),
-            Ok(Some(_)) => kernel::exit(0),
-            Err(errno) => kernel::exit(errno.0),
+            Ok(Some(_)) => process::exit(0),
+            Err(errno) => process::exit(errno.0),
         }
     };
-    match kernel::wait_for(child) {
+    match process::wait_for(child) {
         Ok(0) => Ok(()),
         Ok(status) => Err(Errno(status)),
         Err(errno) => Err(errno),

@@ -20,7 +20,8 @@ use crate::start::{self as process, Shim};
 use crate::state::current as me;
 use crate::state::ownership;
 use crate::state::slots::{self as register, Birth, Claim, Newborn};
-use crate::sys::kernel;
+use crate::sys::errno;
+use crate::sys::thread;
 use libc::pthread_t;
 use pinning::status_page::State;
 use pinning::{RoleKind, Tid};
@@ -51,7 +52,7 @@ pub(crate) unsafe fn create(
     real: impl FnOnce(*mut pthread_t, *mut c_void) -> c_int,
     succeeded: c_int,
 ) -> c_int {
-    let errno = kernel::errno();
+    let errno = errno::errno();
     let start = asked.routine as usize;
     process::take_over_after_daemonize(shim, start);
     // SAFETY: as the caller upholds.
@@ -74,12 +75,12 @@ pub(crate) unsafe fn create(
     let mut handle: pthread_t = 0;
     let write_handle_to = if claim.handover.is_some() { &raw mut handle } else { asked.handle_to };
     BIRTHS.fetch_add(1, Ordering::AcqRel);
-    kernel::set_errno(errno);
+    errno::set_errno(errno);
     let result = real(write_handle_to, claim.passed_on());
     if result == succeeded && claim.handover.is_none() {
         return result;
     }
-    let errno = kernel::errno();
+    let errno = errno::errno();
     if result != succeeded {
         BIRTHS.fetch_sub(1, Ordering::AcqRel);
         // SAFETY: the thread was not created.
@@ -92,7 +93,7 @@ pub(crate) unsafe fn create(
             affinity::place_newborn(handle, shim.policy.set(newborn.set));
         });
     }
-    kernel::set_errno(errno);
+    errno::set_errno(errno);
     result
 }
 
@@ -130,17 +131,17 @@ pub(crate) unsafe extern "C-unwind" fn c11_trampoline(passed: *mut c_void) -> c_
 /// when the routine runs.
 #[inline(never)]
 unsafe fn begin(passed: *mut c_void) -> (*const c_void, *mut c_void) {
-    let errno = kernel::errno();
+    let errno = errno::errno();
     // SAFETY: this is the new thread, and it calls once.
     let (birth, slot) = unsafe { register::arrive(passed) };
     if let Some(shim) = process::shim() {
-        let tid = kernel::gettid();
+        let tid = thread::gettid();
         take_place(shim, tid, slot, &birth);
         if let Some(slot) = slot {
             register::give_back_at_end(slot);
         }
     }
-    kernel::set_errno(errno);
+    errno::set_errno(errno);
     (birth.routine, birth.argument)
 }
 
@@ -158,7 +159,7 @@ fn take_place(shim: &'static Shim, tid: Tid, slot: Option<u16>, birth: &Birth) {
         broker::watch_newborn(shim, newborn.role);
     }
     if newborn.named && shim.policy.names_threads() {
-        kernel::set_comm(newborn.name());
+        thread::set_comm(newborn.name());
     }
 }
 

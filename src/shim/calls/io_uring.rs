@@ -10,8 +10,8 @@ use crate::report::targets;
 use crate::start as process;
 use crate::state::current as me;
 use crate::state::ownership;
-use crate::sys::kernel;
 use crate::sys::path::Path;
+use crate::sys::sched;
 use std::ffi::c_void;
 use std::fmt::Write;
 
@@ -42,7 +42,7 @@ fn place_workers(ring: i32) {
     let home = if me.known { me.home } else { shim.policy.emulator() };
     let workers = shim.policy.workers_of(home);
     let placed = is_ring(ring)
-        && match kernel::set_io_uring_workers(ring, shim.policy.set(workers).words()) {
+        && match sched::set_io_uring_workers(ring, shim.policy.set(workers).words()) {
             Ok(()) => true,
             Err(errno) => {
                 log::debug!(target: targets::URING, "io_uring {ring}: its workers' mask could not be set: {errno}");

@@ -12,7 +12,8 @@ use crate::start::{self as process, Shim};
 use crate::state::current::{self as me, Me};
 use crate::state::ownership;
 use crate::state::slots as register;
-use crate::sys::kernel;
+use crate::sys::thread;
+use crate::sys::wait;
 use pinning::RoleKind;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -64,8 +65,8 @@ pub(crate) fn vcpu_ends(me: &Me) {
 #[cold]
 pub(crate) fn vcpu_created() {
     let Some(shim) = process::shim() else { return };
-    let tid = kernel::gettid();
-    if tid.0 == kernel::getpid() || !ownership::is_ours() {
+    let tid = thread::gettid();
+    if tid.0 == thread::getpid() || !ownership::is_ours() {
         return;
     }
     let me = me::me();
@@ -122,7 +123,7 @@ fn wait_until_settled() {
         if SETTLING.load(Ordering::Acquire) != LOOKING {
             return;
         }
-        kernel::sleep_us(100);
+        wait::sleep_us(100);
     }
 }
 
@@ -152,13 +153,13 @@ pub(crate) fn look_for_kernel_threads() {
 
 /// Puts the calling vCPU back on its set, if somebody has moved it.
 fn put_self(shim: &Shim, me: &Me) {
-    let astray = Astray { tid: kernel::gettid(), role: me.role, set: me.set };
+    let astray = Astray { tid: thread::gettid(), role: me.role, set: me.set };
     place_and_account(shim, &astray);
 }
 
 fn look(shim: &Shim, scope: Scope) {
     let Some(page) = process::owned_page() else { return };
-    let view = View { pid: kernel::getpid(), policy: &shim.policy, page, proc_folder: libc::AT_FDCWD };
+    let view = View { pid: thread::getpid(), policy: &shim.policy, page, proc_folder: libc::AT_FDCWD };
     // Without /proc (`-chroot`) there is nothing to look at.
     let _ = settle::look(&view, scope, |astray| place_and_account(shim, astray));
 }

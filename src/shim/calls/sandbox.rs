@@ -4,7 +4,7 @@ use crate::broker;
 use crate::calls::create::BIRTHS;
 use crate::start::Shim;
 use crate::state::ownership;
-use crate::sys::kernel;
+use crate::sys::wait;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How long threads that are still placing themselves are waited for: one is enough on any machine, and a
@@ -29,7 +29,7 @@ pub(crate) fn closes(shim: &'static Shim) {
         if BIRTHS.load(Ordering::Acquire) == 0 {
             break;
         }
-        kernel::sleep_us(STEP_US);
+        wait::sleep_us(STEP_US);
     }
     CLOSED.store(true, Ordering::Relaxed);
     if let Some(page) = shim.page {

@@ -8,7 +8,8 @@ use crate::start::Shim;
 use crate::state::current as me;
 use crate::state::ownership;
 use crate::state::slots as register;
-use crate::sys::kernel;
+use crate::sys::sched;
+use crate::sys::thread;
 use pinning::{RoleKind, SetId};
 use std::ffi::c_void;
 
@@ -18,7 +19,7 @@ pub(crate) enum Request {
     /// Make the real call as it is.
     AsItIs,
     /// Make it with this mask, of this many bytes.
-    CutTo([u64; kernel::MASK_WORDS], usize),
+    CutTo([u64; sched::MASK_WORDS], usize),
     /// Say that it was done.
     Nothing,
 }
@@ -38,11 +39,11 @@ pub(crate) fn by_tid(shim: &Shim, tid: i32, bytes: usize, mask: *const c_void) -
     if !ownership::is_ours() {
         return Request::AsItIs;
     }
-    if tid == 0 || tid == kernel::gettid().0 {
+    if tid == 0 || tid == thread::gettid().0 {
         return cut(shim, own(shim), bytes, mask);
     }
     let tid = pinning::Tid(tid);
-    if !kernel::is_thread_of(kernel::getpid(), tid) {
+    if !thread::is_thread_of(thread::getpid(), tid) {
         return Request::AsItIs;
     }
     cut(shim, others(shim, shim.page.and_then(|page| register::of_tid(page, tid))), bytes, mask)
@@ -69,15 +70,15 @@ fn others(shim: &Shim, known: Option<(RoleKind, SetId)>) -> Option<SetId> {
 
 fn cut(shim: &Shim, set: Option<SetId>, bytes: usize, mask: *const c_void) -> Request {
     let Some(set) = set else { return Request::AsItIs };
-    let mut room = [0u8; kernel::MASK_WORDS * 8];
+    let mut room = [0u8; sched::MASK_WORDS * 8];
     let wanted = bytes.min(room.len());
     // The caller's pointer may be wrong: then the real call says EFAULT.
     let read =
-        room.get_mut(..wanted).map(|room| kernel::read_own_memory(kernel::getpid(), mask as usize, room));
+        room.get_mut(..wanted).map(|room| thread::read_own_memory(thread::getpid(), mask as usize, room));
     if !matches!(read, Some(Ok(read)) if read.len() == wanted) {
         return Request::AsItIs;
     }
-    let mut words = [0u64; kernel::MASK_WORDS];
+    let mut words = [0u64; sched::MASK_WORDS];
     let allowed = shim.policy.set(set).words().iter().chain(std::iter::repeat(&0));
     let (mut asked_for_any, mut any) = (false, false);
     for ((word, asked), allowed) in words.iter_mut().zip(room.chunks_exact(8)).zip(allowed) {

@@ -6,7 +6,7 @@
 //! their own, so no pointer is followed until the function is known; it is learned from QEMU's
 //! first thread, `call_rcu`, with reads that cannot fault.
 
-use crate::sys::kernel;
+use crate::sys::thread;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -87,9 +87,9 @@ fn learn<'a>(
     if !executable.contains(&start) {
         return None;
     }
-    let pid = kernel::getpid();
+    let pid = thread::getpid();
     let mut args = [0u8; size_of::<QemuThreadArgs>()];
-    if kernel::read_own_memory(pid, arg as usize, &mut args).ok()?.len() < args.len() {
+    if thread::read_own_memory(pid, arg as usize, &mut args).ok()?.len() < args.len() {
         return None;
     }
     let mut words = args.chunks_exact(size_of::<usize>()).map(|word| {
@@ -113,9 +113,9 @@ fn read_name(pid: i32, address: usize, room: &mut [u8; NAME_LIMIT]) -> Option<&[
     // returns what there is; the kernel may also refuse the whole piece, so ask page by page.
     let to_page_end = 4096 - address % 4096;
     let first = to_page_end.min(NAME_LIMIT);
-    let got = kernel::read_own_memory(pid, address, room.get_mut(..first)?).ok()?.len();
+    let got = thread::read_own_memory(pid, address, room.get_mut(..first)?).ok()?.len();
     if got == first && first < NAME_LIMIT && !room.get(..got)?.contains(&0) {
-        let _ = kernel::read_own_memory(pid, address + first, room.get_mut(first..)?);
+        let _ = thread::read_own_memory(pid, address + first, room.get_mut(first..)?);
     }
     let end = room.iter().position(|byte| *byte == 0)?;
     room.get(..end).filter(|name| !name.is_empty())

@@ -11,7 +11,7 @@
 //! The word carries a generation, since the thread may have ended, and its slot have been given to another,
 //! when the creator gets there.
 
-use crate::sys::kernel;
+use crate::sys::wait;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -62,7 +62,7 @@ impl Handover {
                 work();
                 // The word is still this birth's: the thread waits, or has yet to come.
                 if self.0.swap(generation | DONE, Ordering::Release) == generation | AWAITED {
-                    kernel::futex_wake(&self.0);
+                    wait::futex_wake(&self.0);
                 }
             }
             // Two instructions of the thread's, unless it was preempted between them.
@@ -72,9 +72,9 @@ impl Handover {
                         break;
                     }
                     if turn < YIELDS {
-                        kernel::yield_cpu()
+                        wait::yield_cpu()
                     } else {
-                        kernel::sleep_us(50)
+                        wait::sleep_us(50)
                     }
                     now = self.0.load(Ordering::Acquire);
                 }
@@ -97,7 +97,7 @@ impl Handover {
         }
         let (creator, awaited) = (generation | CREATOR, generation | AWAITED);
         if self.0.compare_exchange(creator, awaited, Ordering::Acquire, Ordering::Acquire).is_ok() {
-            kernel::wait_while(&self.0, awaited, Instant::now() + PATIENCE);
+            wait::wait_while(&self.0, awaited, Instant::now() + PATIENCE);
         }
     }
 

@@ -3,7 +3,7 @@
 //! A forked child shares the status page with its parent and must not write to it. The answer is a word in a
 //! page that the kernel empties in every forked child (madvise(2), MADV_WIPEONFORK, from Linux 4.14 on).
 
-use crate::sys::kernel;
+use crate::sys::thread;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
 /// The word: 1 in the owner, 0 in a forked child. Null where the kernel knows no such page.
@@ -16,7 +16,7 @@ static OWNER: AtomicI32 = AtomicI32::new(0);
 pub(crate) fn is_ours() -> bool {
     let mark = MARK.load(Ordering::Acquire);
     if mark.is_null() {
-        return OWNER.load(Ordering::Relaxed) == kernel::getpid();
+        return OWNER.load(Ordering::Relaxed) == thread::getpid();
     }
     // SAFETY: `claim` put the address of a mapping here that is never unmapped.
     let mark = unsafe { &*mark };

@@ -4,14 +4,11 @@
 //! there in sandboxes and chroots, gone with the process. Nothing in here may fail in a way that matters:
 //! a process without a page is pinned all the same.
 
-use crate::sys::kernel;
+use crate::sys::file;
 use pinning::status_page::{ENTRIES, Entry, Header, MAGIC, NAME, Plan, VERSION, text_of};
 use pinning::{CpuSet, Policy};
 use std::ffi::CString;
 use std::sync::atomic::{AtomicU32, Ordering};
-
-/// Descriptors of ours are at this number or above: users name low ones (`-add-fd`, `-incoming fd:5`).
-pub(crate) const FD_FLOOR: i32 = 200;
 
 /// The page in this process's memory, shared with its forked children and with the broker.
 #[derive(Clone, Copy)]
@@ -64,10 +61,10 @@ fn sealed_memfd(bytes: usize) -> Option<i32> {
     if fd < 0 {
         return None;
     }
-    let fd = kernel::move_fd(fd, FD_FLOOR);
+    let fd = file::move_fd(fd, file::FD_FLOOR);
     // SAFETY: a descriptor of our own.
     if unsafe { libc::ftruncate(fd, i64::try_from(bytes).ok()?) } != 0 {
-        kernel::close(fd);
+        file::close(fd);
         return None;
     }
     Some(fd)

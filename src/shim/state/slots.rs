@@ -10,7 +10,7 @@
 use crate::state::current as me;
 use crate::state::handover::{Generation, Handover};
 use crate::state::page::Page;
-use crate::sys::kernel;
+use crate::sys::wait;
 use pinning::status_page::{ENTRIES, Entry, NAME_BYTES, NO_INDEX, State};
 use pinning::{RoleKind, SetId, Tid};
 use std::cell::UnsafeCell;
@@ -265,7 +265,7 @@ pub(crate) fn publish(page: Page, slot: u16, tid: Tid, newborn: &Newborn) {
     entry.set.store(newborn.set.0, Ordering::Relaxed);
     entry.home.store(newborn.home.0, Ordering::Relaxed);
     entry.index.store(newborn.index.unwrap_or(NO_INDEX), Ordering::Relaxed);
-    entry.born_ns.store(kernel::monotonic_ns(), Ordering::Relaxed);
+    entry.born_ns.store(wait::monotonic_ns(), Ordering::Relaxed);
     entry.name_bytes.store(u16::from(newborn.name_bytes), Ordering::Relaxed);
     for (to, from) in entry.name.iter().zip(newborn.name()) {
         to.store(*from, Ordering::Relaxed);

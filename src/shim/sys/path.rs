@@ -1,6 +1,6 @@
 //! A short path on the stack, for places that must not allocate.
 
-use crate::sys::kernel;
+use crate::sys::file;
 use std::ffi::CStr;
 use std::fmt::{Error, Write};
 
@@ -23,7 +23,7 @@ impl Path {
         let mut path = Self::default();
         let mut room = [0u8; 63];
         for (to, from) in
-            path.bytes.iter_mut().zip(kernel::read_link_at(folder, link, &mut room).unwrap_or_default())
+            path.bytes.iter_mut().zip(file::read_link_at(folder, link, &mut room).unwrap_or_default())
         {
             *to = *from;
             path.used += 1;

@@ -1,0 +1,59 @@
+//! The errno of a failed call, and the macro by which the other files here make system calls.
+//!
+//! System calls go through `syscall(2)`, never through libc's named wrappers: some of those are our own hooks
+//! (`sched_setaffinity`, `ioctl`), and some are cancellation points (`write`, `poll`), where a thread
+//! that QEMU cancels would leave from within our code. None of them allocates or takes a lock, so the
+//! broker, which is a raw clone of a process with threads, may call all of them.
+
+use libc::{c_int, c_long};
+
+/// The number of a failed call, as errno has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Errno(pub(crate) c_int);
+
+impl std::fmt::Display for Errno {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // strerror would take the locale's lock; these are the ones that a pin can meet.
+        match self.0 {
+            libc::EPERM => f.write_str("not permitted (EPERM)"),
+            libc::EINVAL => f.write_str("none of these CPUs is in the thread's cpuset (EINVAL)"),
+            libc::ESRCH => f.write_str("no such thread (ESRCH)"),
+            libc::EAGAIN => f.write_str("no process may be added (EAGAIN, see RLIMIT_NPROC)"),
+            libc::ENOSYS => f.write_str("the kernel has no such call (ENOSYS)"),
+            libc::ETIMEDOUT => f.write_str("it was not ready within a second (ETIMEDOUT)"),
+            other => write!(f, "error {other}"),
+        }
+    }
+}
+
+/// The calling thread's errno: every hook leaves it as the real function did.
+pub(crate) fn errno() -> c_int {
+    // SAFETY: no preconditions.
+    let location = unsafe { libc::__errno_location() };
+    // SAFETY: the address of the calling thread's own errno, valid while the thread lives.
+    unsafe { *location }
+}
+
+/// Sets the calling thread's errno.
+pub(crate) fn set_errno(value: c_int) {
+    // SAFETY: no preconditions.
+    let location = unsafe { libc::__errno_location() };
+    // SAFETY: as above; no other thread uses this address.
+    unsafe { *location = value }
+}
+
+pub(super) fn checked(result: c_long) -> Result<c_long, Errno> {
+    if result < 0 { Err(Errno(errno())) } else { Ok(result) }
+}
+
+/// A system call whose arguments are numbers, or pointers valid for what the call does with them.
+///
+/// A macro so that each use names its arguments once, and passes them at the width of a register:
+/// `syscall` is variadic, and an `int` would leave the upper half of its register undefined.
+macro_rules! call {
+    ($number:expr $(, $argument:expr)* $(,)?) => {
+        // SAFETY: the calls below pass numbers, or pointers to live memory of the length they name, made in
+        // the same expression; each function that uses the macro upholds this for its own call.
+        $crate::sys::errno::checked(unsafe { libc::syscall($number $(, $argument as libc::c_long)*) })
+    };
+}

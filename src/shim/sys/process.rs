@@ -1,0 +1,75 @@
+//! Making a process, ending it, and giving up its rights: what the broker is made of.
+
+use crate::sys::errno::Errno;
+use libc::c_int;
+
+/// A copy of this process with this thread alone, without libc's knowledge, and without a signal when it
+/// ends. `None` in the child, which may make system calls and nothing else.
+pub(crate) fn raw_fork() -> Result<Option<i32>, Errno> {
+    // clone(2): no exit signal, no shared memory, the same stack.
+    let pid = call!(libc::SYS_clone, 0, 0, 0, 0, 0)?;
+    Ok((pid != 0).then_some(pid as i32))
+}
+
+/// Waits for a child of [`raw_fork`]'s to end; its exit status.
+pub(crate) fn wait_for(child: i32) -> Result<c_int, Errno> {
+    let mut status: c_int = 0;
+    loop {
+        match call!(libc::SYS_wait4, child, &raw mut status, libc::__WALL, 0) {
+            Err(Errno(libc::EINTR)) => {}
+            Err(errno) => return Err(errno),
+            Ok(_) => {
+                return Ok(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { libc::ECHILD });
+            }
+        }
+    }
+}
+
+/// Ends the process without running anything else.
+pub(crate) fn exit(status: c_int) -> ! {
+    loop {
+        let _ = call!(libc::SYS_exit_group, status);
+    }
+}
+
+/// Gives up every capability but these (bits of capabilities(7)); as an ordinary user there is none to give up.
+pub(crate) fn keep_capabilities(kept: u32) {
+    /// linux/capability.h: _LINUX_CAPABILITY_VERSION_3, which has two words of each set.
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = [VERSION_3, 0];
+    // Effective, permitted, inheritable; first the lower words, then the upper.
+    let mut now = [0u32; 6];
+    if call!(libc::SYS_capget, header.as_ptr(), now.as_mut_ptr()).is_ok() {
+        let [effective, permitted, ..] = now;
+        let sets = [effective & kept, permitted & kept, 0, 0, 0, 0];
+        let _ = call!(libc::SYS_capset, header.as_ptr(), sets.as_ptr());
+    }
+}
+
+/// From now on no process of the same user may trace this one or read and write its memory (prctl(2),
+/// PR_SET_DUMPABLE).
+pub(crate) fn set_not_dumpable() {
+    let _ = call!(libc::SYS_prctl, libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+/// Filters the system calls of this process, and of what it would execute, for good.
+pub(crate) fn filter_system_calls(program: &[libc::sock_filter]) -> Result<(), Errno> {
+    call!(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)?;
+    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
+    call!(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program).map(drop)
+}
+
+/// The effective user.
+pub(crate) fn geteuid() -> u32 {
+    call!(libc::SYS_geteuid).unwrap_or(0) as u32
+}
+
+/// From root to a user, for good: without PR_SET_KEEPCAPS every capability goes too (capabilities(7)).
+pub(crate) fn become_user(uid: u32, gid: u32) -> Result<(), Errno> {
+    call!(libc::SYS_setgroups, 0, 0)?;
+    call!(libc::SYS_setresgid, gid, gid, gid)?;
+    call!(libc::SYS_setresuid, uid, uid, uid)?;
+    // A change of user makes a process as dumpable as fs.suid_dumpable says (proc_sys_fs(5)).
+    set_not_dumpable();
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! Affinities (sched_setaffinity(2)), and the mask of io_uring's workers.
+
+use crate::sys::errno::Errno;
+use libc::c_int;
+use pinning::Tid;
+use std::mem::MaybeUninit;
+
+/// Room for a mask of 8192 CPUs, the most that Linux can be built for (NR_CPUS, x86's MAXSMP).
+pub(crate) const MASK_WORDS: usize = 128;
+
+/// A thread's affinity as the kernel gave it, on the stack.
+pub(crate) struct Mask {
+    words: [MaybeUninit<u64>; MASK_WORDS],
+    filled: usize,
+}
+
+impl Mask {
+    /// The mask's words.
+    pub(crate) fn words(&self) -> &[u64] {
+        let filled = self.words.get(..self.filled).unwrap_or_default();
+        // SAFETY: `affinity` (the only maker) had the kernel write the first `filled` words.
+        unsafe { std::slice::from_raw_parts(filled.as_ptr().cast(), filled.len()) }
+    }
+}
+
+/// The affinity of a thread; `Tid(0)`: the calling one.
+pub(crate) fn affinity(tid: Tid) -> Result<Mask, Errno> {
+    let mut mask = Mask { words: [MaybeUninit::uninit(); MASK_WORDS], filled: 0 };
+    let bytes = call!(libc::SYS_sched_getaffinity, tid.0, size_of_val(&mask.words), mask.words.as_mut_ptr())?;
+    // sched_getaffinity(2), "C library/kernel differences": the number of bytes written is returned.
+    mask.filled = usize::try_from(bytes).unwrap_or(0) / 8;
+    Ok(mask)
+}
+
+/// Asks for an affinity; the kernel cuts it to the cpuset, so read it back.
+pub(crate) fn set_affinity(tid: Tid, words: &[u64]) -> Result<(), Errno> {
+    call!(libc::SYS_sched_setaffinity, tid.0, size_of_val(words), words.as_ptr()).map(drop)
+}
+
+/// Has the io_uring workers of the calling thread run on a mask from now on.
+pub(crate) fn set_io_uring_workers(ring: c_int, words: &[u64]) -> Result<(), Errno> {
+    /// linux/io_uring.h.
+    const IORING_REGISTER_IOWQ_AFF: c_int = 17;
+    let bytes = size_of_val(words);
+    call!(libc::SYS_io_uring_register, ring, IORING_REGISTER_IOWQ_AFF, words.as_ptr(), bytes).map(drop)
+}

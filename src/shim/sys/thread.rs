@@ -1,0 +1,49 @@
+//! The calling thread, and other threads of this process.
+
+use crate::sys::errno::Errno;
+use pinning::Tid;
+
+/// The calling thread's id.
+pub(crate) fn gettid() -> Tid {
+    Tid(call!(libc::SYS_gettid).unwrap_or(0) as i32)
+}
+
+/// The calling process's id.
+pub(crate) fn getpid() -> i32 {
+    call!(libc::SYS_getpid).unwrap_or(0) as i32
+}
+
+/// Whether `tid` is a thread of the process `pid`: signal 0 is only asked about, never sent.
+pub(crate) fn is_thread_of(pid: i32, tid: Tid) -> bool {
+    call!(libc::SYS_tgkill, pid, tid.0, 0).is_ok()
+}
+
+/// Names the calling thread; the kernel keeps 15 bytes.
+pub(crate) fn set_comm(name: &[u8]) {
+    let mut comm = [0u8; 16];
+    for (to, from) in comm.iter_mut().take(15).zip(name) {
+        *to = *from;
+    }
+    let _ = call!(libc::SYS_prctl, libc::PR_SET_NAME, comm.as_ptr(), 0, 0, 0);
+}
+
+/// Copies from an address of this process that may not be there, up to what is readable.
+pub(crate) fn read_own_memory(pid: i32, address: usize, into: &mut [u8]) -> Result<&[u8], Errno> {
+    let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
+    let remote = libc::iovec { iov_base: std::ptr::without_provenance_mut(address), iov_len: into.len() };
+    // process_vm_readv(2): EFAULT in place of a fault, and QEMU's sandbox allows it.
+    let got = call!(libc::SYS_process_vm_readv, pid, &raw const local, 1, &raw const remote, 1, 0)?;
+    Ok(into.get(..got as usize).unwrap_or_default())
+}
+
+/// Blocks every signal for the calling thread; what was blocked before.
+pub(crate) fn block_all_signals() -> u64 {
+    let (all, mut before) = (u64::MAX, 0u64);
+    let _ = call!(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, &raw const all, &raw mut before, 8);
+    before
+}
+
+/// Puts back what [`block_all_signals`] returned.
+pub(crate) fn restore_signals(before: u64) {
+    let _ = call!(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const before, 0, 8);
+}
