@@ -10,14 +10,16 @@
 #![allow(missing_docs, reason = "what they do is said by the man pages of the functions they stand for")]
 #![allow(static_mut_refs, reason = "redhook's macro guards its static with a Once")]
 
-use crate::affinity::direct as affinity;
-use crate::calls::create as thread_start;
+use crate::affinity::direct;
+use crate::calls::create;
 use crate::calls::create::Asked;
-use crate::calls::io_uring as uring;
-use crate::calls::ioctl as kvm;
+use crate::calls::io_uring;
+use crate::calls::ioctl::{self as kvm, KVM_CREATE_VCPU, KVM_RUN, VHOST_SET_OWNER};
 use crate::calls::sandbox;
-use crate::calls::setaffinity::{self as library_requests, Request};
-use crate::start as process;
+use crate::calls::setaffinity::{self, Request};
+use crate::placing::rescan;
+use crate::start;
+use crate::state::{first_run, shim};
 use crate::sys::errno;
 use crate::sys::symbol::Optional;
 use libc::{c_int, c_uint, c_ulong, c_void, pthread_attr_t, pthread_t, size_t};
@@ -38,16 +40,16 @@ redhook::hook! {
         argument: *mut c_void
     ) -> c_int => on_pthread_create {
         let real = redhook::real!(pthread_create);
-        let Some(shim) = process::shim_or_start() else {
+        let Some(shim) = start::shim_or_start() else {
             // SAFETY: the caller's own call, unchanged.
             return unsafe { real(thread, attributes, routine, argument) };
         };
-        let trampoline = thread_start::posix_trampoline as *const c_void;
+        let trampoline = create::posix_trampoline as *const c_void;
         // SAFETY: the caller's own call, but for the routine, which the trampoline calls in its place.
         let create = |handle, passed| unsafe { real(handle, attributes, trampoline, passed) };
         let asked = Asked { routine, argument, handle_to: thread };
         // SAFETY: what the caller passed, and a trampoline of pthread_create's type.
-        unsafe { thread_start::create(shim, &asked, create, 0) }
+        unsafe { create::create(shim, &asked, create, 0) }
     }
 }
 
@@ -62,16 +64,16 @@ type ThrdCreate = unsafe extern "C" fn(*mut pthread_t, *const c_void, *mut c_voi
 redhook::hook! {
     unsafe fn thrd_create(thread: *mut pthread_t, routine: *const c_void, argument: *mut c_void) -> c_int => on_thrd_create {
         let Some(real) = THRD_CREATE.get() else { return THRD_ERROR };
-        let Some(shim) = process::shim_or_start() else {
+        let Some(shim) = start::shim_or_start() else {
             // SAFETY: the caller's own call, unchanged.
             return unsafe { real(thread, routine, argument) };
         };
-        let trampoline = thread_start::c11_trampoline as *const c_void;
+        let trampoline = create::c11_trampoline as *const c_void;
         // SAFETY: the caller's own call, but for the routine, which the trampoline calls in its place.
         let create = |handle, passed| unsafe { real(handle, trampoline, passed) };
         let asked = Asked { routine, argument, handle_to: thread };
         // SAFETY: what the caller passed, and a trampoline of thrd_create's type.
-        unsafe { thread_start::create(shim, &asked, create, THRD_SUCCESS) }
+        unsafe { create::create(shim, &asked, create, THRD_SUCCESS) }
     }
 }
 
@@ -84,9 +86,9 @@ redhook::hook! {
     unsafe fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int => on_ioctl {
         // Some callers sign-extend the request; the kernel looks at its low 32 bits.
         let due = match request as u32 {
-            kvm::KVM_RUN => kvm::something_is_due(),
-            kvm::KVM_CREATE_VCPU | kvm::VHOST_SET_OWNER => true,
-            _ => kvm::kernel_thread_is_due(),
+            KVM_RUN => first_run::something_is_due(),
+            KVM_CREATE_VCPU | VHOST_SET_OWNER => true,
+            _ => first_run::kernel_thread_is_due(),
         };
         let real = REAL_IOCTL.load(Ordering::Relaxed);
         if due || real.is_null() {
@@ -108,7 +110,7 @@ unsafe extern "C" fn of_interest(fd: c_int, request: c_ulong, argument: *mut c_v
     let number = request as u32;
     let before = errno::errno();
     let first = quietly(|| match number {
-        kvm::KVM_RUN => kvm::before_run(),
+        KVM_RUN => kvm::before_run(),
         _ => {
             kvm::meanwhile();
             false
@@ -121,9 +123,9 @@ unsafe extern "C" fn of_interest(fd: c_int, request: c_ulong, argument: *mut c_v
     let result = unsafe { real(fd, request, argument) };
     let after = errno::errno();
     quietly(|| match number {
-        kvm::KVM_RUN if first => kvm::after_first_run(),
-        kvm::KVM_CREATE_VCPU if result >= 0 => kvm::vcpu_created(),
-        kvm::VHOST_SET_OWNER if result >= 0 => kvm::look_for_kernel_threads(),
+        KVM_RUN if first => kvm::after_first_run(),
+        KVM_CREATE_VCPU if result >= 0 => kvm::vcpu_created(),
+        VHOST_SET_OWNER if result >= 0 => rescan::look_for_kernel_threads(),
         _ => {}
     });
     errno::set_errno(after);
@@ -143,7 +145,7 @@ redhook::hook! {
     unsafe fn seccomp_load(context: *const c_void) -> c_int => on_seccomp_load {
         // seccomp_load(3) answers with a negated errno.
         let Some(real) = SECCOMP_LOAD.get() else { return -libc::ENOSYS };
-        if let Some(shim) = process::shim() {
+        if let Some(shim) = shim::shim() {
             let errno = errno::errno();
             sandbox::closes(shim);
             errno::set_errno(errno);
@@ -155,9 +157,9 @@ redhook::hook! {
 
 redhook::hook! {
     unsafe fn pthread_setaffinity_np(thread: pthread_t, bytes: size_t, mask: *const c_void) -> c_int => on_pthread_setaffinity_np {
-        let Some(real) = affinity::real_pthread_setaffinity() else { return libc::ENOSYS };
+        let Some(real) = direct::real_pthread_setaffinity() else { return libc::ENOSYS };
         let errno = errno::errno();
-        let request = process::shim().map_or(Request::AsItIs, |shim| library_requests::by_handle(shim, thread, bytes, mask));
+        let request = shim::shim().map_or(Request::AsItIs, |shim| setaffinity::by_handle(shim, thread, bytes, mask));
         errno::set_errno(errno);
         match request {
             // SAFETY: the caller's own call, unchanged.
@@ -180,7 +182,7 @@ redhook::hook! {
             return -1;
         };
         let errno = errno::errno();
-        let request = process::shim().map_or(Request::AsItIs, |shim| library_requests::by_tid(shim, tid, bytes, mask));
+        let request = shim::shim().map_or(Request::AsItIs, |shim| setaffinity::by_tid(shim, tid, bytes, mask));
         errno::set_errno(errno);
         match request {
             // SAFETY: the caller's own call, unchanged.
@@ -205,10 +207,10 @@ static IO_URING_SUBMIT_AND_WAIT_TIMEOUT: Optional<SubmitAndWaitTimeout> =
 
 /// What follows a submission; the result passes through.
 unsafe fn after_submission(ring: *const c_void, result: c_int) -> c_int {
-    if result > 0 && process::shim().is_some() {
+    if result > 0 && shim::shim().is_some() {
         let errno = errno::errno();
         // SAFETY: as for the hooks below: liburing has just used this ring.
-        unsafe { uring::submitted(ring) };
+        unsafe { io_uring::submitted(ring) };
         errno::set_errno(errno);
     }
     result

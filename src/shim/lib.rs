@@ -26,6 +26,7 @@ mod calls;
 mod glibc;
 mod hooks;
 mod identity;
+mod placing;
 mod report;
 mod start;
 mod state;

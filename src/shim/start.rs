@@ -5,73 +5,44 @@
 //! placement, the answer is "no", and nothing has been done.
 
 use crate::broker;
-use crate::calls::create as thread_start;
-use crate::identity::qemu;
-use crate::identity::role as identity;
+use crate::identity::{qemu, role};
+use crate::placing::enlist;
 use crate::report;
-use crate::state::current as me;
-use crate::state::ownership;
-use crate::state::page::{self, Page};
-use crate::state::slots as register;
-use crate::sys::errno;
-use crate::sys::sched;
-use crate::sys::thread;
-use once_cell::sync::OnceCell;
+use crate::state::shim::{self, Shim};
+use crate::state::{current, end, ownership, page, slots};
+use crate::sys::{errno, sched, thread};
 use pinning::{CpuSet, Host, OnError, Policy, Reading, Tid};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::Ordering;
 
-/// What the hooks work with.
-pub(crate) struct Shim {
-    pub(crate) policy: Policy,
-    /// `None` where it could not be made.
-    pub(crate) page: Option<Page>,
-    /// Where the main executable's code lies.
-    pub(crate) executable: std::ops::Range<usize>,
-    /// QEMU was started with `-daemonize`, so a forked child may become the one that runs the VM.
-    daemonizes: bool,
-}
-
-static SHIM: OnceCell<Option<Shim>> = OnceCell::new();
-
 /// sysexits.h's EX_CONFIG.
 const BAD_CONFIGURATION: i32 = 78;
 
-/// The shim, if it acts in this process and this was decided already.
-pub(crate) fn shim() -> Option<&'static Shim> {
-    SHIM.get()?.as_ref()
-}
-
 /// The shim, if it acts in this process; decides it if nobody has.
 pub(crate) fn shim_or_start() -> Option<&'static Shim> {
-    match SHIM.get() {
-        Some(decided) => decided.as_ref(),
+    match shim::decided() {
+        Some(decided) => decided,
         None => start(),
     }
-}
-
-/// The status page, if this process is the one to write to it.
-pub(crate) fn owned_page() -> Option<Page> {
-    shim()?.page.filter(|_| ownership::is_ours())
 }
 
 #[cold]
 fn start() -> Option<&'static Shim> {
     // An allocator that creates a thread when it is first used comes here again while we decide.
-    if me::me().deciding {
+    if current::me().deciding {
         return None;
     }
     let errno = errno::errno();
-    me::update(|me| me.deciding = true);
+    current::update(|me| me.deciding = true);
     let shim = start_once();
-    me::update(|me| me.deciding = false);
+    current::update(|me| me.deciding = false);
     errno::set_errno(errno);
     shim
 }
 
 fn start_once() -> Option<&'static Shim> {
-    let shim = SHIM.get_or_init(decide).as_ref();
+    let shim = shim::decide_once(decide);
     if let Some(shim) = shim {
         // The first caller only: slot 0 is taken once.
         if ownership::claim(thread::getpid()) {
@@ -100,7 +71,7 @@ fn decide() -> Option<Shim> {
     }
     let policy = reading.policy?;
     report::start(policy.log_filter());
-    register::make_key();
+    end::make_key();
     Some(Shim {
         page: page::make(&policy),
         executable: qemu::executable_code(),
@@ -173,10 +144,10 @@ fn enlist_main(shim: &Shim) {
     if let Some(page) = shim.page {
         page.belongs_to(pid);
     }
-    let newborn = identity::of_main(&shim.policy);
-    let slot = register::arrive_main(&newborn);
-    me::is(&newborn, slot);
-    thread_start::enlist(shim, tid, &newborn, slot, true);
+    let newborn = role::of_main(&shim.policy);
+    let slot = slots::arrive_main(&newborn);
+    current::is(&newborn, slot);
+    enlist::enlist(shim, tid, &newborn, slot, true);
 }
 
 /// After `-daemonize` the VM is run by a child of a child of the process that was started. Such a child
@@ -191,8 +162,8 @@ pub(crate) fn take_over_after_daemonize(shim: &Shim, start: usize) {
         return;
     }
     ownership::claim(pid);
-    thread_start::BIRTHS.store(0, Ordering::Release);
+    slots::BIRTHS.store(0, Ordering::Release);
     broker::forget_pending();
-    register::forget_all(shim.page);
+    slots::forget_all(shim.page);
     enlist_main(shim);
 }

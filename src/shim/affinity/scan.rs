@@ -5,9 +5,9 @@
 //! them. It runs in QEMU and in the broker, so it makes system calls and nothing else, on the stack.
 //! It must never touch a thread that is being born: that one places itself.
 
-use crate::calls::create::BIRTHS;
+use crate::state::entries;
 use crate::state::page::Page;
-use crate::state::slots as register;
+use crate::state::slots::BIRTHS;
 use crate::sys::errno::Errno;
 use crate::sys::file;
 use crate::sys::path::Path;
@@ -74,7 +74,7 @@ pub(crate) fn look(view: &View<'_>, scope: Scope, mut put_back: impl FnMut(&Astr
 }
 
 fn judge(view: &View<'_>, scope: Scope, tid: Tid) -> Option<Astray> {
-    let (role, set) = match register::entry_of(view.page, tid) {
+    let (role, set) = match entries::entry_of(view.page, tid) {
         Some(entry) => of_listed(view.policy, scope, entry)?,
         None => of_unlisted(view, scope, tid)?,
     };
@@ -99,7 +99,7 @@ fn of_listed(policy: &Policy, scope: Scope, entry: &Entry) -> Option<(RoleKind, 
     if !in_scope || state == State::Born as u8 || state == State::LeftAlone as u8 {
         return None;
     }
-    let (role, set) = register::role_and_set(entry)?;
+    let (role, set) = entries::role_and_set(entry)?;
     // The page may have been written to by a hostile QEMU; `set` answers the base for what is not there.
     (usize::from(set.0) < policy.sets().len()).then_some((role, set))
 }
@@ -116,7 +116,7 @@ fn of_unlisted(view: &View<'_>, scope: Scope, tid: Tid) -> Option<(RoleKind, Set
         Some(KernelThread::NxRecovery) => (RoleKind::Emulator, view.policy.emulator()),
         Some(KernelThread::Vhost) => (RoleKind::Vhost, view.policy.vhost()),
         Some(KernelThread::IoUringWorker { submitter }) => {
-            let home = register::entry_of(view.page, Tid(submitter as i32))
+            let home = entries::entry_of(view.page, Tid(submitter as i32))
                 .map(|entry| SetId(entry.home.load(Ordering::Relaxed)))
                 .filter(|home| usize::from(home.0) < view.policy.sets().len())
                 .unwrap_or_else(|| view.policy.emulator());
@@ -138,7 +138,7 @@ fn of_unlisted(view: &View<'_>, scope: Scope, tid: Tid) -> Option<(RoleKind, Set
 fn is_stranger(page: Page, tid: Tid) -> bool {
     page.header.unlisted.load(Ordering::Relaxed) == 0
         && BIRTHS.load(Ordering::Acquire) == 0
-        && register::entry_of(page, tid).is_none()
+        && entries::entry_of(page, tid).is_none()
 }
 
 fn comm<'a>(view: &View<'_>, tid: Tid, room: &'a mut [u8; 32]) -> Option<&'a [u8]> {

@@ -12,9 +12,9 @@ use super::message::{Kind, Message, Reply};
 use super::{Answer, Shared, filter};
 use crate::affinity::direct::{self as affinity, Outcome};
 use crate::affinity::scan::{self as settle, Scope, View};
-use crate::start::Shim;
+use crate::state::entries;
 use crate::state::page::Page;
-use crate::state::slots as register;
+use crate::state::shim::Shim;
 use crate::sys::errno::Errno;
 use crate::sys::file;
 use crate::sys::path::Path;
@@ -243,7 +243,7 @@ impl Service<'_> {
                     Outcome::Placed { moved: false } | Outcome::Unanswered => return,
                 };
                 counter.fetch_add(1, Ordering::Relaxed);
-                if let Some(entry) = register::entry_of(page, astray.tid) {
+                if let Some(entry) = entries::entry_of(page, astray.tid) {
                     entry.state.store(outcome.state() as u8, Ordering::Release);
                 }
             });

@@ -7,7 +7,7 @@
 use super::server::{self, Broker};
 use super::{CHANNEL, Channel, Shared};
 use crate::report::targets;
-use crate::start::Shim;
+use crate::state::shim::Shim;
 use crate::sys::errno::{self, Errno};
 use crate::sys::file;
 use crate::sys::file::FD_FLOOR;

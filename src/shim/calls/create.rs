@@ -9,29 +9,22 @@
 //! The trampoline runs on the stack that the creator chose, which may be PTHREAD_STACK_MIN: frames here
 //! stay small.
 
-use crate::affinity::direct::{self as affinity, About};
+use crate::affinity::direct;
 use crate::broker;
-use crate::calls::ioctl as kvm;
 use crate::calls::sandbox;
-use crate::identity::qemu;
-use crate::identity::role as identity;
-use crate::report::targets;
-use crate::start::{self as process, Shim};
-use crate::state::current as me;
-use crate::state::ownership;
-use crate::state::slots::{self as register, Birth, Claim, Newborn};
-use crate::sys::errno;
-use crate::sys::thread;
+use crate::identity::{qemu, role};
+use crate::placing::enlist;
+use crate::start;
+use crate::state::shim::{self, Shim};
+use crate::state::slots::{self, BIRTHS, Birth, Claim};
+use crate::state::thread_identity::Newborn;
+use crate::state::{current, end, first_run, ownership};
+use crate::sys::{errno, thread};
 use libc::pthread_t;
-use pinning::status_page::State;
 use pinning::{RoleKind, Tid};
 use std::ffi::{c_int, c_void};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
-
-/// Threads created and not yet placed. Whoever is about to look at every thread, or to have the sandbox
-/// closed, must know.
-pub(crate) static BIRTHS: AtomicU32 = AtomicU32::new(0);
+use std::sync::atomic::Ordering;
 
 /// What a caller asked for: the routine, its argument, and where the handle is to be written.
 pub(crate) struct Asked {
@@ -54,11 +47,11 @@ pub(crate) unsafe fn create(
 ) -> c_int {
     let errno = errno::errno();
     let start = asked.routine as usize;
-    process::take_over_after_daemonize(shim, start);
+    start::take_over_after_daemonize(shim, start);
     // SAFETY: as the caller upholds.
     let newborn = unsafe {
         qemu::with_thread(&shim.executable, start, asked.argument, |thread| {
-            identity::of_newborn(shim, thread.as_ref())
+            role::of_newborn(shim, thread.as_ref())
         })
     };
     let listed = ownership::is_ours();
@@ -90,7 +83,7 @@ pub(crate) unsafe fn create(
             // SAFETY: as the caller of pthread_create upholds.
             unsafe { asked.handle_to.write(handle) };
             // If this fails, the thread finds out by itself and knows what to do.
-            affinity::place_newborn(handle, shim.policy.set(newborn.set));
+            direct::place_newborn(handle, shim.policy.set(newborn.set));
         });
     }
     errno::set_errno(errno);
@@ -99,7 +92,7 @@ pub(crate) unsafe fn create(
 
 /// Whether a newborn belongs elsewhere than the calling thread, and the sandbox leaves it to us to move it.
 fn leaves_its_creator(newborn: &Newborn) -> bool {
-    newborn.role != RoleKind::Exempt && newborn.set != me::me().set && !sandbox::is_closed()
+    newborn.role != RoleKind::Exempt && newborn.set != current::me().set && !sandbox::is_closed()
 }
 
 /// Where a thread of `pthread_create` starts. C-unwind: `pthread_exit` and cancellation unwind through
@@ -133,12 +126,12 @@ pub(crate) unsafe extern "C-unwind" fn c11_trampoline(passed: *mut c_void) -> c_
 unsafe fn begin(passed: *mut c_void) -> (*const c_void, *mut c_void) {
     let errno = errno::errno();
     // SAFETY: this is the new thread, and it calls once.
-    let (birth, slot) = unsafe { register::arrive(passed) };
-    if let Some(shim) = process::shim() {
+    let (birth, slot) = unsafe { slots::arrive(passed) };
+    if let Some(shim) = shim::shim() {
         let tid = thread::gettid();
         take_place(shim, tid, slot, &birth);
         if let Some(slot) = slot {
-            register::give_back_at_end(slot);
+            end::give_back_at_end(slot);
         }
     }
     errno::set_errno(errno);
@@ -148,41 +141,17 @@ unsafe fn begin(passed: *mut c_void) -> (*const c_void, *mut c_void) {
 fn take_place(shim: &'static Shim, tid: Tid, slot: Option<u16>, birth: &Birth) {
     let newborn = &birth.newborn;
     let page = shim.page.filter(|_| birth.listed);
-    me::is(newborn, slot);
+    current::is(newborn, slot);
     if let Some(page) = page {
         page.header.created.fetch_add(1, Ordering::Relaxed);
     }
-    enlist(shim, tid, newborn, slot, birth.listed);
+    enlist::enlist(shim, tid, newborn, slot, birth.listed);
     BIRTHS.fetch_sub(1, Ordering::AcqRel);
     if birth.listed {
-        kvm::vcpu_arrives(newborn.role);
+        first_run::vcpu_arrives(newborn.role);
         broker::watch_newborn(shim, newborn.role);
     }
     if newborn.named && shim.policy.names_threads() {
         thread::set_comm(newborn.name());
-    }
-}
-
-/// Publishes a thread's entry, places it, and marks what came of it. The calling thread is `tid`.
-pub(crate) fn enlist(shim: &Shim, tid: Tid, newborn: &Newborn, slot: Option<u16>, listed: bool) {
-    let page = shim.page.filter(|_| listed);
-    let entry = page.zip(slot);
-    match (entry, page) {
-        (Some((page, slot)), _) => register::publish(page, slot, tid, newborn),
-        (None, Some(page)) if page.header.unlisted.fetch_add(1, Ordering::Relaxed) == 0 => {
-            log::warn!(target: targets::THREAD_START, "the register is full; further threads are placed, but not listed");
-        }
-        _ => {}
-    }
-    let state = if newborn.role == RoleKind::Exempt {
-        State::LeftAlone
-    } else {
-        let outcome = affinity::place(shim, tid, newborn.set);
-        let who = About { tid, role: newborn.role, name: newborn.name(), set: newborn.set };
-        affinity::account(shim, page, &who, &outcome);
-        outcome.state()
-    };
-    if let Some((page, slot)) = entry {
-        register::mark(page, slot, state);
     }
 }

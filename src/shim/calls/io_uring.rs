@@ -5,11 +5,11 @@
 //! before the thread's first submission: so it is set after it, and workers that are already there are moved
 //! by a look.
 
-use crate::calls::ioctl as kvm;
+use crate::placing::rescan;
 use crate::report::targets;
-use crate::start as process;
-use crate::state::current as me;
+use crate::state::current;
 use crate::state::ownership;
+use crate::state::shim;
 use crate::sys::path::Path;
 use crate::sys::sched;
 use std::ffi::c_void;
@@ -24,7 +24,7 @@ const RING_FD_AT: usize = 196;
 /// # Safety
 /// `ring` is what the caller of `io_uring_submit` passed: liburing has just used it.
 pub(crate) unsafe fn submitted(ring: *const c_void) {
-    if me::me().ring_tries == 0 {
+    if current::me().ring_tries == 0 {
         return;
     }
     // SAFETY: `struct io_uring` is at least 216 bytes long.
@@ -37,8 +37,8 @@ pub(crate) unsafe fn submitted(ring: *const c_void) {
 /// has no pool.
 #[cold]
 fn place_workers(ring: i32) {
-    let Some(shim) = process::shim().filter(|_| ownership::is_ours()) else { return };
-    let me = me::me();
+    let Some(shim) = shim::shim().filter(|_| ownership::is_ours()) else { return };
+    let me = current::me();
     let home = if me.known { me.home } else { shim.policy.emulator() };
     let workers = shim.policy.workers_of(home);
     let placed = is_ring(ring)
@@ -49,8 +49,8 @@ fn place_workers(ring: i32) {
                 false
             }
         };
-    me::update(|me| me.ring_tries = if placed { 0 } else { me.ring_tries - 1 });
-    kvm::look_for_kernel_threads();
+    current::update(|me| me.ring_tries = if placed { 0 } else { me.ring_tries - 1 });
+    rescan::look_for_kernel_threads();
 }
 
 /// Whether this is a ring's descriptor: with another layout of liburing's than the one known here it is not.

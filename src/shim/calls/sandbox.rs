@@ -1,9 +1,9 @@
 //! What must be done before QEMU's sandbox closes: after it, this process can pin nothing by itself.
 
 use crate::broker;
-use crate::calls::create::BIRTHS;
-use crate::start::Shim;
 use crate::state::ownership;
+use crate::state::shim::Shim;
+use crate::state::slots::BIRTHS;
 use crate::sys::wait;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -4,10 +4,10 @@
 //! changes nothing: the one place where a hook's answer is not the real function's, since a library that
 //! is refused may give up. QEMU's own requests are for threads with the role exempt, and pass.
 
-use crate::start::Shim;
-use crate::state::current as me;
+use crate::state::current;
 use crate::state::ownership;
-use crate::state::slots as register;
+use crate::state::shim::Shim;
+use crate::state::{entries, slots};
 use crate::sys::sched;
 use crate::sys::thread;
 use pinning::{RoleKind, SetId};
@@ -30,7 +30,7 @@ pub(crate) fn by_handle(shim: &Shim, handle: libc::pthread_t, bytes: usize, mask
     if handle == unsafe { libc::pthread_self() } {
         return cut(shim, own(shim), bytes, mask);
     }
-    cut(shim, others(shim, register::of_handle(handle)), bytes, mask)
+    cut(shim, others(shim, slots::of_handle(handle)), bytes, mask)
 }
 
 /// A request about a thread id (0: the calling thread); another process's threads are none of our
@@ -46,12 +46,12 @@ pub(crate) fn by_tid(shim: &Shim, tid: i32, bytes: usize, mask: *const c_void) -
     if !thread::is_thread_of(thread::getpid(), tid) {
         return Request::AsItIs;
     }
-    cut(shim, others(shim, shim.page.and_then(|page| register::of_tid(page, tid))), bytes, mask)
+    cut(shim, others(shim, shim.page.and_then(|page| entries::of_tid(page, tid))), bytes, mask)
 }
 
 /// The calling thread's set; `None` if it is exempt.
 fn own(shim: &Shim) -> Option<SetId> {
-    let me = me::me();
+    let me = current::me();
     match me.role {
         RoleKind::Exempt => None,
         _ if me.known => Some(me.set),

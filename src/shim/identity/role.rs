@@ -4,12 +4,13 @@
 //! belongs to, since a worker may be created by any worker of the pool, or by a vCPU thread that happens
 //! to poll the main loop's context. Lock-free and without allocation: any thread may be creating.
 
+use crate::identity::pools;
 use crate::identity::qemu::Thread;
 use crate::report::{self, Cause, targets};
-use crate::start::Shim;
-use crate::state::current::{Me, me};
-use crate::state::slots::Newborn;
-use pinning::{Policy, Role, RoleKind, SetId, VcpuIndex};
+use crate::state::current;
+use crate::state::shim::Shim;
+use crate::state::thread_identity::Newborn;
+use pinning::{Policy, Role, RoleKind, VcpuIndex};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// What the thread to be is, told by its creator (the calling thread).
@@ -20,8 +21,11 @@ pub(crate) fn of_newborn(shim: &Shim, thread: Option<&Thread<'_>>) -> Newborn {
     };
     // A name that is new to us is one of QEMU's own threads all the same.
     let role = Role::of_qemu_name(thread.name).unwrap_or(Role::Emulator);
-    let home =
-        if role == Role::Worker { pool_home(policy, thread.argument, &me()) } else { policy.emulator() };
+    let home = if role == Role::Worker {
+        pools::pool_home(policy, thread.argument, &current::me())
+    } else {
+        policy.emulator()
+    };
     let order = match role {
         Role::IoThread(id) => iothread_order(id),
         _ => 0,
@@ -70,45 +74,6 @@ fn warn_if_list_too_short(policy: &Policy, role: Role<'_>, order: u32) {
             "PIN_IOTHREADS has no entry for IOThread number {order} and perhaps others; they run on {set}, the base set"
         ),
     }
-}
-
-/// Worker pools: the address of each in `key`, its home's set in `home`. Pools are one for the main loop
-/// and one for each IOThread in use.
-struct Pool {
-    key: AtomicU64,
-    home: AtomicU32,
-}
-
-static POOLS: [Pool; 256] = [const { Pool { key: AtomicU64::new(0), home: AtomicU32::new(0) } }; 256];
-
-/// The set of the home of the pool at this address.
-///
-/// A creator that is no worker tells it: an IOThread is the home itself, anyone else (a vCPU thread
-/// included) acts for the main loop. A worker creates for its own pool.
-fn pool_home(policy: &Policy, pool: usize, creator: &Me) -> SetId {
-    if creator.known && creator.role == RoleKind::Worker {
-        return find_pool(pool).map_or(creator.home, |pool| SetId(pool.home.load(Ordering::Relaxed) as u16));
-    }
-    let home = match creator.role {
-        RoleKind::IoThread if creator.known => creator.home,
-        _ => policy.emulator(),
-    };
-    // An address is used again when a pool is gone, so what was known of it is replaced. With every
-    // place taken, later workers follow their creator.
-    if let Some(pool) = find_pool(pool).or_else(|| add_pool(pool)) {
-        pool.home.store(u32::from(home.0), Ordering::Relaxed);
-    }
-    home
-}
-
-fn find_pool(address: usize) -> Option<&'static Pool> {
-    POOLS.iter().find(|pool| pool.key.load(Ordering::Acquire) == address as u64)
-}
-
-fn add_pool(address: usize) -> Option<&'static Pool> {
-    POOLS.iter().find(|pool| {
-        pool.key.compare_exchange(0, address as u64, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    })
 }
 
 /// An IOThread's place in the order of creation. One that is deleted and made again under the same id keeps

@@ -3,7 +3,7 @@
 //! One word of thread-local storage with no destructor, so it is there from a thread's first instruction to
 //! its last, thread-specific-data destructors included.
 
-use crate::state::slots::Newborn;
+use crate::state::thread_identity::Newborn;
 use pinning::{RoleKind, SetId};
 use std::cell::Cell;
 

@@ -7,65 +7,20 @@
 //!
 //! What stands on the page is for readers outside, for the broker and for looks; a birth relies on none of it.
 
-use crate::state::current as me;
 use crate::state::handover::{Generation, Handover};
 use crate::state::page::Page;
-use crate::sys::wait;
-use pinning::status_page::{ENTRIES, Entry, NAME_BYTES, NO_INDEX, State};
-use pinning::{RoleKind, SetId, Tid};
+use crate::state::thread_identity::Newborn;
+use pinning::status_page::ENTRIES;
+use pinning::{RoleKind, SetId};
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-/// What the creator knows of the thread it creates.
-#[derive(Clone, Copy)]
-pub(crate) struct Newborn {
-    /// What it does.
-    pub(crate) role: RoleKind,
-    /// vCPU index or IOThread order.
-    pub(crate) index: Option<u32>,
-    /// Where it should be.
-    pub(crate) set: SetId,
-    /// What its own workers follow.
-    pub(crate) home: SetId,
-    /// QEMU's name could be read.
-    pub(crate) named: bool,
-    /// The name, cut to fit, and how much of it counts.
-    name: [u8; NAME_BYTES],
-    name_bytes: u8,
-}
-
-impl Newborn {
-    /// A thread of this role on this set, without a name.
-    pub(crate) fn unnamed(role: RoleKind, set: SetId, home: SetId) -> Self {
-        Self { role, index: None, set, home, named: false, name: [0; NAME_BYTES], name_bytes: 0 }
-    }
-
-    /// The same with QEMU's name for it.
-    pub(crate) fn with_name(mut self, name: &[u8]) -> Self {
-        let mut bytes = 0;
-        for (to, from) in self.name.iter_mut().zip(name) {
-            *to = *from;
-            bytes += 1;
-        }
-        self.name_bytes = bytes;
-        self.named = true;
-        self
-    }
-
-    /// The same with a number: a vCPU's index, an IOThread's order.
-    pub(crate) fn numbered(mut self, index: Option<u32>) -> Self {
-        self.index = index;
-        self
-    }
-
-    /// QEMU's name, cut to fit.
-    pub(crate) fn name(&self) -> &[u8] {
-        self.name.get(..usize::from(self.name_bytes)).unwrap_or_default()
-    }
-}
+/// Threads created and not yet placed. Whoever is about to look at every thread, or to have the sandbox
+/// closed, must know.
+pub(crate) static BIRTHS: AtomicU32 = AtomicU32::new(0);
 
 /// What a creator hands to the thread it creates.
 #[derive(Clone, Copy)]
@@ -173,7 +128,7 @@ fn claim() -> Option<usize> {
     })
 }
 
-fn release(number: u16) {
+pub(super) fn release(number: u16) {
     if let Some(slot) = SLOTS.get(usize::from(number)) {
         slot.handle.store(0, Ordering::Relaxed);
     }
@@ -255,53 +210,6 @@ pub(crate) fn of_handle(handle: libc::pthread_t) -> Option<(RoleKind, SetId)> {
     Some((RoleKind::try_from((placed_as >> 16) as u8).ok()?, SetId(placed_as as u16)))
 }
 
-/// Writes a thread's entry; the tid last, so that a reader who sees it sees the rest.
-pub(crate) fn publish(page: Page, slot: u16, tid: Tid, newborn: &Newborn) {
-    let Some(entry) = page.entries.get(usize::from(slot)) else { return };
-    entry.tid.store(0, Ordering::Relaxed);
-    std::sync::atomic::fence(Ordering::Release);
-    entry.state.store(State::Born as u8, Ordering::Relaxed);
-    entry.role.store(newborn.role as u8, Ordering::Relaxed);
-    entry.set.store(newborn.set.0, Ordering::Relaxed);
-    entry.home.store(newborn.home.0, Ordering::Relaxed);
-    entry.index.store(newborn.index.unwrap_or(NO_INDEX), Ordering::Relaxed);
-    entry.born_ns.store(wait::monotonic_ns(), Ordering::Relaxed);
-    entry.name_bytes.store(u16::from(newborn.name_bytes), Ordering::Relaxed);
-    for (to, from) in entry.name.iter().zip(newborn.name()) {
-        to.store(*from, Ordering::Relaxed);
-    }
-    page.header.entries_used.fetch_max(u32::from(slot) + 1, Ordering::Relaxed);
-    entry.tid.store(tid.0, Ordering::Release);
-}
-
-/// Writes where a thread stands.
-pub(crate) fn mark(page: Page, slot: u16, state: State) {
-    if let Some(entry) = page.entries.get(usize::from(slot)) {
-        entry.state.store(state as u8, Ordering::Release);
-    }
-}
-
-/// The entry of a thread, if it is listed. Of two with the same tid the younger one: a thread that left without
-/// running its destructors (a raw exit(2)) has left its entry behind.
-pub(crate) fn entry_of(page: Page, tid: Tid) -> Option<&'static Entry> {
-    let used = page.header.entries_used.load(Ordering::Relaxed) as usize;
-    let entries = page.entries.get(..used.min(ENTRIES))?.iter();
-    entries
-        .filter(|entry| entry.tid.load(Ordering::Acquire) == tid.0)
-        .max_by_key(|entry| entry.born_ns.load(Ordering::Relaxed))
-}
-
-/// The role and set that an entry names.
-pub(crate) fn role_and_set(entry: &Entry) -> Option<(RoleKind, SetId)> {
-    let role = RoleKind::try_from(entry.role.load(Ordering::Relaxed)).ok()?;
-    Some((role, SetId(entry.set.load(Ordering::Relaxed))))
-}
-
-/// The role and set of a listed thread.
-pub(crate) fn of_tid(page: Page, tid: Tid) -> Option<(RoleKind, SetId)> {
-    role_and_set(entry_of(page, tid)?)
-}
-
 /// Clears every entry and every slot but the main thread's: after a fork the other threads are not here.
 pub(crate) fn forget_all(page: Option<Page>) {
     for slot in &SLOTS {
@@ -313,34 +221,4 @@ pub(crate) fn forget_all(page: Option<Page>) {
     for entry in page.map(|page| page.entries).unwrap_or_default() {
         entry.tid.store(0, Ordering::Release);
     }
-}
-
-/// The key whose destructor gives a slot back. Its value is the slot's number plus one.
-static KEY: once_cell::sync::OnceCell<libc::pthread_key_t> = once_cell::sync::OnceCell::new();
-
-/// Makes the key; without one (PTHREAD_KEYS_MAX) slots are not given back, and the register fills up.
-pub(crate) fn make_key() {
-    let mut key = 0;
-    // SAFETY: `key` is live, and `end_of_thread` has the signature that the key asks for.
-    if unsafe { libc::pthread_key_create(&raw mut key, Some(end_of_thread)) } == 0 {
-        let _ = KEY.set(key);
-    }
-}
-
-/// Has the calling thread give its slot back when it ends.
-pub(crate) fn give_back_at_end(slot: u16) {
-    if let Some(key) = KEY.get() {
-        let value = std::ptr::without_provenance::<c_void>(usize::from(slot) + 1);
-        // SAFETY: the key exists; the value is a number and never followed.
-        unsafe { libc::pthread_setspecific(*key, value) };
-    }
-}
-
-unsafe extern "C" fn end_of_thread(value: *mut c_void) {
-    let Ok(slot) = u16::try_from((value as usize).wrapping_sub(1)) else { return };
-    crate::calls::ioctl::vcpu_ends(&me::me());
-    if let Some(entry) = crate::start::owned_page().and_then(|page| page.entries.get(usize::from(slot))) {
-        entry.tid.store(0, Ordering::Release);
-    }
-    release(slot);
 }

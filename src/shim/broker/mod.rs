@@ -14,8 +14,8 @@ mod server;
 mod start;
 
 use crate::report::targets;
-use crate::start::Shim;
 use crate::state::page;
+use crate::state::shim::Shim;
 use crate::sys::errno::Errno;
 use crate::sys::socket;
 use crate::sys::wait;

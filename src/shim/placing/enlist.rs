@@ -1,0 +1,35 @@
+//! Listing a thread on the status page, and placing it.
+
+use crate::placing::place::place;
+use crate::placing::warn::{self, About};
+use crate::report::targets;
+use crate::state::entries;
+use crate::state::shim::Shim;
+use crate::state::thread_identity::Newborn;
+use pinning::status_page::State;
+use pinning::{RoleKind, Tid};
+use std::sync::atomic::Ordering;
+
+/// Publishes a thread's entry, places it, and marks what came of it. The calling thread is `tid`.
+pub(crate) fn enlist(shim: &Shim, tid: Tid, newborn: &Newborn, slot: Option<u16>, listed: bool) {
+    let page = shim.page.filter(|_| listed);
+    let entry = page.zip(slot);
+    match (entry, page) {
+        (Some((page, slot)), _) => entries::publish(page, slot, tid, newborn),
+        (None, Some(page)) if page.header.unlisted.fetch_add(1, Ordering::Relaxed) == 0 => {
+            log::warn!(target: targets::THREAD_START, "the register is full; further threads are placed, but not listed");
+        }
+        _ => {}
+    }
+    let state = if newborn.role == RoleKind::Exempt {
+        State::LeftAlone
+    } else {
+        let outcome = place(shim, tid, newborn.set);
+        let who = About { tid, role: newborn.role, name: newborn.name(), set: newborn.set };
+        warn::account(shim, page, &who, &outcome);
+        outcome.state()
+    };
+    if let Some((page, slot)) = entry {
+        entries::mark(page, slot, state);
+    }
+}

@@ -1,0 +1,39 @@
+//! Whether the library acts in this process, and by what policy. `start` decides it, once.
+
+use crate::state::ownership;
+use crate::state::page::Page;
+use once_cell::sync::OnceCell;
+use pinning::Policy;
+
+/// What the hooks work with.
+pub(crate) struct Shim {
+    pub(crate) policy: Policy,
+    /// `None` where it could not be made.
+    pub(crate) page: Option<Page>,
+    /// Where the main executable's code lies.
+    pub(crate) executable: std::ops::Range<usize>,
+    /// QEMU was started with `-daemonize`, so a forked child may become the one that runs the VM.
+    pub(crate) daemonizes: bool,
+}
+
+static SHIM: OnceCell<Option<Shim>> = OnceCell::new();
+
+/// What was decided for this process; `None` if nothing was yet.
+pub(crate) fn decided() -> Option<Option<&'static Shim>> {
+    SHIM.get().map(Option::as_ref)
+}
+
+/// Decides, if nobody has.
+pub(crate) fn decide_once(decide: impl FnOnce() -> Option<Shim>) -> Option<&'static Shim> {
+    SHIM.get_or_init(decide).as_ref()
+}
+
+/// The shim, if it acts in this process and this was decided already.
+pub(crate) fn shim() -> Option<&'static Shim> {
+    SHIM.get()?.as_ref()
+}
+
+/// The status page, if this process is the one to write to it.
+pub(crate) fn owned_page() -> Option<Page> {
+    shim()?.page.filter(|_| ownership::is_ours())
+}
