@@ -1,6 +1,5 @@
 //! What is said between QEMU and the broker. The broker takes every byte of it as hostile.
 
-use super::Answer;
 use crate::sys::errno::Errno;
 use pinning::{SetId, Tid};
 
@@ -76,6 +75,18 @@ impl Message {
             generation: word(16)?,
         })
     }
+}
+
+/// What the broker made of a request.
+pub(crate) enum Answer {
+    /// The thread is on the set.
+    Placed,
+    /// The cpuset left only a part.
+    Cut,
+    /// The kernel said no, to the broker or (where there is none) to us.
+    Refused(Errno),
+    /// It did not answer, or could not be had: both were warned about once.
+    None,
 }
 
 /// The low byte of an answer's word; the rest is the generation, so that a late answer to an earlier

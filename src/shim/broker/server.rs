@@ -8,10 +8,12 @@
 //! What it can be asked: to put a thread of the process that asks (told by the kernel, for each message)
 //! on a set of the policy; to look over that process's threads by the same policy. Nothing else.
 
-use super::message::{Kind, Message, Reply};
-use super::{Answer, Shared, filter};
 use crate::affinity::direct::{self as affinity, Outcome};
 use crate::affinity::scan::{self as settle, Scope, View};
+use crate::broker::filter;
+use crate::broker::looks::{Due, KERNEL_THREAD_NS, WATCH_NS, YOUNG_NS};
+use crate::broker::message::{Answer, Kind, Message, Reply};
+use crate::broker::shared::Shared;
 use crate::state::entries;
 use crate::state::page::Page;
 use crate::state::shim::Shim;
@@ -32,14 +34,6 @@ const NAME: &[u8] = b"pinshim-broker";
 /// All that root's broker keeps, as bits (linux/capability.h): to pin threads of another user's process
 /// (CAP_SYS_NICE), to see that it holds the socket (CAP_SYS_PTRACE), to become that user (CAP_SETGID, CAP_SETUID).
 const CAPABILITIES: u32 = 1 << 23 | 1 << 19 | 1 << 6 | 1 << 7;
-
-/// Nanoseconds after which a watched newborn is looked at again: when libvirt has placed it, and when
-/// libvirt was slow.
-const WATCH_NS: [u64; 4] = [100_000_000, 500_000_000, 2_000_000_000, 5_000_000_000];
-/// A thread older than this is an administrator's business.
-const YOUNG_NS: u64 = 5_500_000_000;
-/// The same for a thread of the kernel's in the first KVM_RUN.
-const KERNEL_THREAD_NS: [u64; 4] = [1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
 
 /// What the broker knows.
 pub(super) struct Broker {
@@ -248,51 +242,5 @@ impl Service<'_> {
                 }
             });
         }
-    }
-}
-
-/// Looks that are to come.
-#[derive(Default)]
-struct Due {
-    looks: [Option<(u64, Scope)>; 32],
-}
-
-/// Looks of one kind that fall closer together than this are one.
-const SAME_LOOK_NS: u64 = 5_000_000;
-
-impl Due {
-    fn add(&mut self, after: &[u64], scope: Scope) {
-        let now = wait::monotonic_ns();
-        for at in after.iter().map(|ns| now.saturating_add(*ns)) {
-            let same = |look: &Option<(u64, Scope)>| {
-                look.is_some_and(|(when, what)| what == scope && when >= at && when - at < SAME_LOOK_NS)
-            };
-            if self.looks.iter().any(same) {
-                continue;
-            }
-            // Full: the last look planned is put off, since a later one sees all that an earlier one would.
-            let free = self.looks.iter().position(Option::is_none);
-            let place = free.unwrap_or_else(|| {
-                let latest = self.looks.iter().enumerate().max_by_key(|(_, look)| look.map(|(when, _)| when));
-                latest.map_or(0, |(place, _)| place)
-            });
-            if let Some(look) = self.looks.get_mut(place) {
-                *look = Some((at, scope));
-            }
-        }
-    }
-
-    /// A look whose time has come.
-    fn take(&mut self) -> Option<Scope> {
-        let now = wait::monotonic_ns();
-        let due = self.looks.iter_mut().find(|look| look.is_some_and(|(when, _)| when <= now))?;
-        due.take().map(|(_, scope)| scope)
-    }
-
-    /// Milliseconds until the next one; -1: none is planned.
-    fn next_wait_ms(&self) -> i64 {
-        let Some(next) = self.looks.iter().flatten().map(|(when, _)| *when).min() else { return -1 };
-        // Rounded up, so that it does not wake before its time and turn in a circle.
-        (next.saturating_sub(wait::monotonic_ns()) / 1_000_000 + 1) as i64
     }
 }

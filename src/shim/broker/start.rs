@@ -4,8 +4,9 @@
 //! child but init's: it never becomes a zombie of QEMU's and sends it no SIGCHLD. libc's `fork` would run
 //! QEMU's atfork handlers, which start a thread in the child.
 
-use super::server::{self, Broker};
-use super::{CHANNEL, Channel, Shared};
+use crate::broker::client::{CHANNEL, Channel, FAILED};
+use crate::broker::server::{self, Broker};
+use crate::broker::shared::Shared;
 use crate::report::targets;
 use crate::state::shim::Shim;
 use crate::sys::errno::{self, Errno};
@@ -20,13 +21,6 @@ use std::time::{Duration, Instant};
 
 /// How long to wait for the broker to say that it is ready: the time of a few forks, on a busy host.
 const READY: Duration = Duration::from_secs(1);
-
-static FAILED: AtomicBool = AtomicBool::new(false);
-
-/// Whether it could not be started, which was said then.
-pub(super) fn has_failed() -> bool {
-    FAILED.load(Ordering::Relaxed)
-}
 
 /// Starts the broker, once; waits until it is ready, for a second at most. Where it cannot be had, one
 /// warning, and QEMU goes on.

@@ -8,7 +8,7 @@ use crate::sys::file;
 use pinning::status_page::{ENTRIES, Entry, Header, MAGIC, NAME, Plan, VERSION, text_of};
 use pinning::{CpuSet, Policy};
 use std::ffi::CString;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 /// The page in this process's memory, shared with its forked children and with the broker.
 #[derive(Clone, Copy)]
@@ -116,26 +116,6 @@ unsafe fn copy(base: *mut u8, at: usize, from: *const u8, bytes: usize) {
     let to = unsafe { base.add(at) };
     // SAFETY: as the caller upholds; the mapping is new, so nothing overlaps.
     unsafe { std::ptr::copy_nonoverlapping(from, to, bytes) }
-}
-
-/// Anonymous memory shared with forked children: zeroed, never unmapped.
-pub(crate) fn shared_words<const N: usize>() -> Option<&'static [AtomicU32; N]> {
-    // SAFETY: a new mapping at an address of the kernel's choice.
-    let base = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            size_of::<[AtomicU32; N]>(),
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
-    };
-    if base == libc::MAP_FAILED {
-        return None;
-    }
-    // SAFETY: page-aligned, zeroed, of that size, never unmapped, and atomics alone.
-    Some(unsafe { &*base.cast::<[AtomicU32; N]>() })
 }
 
 impl Page {
