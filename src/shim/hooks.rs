@@ -10,18 +10,11 @@
 #![allow(missing_docs, reason = "what they do is said by the man pages of the functions they stand for")]
 #![allow(static_mut_refs, reason = "redhook's macro guards its static with a Once")]
 
-use crate::affinity::direct;
-use crate::calls::create;
-use crate::calls::create::Asked;
-use crate::calls::io_uring;
-use crate::calls::ioctl::{self as kvm, KVM_CREATE_VCPU, KVM_RUN, VHOST_SET_OWNER};
-use crate::calls::sandbox;
-use crate::calls::setaffinity::{self, Request};
-use crate::placing::rescan;
-use crate::start;
-use crate::state::{first_run, shim};
-use crate::sys::errno;
-use crate::sys::symbol::Optional;
+use inside::calls::create::{self, Asked};
+use inside::calls::ioctl::{self as kvm, KVM_CREATE_VCPU, KVM_RUN, VHOST_SET_OWNER};
+use inside::calls::setaffinity::{self, Request};
+use inside::calls::{io_uring, sandbox};
+use inside::{Optional, errno, set_errno};
 use libc::{c_int, c_uint, c_ulong, c_void, pthread_attr_t, pthread_t, size_t};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -40,7 +33,7 @@ redhook::hook! {
         argument: *mut c_void
     ) -> c_int => on_pthread_create {
         let real = redhook::real!(pthread_create);
-        let Some(shim) = start::shim_or_start() else {
+        let Some(shim) = inside::shim_or_start() else {
             // SAFETY: the caller's own call, unchanged.
             return unsafe { real(thread, attributes, routine, argument) };
         };
@@ -64,7 +57,7 @@ type ThrdCreate = unsafe extern "C" fn(*mut pthread_t, *const c_void, *mut c_voi
 redhook::hook! {
     unsafe fn thrd_create(thread: *mut pthread_t, routine: *const c_void, argument: *mut c_void) -> c_int => on_thrd_create {
         let Some(real) = THRD_CREATE.get() else { return THRD_ERROR };
-        let Some(shim) = start::shim_or_start() else {
+        let Some(shim) = inside::shim_or_start() else {
             // SAFETY: the caller's own call, unchanged.
             return unsafe { real(thread, routine, argument) };
         };
@@ -86,9 +79,9 @@ redhook::hook! {
     unsafe fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int => on_ioctl {
         // Some callers sign-extend the request; the kernel looks at its low 32 bits.
         let due = match request as u32 {
-            KVM_RUN => first_run::something_is_due(),
+            KVM_RUN => inside::something_is_due(),
             KVM_CREATE_VCPU | VHOST_SET_OWNER => true,
-            _ => first_run::kernel_thread_is_due(),
+            _ => inside::kernel_thread_is_due(),
         };
         let real = REAL_IOCTL.load(Ordering::Relaxed);
         if due || real.is_null() {
@@ -108,7 +101,7 @@ redhook::hook! {
 #[inline(never)]
 unsafe extern "C" fn of_interest(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int {
     let number = request as u32;
-    let before = errno::errno();
+    let before = errno();
     let first = quietly(|| match number {
         KVM_RUN => kvm::before_run(),
         _ => {
@@ -116,19 +109,19 @@ unsafe extern "C" fn of_interest(fd: c_int, request: c_ulong, argument: *mut c_v
             false
         }
     });
-    errno::set_errno(before);
+    set_errno(before);
     let real = redhook::real!(ioctl);
     REAL_IOCTL.store(real as *mut c_void, Ordering::Release);
     // SAFETY: the caller's own call, unchanged.
     let result = unsafe { real(fd, request, argument) };
-    let after = errno::errno();
+    let after = errno();
     quietly(|| match number {
         KVM_RUN if first => kvm::after_first_run(),
         KVM_CREATE_VCPU if result >= 0 => kvm::vcpu_created(),
-        VHOST_SET_OWNER if result >= 0 => rescan::look_for_kernel_threads(),
+        VHOST_SET_OWNER if result >= 0 => kvm::look_for_kernel_threads(),
         _ => {}
     });
-    errno::set_errno(after);
+    set_errno(after);
     result
 }
 
@@ -145,10 +138,10 @@ redhook::hook! {
     unsafe fn seccomp_load(context: *const c_void) -> c_int => on_seccomp_load {
         // seccomp_load(3) answers with a negated errno.
         let Some(real) = SECCOMP_LOAD.get() else { return -libc::ENOSYS };
-        if let Some(shim) = shim::shim() {
-            let errno = errno::errno();
+        if let Some(shim) = inside::shim() {
+            let errno = errno();
             sandbox::closes(shim);
-            errno::set_errno(errno);
+            set_errno(errno);
         }
         // SAFETY: the caller's own call, unchanged.
         unsafe { real(context) }
@@ -157,10 +150,10 @@ redhook::hook! {
 
 redhook::hook! {
     unsafe fn pthread_setaffinity_np(thread: pthread_t, bytes: size_t, mask: *const c_void) -> c_int => on_pthread_setaffinity_np {
-        let Some(real) = direct::real_pthread_setaffinity() else { return libc::ENOSYS };
-        let errno = errno::errno();
-        let request = shim::shim().map_or(Request::AsItIs, |shim| setaffinity::by_handle(shim, thread, bytes, mask));
-        errno::set_errno(errno);
+        let Some(real) = inside::real_pthread_setaffinity() else { return libc::ENOSYS };
+        let errno = errno();
+        let request = inside::shim().map_or(Request::AsItIs, |shim| setaffinity::by_handle(shim, thread, bytes, mask));
+        set_errno(errno);
         match request {
             // SAFETY: the caller's own call, unchanged.
             Request::AsItIs => unsafe { real(thread, bytes, mask) },
@@ -178,12 +171,12 @@ type SchedSetaffinity = unsafe extern "C" fn(libc::pid_t, size_t, *const c_void)
 redhook::hook! {
     unsafe fn sched_setaffinity(tid: libc::pid_t, bytes: size_t, mask: *const c_void) -> c_int => on_sched_setaffinity {
         let Some(real) = SCHED_SETAFFINITY.get() else {
-            errno::set_errno(libc::ENOSYS);
+            set_errno(libc::ENOSYS);
             return -1;
         };
-        let errno = errno::errno();
-        let request = shim::shim().map_or(Request::AsItIs, |shim| setaffinity::by_tid(shim, tid, bytes, mask));
-        errno::set_errno(errno);
+        let errno = errno();
+        let request = inside::shim().map_or(Request::AsItIs, |shim| setaffinity::by_tid(shim, tid, bytes, mask));
+        set_errno(errno);
         match request {
             // SAFETY: the caller's own call, unchanged.
             Request::AsItIs => unsafe { real(tid, bytes, mask) },
@@ -207,11 +200,11 @@ static IO_URING_SUBMIT_AND_WAIT_TIMEOUT: Optional<SubmitAndWaitTimeout> =
 
 /// What follows a submission; the result passes through.
 unsafe fn after_submission(ring: *const c_void, result: c_int) -> c_int {
-    if result > 0 && shim::shim().is_some() {
-        let errno = errno::errno();
+    if result > 0 && inside::shim().is_some() {
+        let errno = errno();
         // SAFETY: as for the hooks below: liburing has just used this ring.
         unsafe { io_uring::submitted(ring) };
-        errno::set_errno(errno);
+        set_errno(errno);
     }
     result
 }

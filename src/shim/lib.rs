@@ -20,22 +20,13 @@
 //! changed errno, a lock or an allocation between a thread's first instruction and its own routine or on the way
 //! of KVM_RUN. [`hooks`] has the exported functions; system calls are made in [`sys`].
 
-mod affinity;
-mod broker;
-mod calls;
 mod glibc;
 mod hooks;
-mod identity;
-mod placing;
-mod report;
-mod start;
-mod state;
-mod sys;
 
 /// Runs when ld.so has loaded the library, before QEMU's `main`.
 #[ctor::ctor(unsafe)]
 fn constructor() {
-    if start::shim_or_start().is_some() {
+    if inside::shim_or_start().is_some() {
         hooks::resolve();
     }
 }

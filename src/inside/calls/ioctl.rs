@@ -8,7 +8,8 @@ use crate::affinity::scan::Scope;
 use crate::broker;
 use crate::identity::role;
 use crate::placing::enlist;
-use crate::placing::rescan::{look, look_for_kernel_threads, put_self};
+pub use crate::placing::rescan::look_for_kernel_threads;
+use crate::placing::rescan::{look, put_self};
 use crate::state::first_run::{DUE, LOOKS, ONE_LOOK, vcpu_arrives};
 use crate::state::{current, ownership, shim, slots};
 use crate::sys::{thread, wait};
@@ -16,16 +17,16 @@ use pinning::RoleKind;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// linux/kvm.h: _IO(KVMIO, 0x41).
-pub(crate) const KVM_CREATE_VCPU: u32 = 0xAE41;
+pub const KVM_CREATE_VCPU: u32 = 0xAE41;
 /// linux/kvm.h: _IO(KVMIO, 0x80).
-pub(crate) const KVM_RUN: u32 = 0xAE80;
+pub const KVM_RUN: u32 = 0xAE80;
 /// linux/vhost.h: _IO(VHOST_VIRTIO, 0x01).
-pub(crate) const VHOST_SET_OWNER: u32 = 0xAF01;
+pub const VHOST_SET_OWNER: u32 = 0xAF01;
 
 /// The calling thread has created a vCPU. On x86, Arm and s390 that is the vCPU's own thread; the main thread
 /// creates them for ppc64, and scratch ones for Arm, and is no vCPU itself.
 #[cold]
-pub(crate) fn vcpu_created() {
+pub fn vcpu_created() {
     let Some(shim) = shim::shim() else { return };
     let tid = thread::gettid();
     if tid.0 == thread::getpid() || !ownership::is_ours() {
@@ -48,7 +49,7 @@ pub(crate) fn vcpu_created() {
 /// The calling thread is about to enter KVM_RUN, and something is due. True if it is the first vCPU of the VM
 /// to do so, which then has [`after_first_run`] to do.
 #[cold]
-pub(crate) fn before_run() -> bool {
+pub fn before_run() -> bool {
     let me = current::me();
     let Some(shim) = shim::shim().filter(|_| me.before_first_run) else {
         meanwhile();
@@ -91,14 +92,14 @@ fn wait_until_settled() {
 
 /// The first KVM_RUN of all has returned: what the kernel made inside it is there now.
 #[cold]
-pub(crate) fn after_first_run() {
+pub fn after_first_run() {
     DUE.fetch_and(ONE_LOOK - 1, Ordering::Relaxed);
     look_for_kernel_threads();
 }
 
 /// An ioctl of any thread: a look is due while that first KVM_RUN goes on.
 #[cold]
-pub(crate) fn meanwhile() {
+pub fn meanwhile() {
     let one_less = |due: u32| due.checked_sub(ONE_LOOK);
     if DUE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
         look_for_kernel_threads();

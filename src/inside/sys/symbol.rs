@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// A function, of the pointer type `F`, that the libraries behind ours may or may not define.
-pub(crate) struct Optional<F> {
+pub struct Optional<F> {
     name: &'static CStr,
     /// Null until it was found. Two threads that look at the same time find the same address.
     found: AtomicPtr<c_void>,
@@ -19,14 +19,14 @@ pub(crate) struct Optional<F> {
 impl<F: Copy> Optional<F> {
     /// # Safety
     /// `F` is the type of a pointer to the function of this name, as its man page declares it.
-    pub(crate) const unsafe fn new(name: &'static CStr) -> Self {
+    pub const unsafe fn new(name: &'static CStr) -> Self {
         assert!(size_of::<F>() == size_of::<*mut c_void>(), "F is a pointer");
         Self { name, found: AtomicPtr::new(std::ptr::null_mut()), function: PhantomData }
     }
 
     /// The next definition after ours; `None` if there is none. Looked for again each time until it
     /// is found: a library with it may be loaded later.
-    pub(crate) fn get(&self) -> Option<F> {
+    pub fn get(&self) -> Option<F> {
         let mut address = self.found.load(Ordering::Acquire);
         if address.is_null() {
             // SAFETY: the name is a C string, and RTLD_NEXT is meant for a caller inside a loaded library.

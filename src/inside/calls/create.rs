@@ -26,11 +26,14 @@ use std::ffi::{c_int, c_void};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
-/// What a caller asked for: the routine, its argument, and where the handle is to be written.
-pub(crate) struct Asked {
-    pub(crate) routine: *const c_void,
-    pub(crate) argument: *mut c_void,
-    pub(crate) handle_to: *mut pthread_t,
+/// What a caller of `pthread_create` or `thrd_create` asked for.
+pub struct Asked {
+    /// The routine that the new thread is to run.
+    pub routine: *const c_void,
+    /// The routine's argument.
+    pub argument: *mut c_void,
+    /// Where the caller wants the new thread's handle.
+    pub handle_to: *mut pthread_t,
 }
 
 /// Creates a thread by `real`, which is called exactly once with where to write the handle, and with the argument of
@@ -39,7 +42,7 @@ pub(crate) struct Asked {
 /// # Safety
 /// `asked` is what the caller of the hooked function passed; `real` starts the trampoline below of the real
 /// function's type, and returns `succeeded` if the thread was created.
-pub(crate) unsafe fn create(
+pub unsafe fn create(
     shim: &'static Shim,
     asked: &Asked,
     real: impl FnOnce(*mut pthread_t, *mut c_void) -> c_int,
@@ -100,7 +103,7 @@ fn leaves_its_creator(newborn: &Newborn) -> bool {
 ///
 /// # Safety
 /// To be called as a thread's start routine, with what [`create`] passed.
-pub(crate) unsafe extern "C-unwind" fn posix_trampoline(passed: *mut c_void) -> *mut c_void {
+pub unsafe extern "C-unwind" fn posix_trampoline(passed: *mut c_void) -> *mut c_void {
     // SAFETY: as the caller upholds.
     let (routine, argument) = unsafe { begin(passed) };
     // SAFETY: the creator gave `routine` to pthread_create as a function of this type.
@@ -112,7 +115,7 @@ pub(crate) unsafe extern "C-unwind" fn posix_trampoline(passed: *mut c_void) -> 
 ///
 /// # Safety
 /// As for [`posix_trampoline`].
-pub(crate) unsafe extern "C-unwind" fn c11_trampoline(passed: *mut c_void) -> c_int {
+pub unsafe extern "C-unwind" fn c11_trampoline(passed: *mut c_void) -> c_int {
     // SAFETY: as the caller upholds.
     let (routine, argument) = unsafe { begin(passed) };
     // SAFETY: the creator gave `routine` to thrd_create as a function of this type.

@@ -58,7 +58,7 @@ pub(crate) fn place_directly(tid: Tid, set: &CpuSet) -> Outcome {
 pub(crate) type PthreadSetaffinity = unsafe extern "C" fn(pthread_t, size_t, *const c_void) -> c_int;
 
 /// Its address, if there is one.
-pub(crate) fn real_pthread_setaffinity() -> Option<PthreadSetaffinity> {
+pub fn real_pthread_setaffinity() -> Option<PthreadSetaffinity> {
     // SAFETY: the type above is this function's.
     static REAL: Optional<PthreadSetaffinity> = unsafe { Optional::new(c"pthread_setaffinity_np") };
     REAL.get()

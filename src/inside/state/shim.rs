@@ -6,7 +6,7 @@ use once_cell::sync::OnceCell;
 use pinning::Policy;
 
 /// What the hooks work with.
-pub(crate) struct Shim {
+pub struct Shim {
     pub(crate) policy: Policy,
     /// `None` where it could not be made.
     pub(crate) page: Option<Page>,
@@ -29,7 +29,7 @@ pub(crate) fn decide_once(decide: impl FnOnce() -> Option<Shim>) -> Option<&'sta
 }
 
 /// The shim, if it acts in this process and this was decided already.
-pub(crate) fn shim() -> Option<&'static Shim> {
+pub fn shim() -> Option<&'static Shim> {
     SHIM.get()?.as_ref()
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn is_closed() -> bool {
 }
 
 /// QEMU is about to load its filter.
-pub(crate) fn closes(shim: &'static Shim) {
+pub fn closes(shim: &'static Shim) {
     if !ownership::is_ours() {
         return;
     }

@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 const BAD_CONFIGURATION: i32 = 78;
 
 /// The shim, if it acts in this process; decides it if nobody has.
-pub(crate) fn shim_or_start() -> Option<&'static Shim> {
+pub fn shim_or_start() -> Option<&'static Shim> {
     match shim::decided() {
         Some(decided) => decided,
         None => start(),

@@ -23,7 +23,7 @@ const RING_FD_AT: usize = 196;
 ///
 /// # Safety
 /// `ring` is what the caller of `io_uring_submit` passed: liburing has just used it.
-pub(crate) unsafe fn submitted(ring: *const c_void) {
+pub unsafe fn submitted(ring: *const c_void) {
     if current::me().ring_tries == 0 {
         return;
     }

@@ -15,7 +15,7 @@ use std::ffi::c_void;
 
 /// What to do with a request.
 #[allow(clippy::large_enum_variant, reason = "it lives on the stack, and a box would allocate")]
-pub(crate) enum Request {
+pub enum Request {
     /// Make the real call as it is.
     AsItIs,
     /// Make it with this mask, of this many bytes.
@@ -25,7 +25,7 @@ pub(crate) enum Request {
 }
 
 /// A request about the thread with this `pthread_t`.
-pub(crate) fn by_handle(shim: &Shim, handle: libc::pthread_t, bytes: usize, mask: *const c_void) -> Request {
+pub fn by_handle(shim: &Shim, handle: libc::pthread_t, bytes: usize, mask: *const c_void) -> Request {
     // SAFETY: pthread_self has no preconditions.
     if handle == unsafe { libc::pthread_self() } {
         return cut(shim, own(shim), bytes, mask);
@@ -35,7 +35,7 @@ pub(crate) fn by_handle(shim: &Shim, handle: libc::pthread_t, bytes: usize, mask
 
 /// A request about a thread id (0: the calling thread); another process's threads are none of our
 /// business.
-pub(crate) fn by_tid(shim: &Shim, tid: i32, bytes: usize, mask: *const c_void) -> Request {
+pub fn by_tid(shim: &Shim, tid: i32, bytes: usize, mask: *const c_void) -> Request {
     if !ownership::is_ours() {
         return Request::AsItIs;
     }

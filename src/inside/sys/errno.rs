@@ -27,7 +27,7 @@ impl std::fmt::Display for Errno {
 }
 
 /// The calling thread's errno: every hook leaves it as the real function did.
-pub(crate) fn errno() -> c_int {
+pub fn errno() -> c_int {
     // SAFETY: no preconditions.
     let location = unsafe { libc::__errno_location() };
     // SAFETY: the address of the calling thread's own errno, valid while the thread lives.
@@ -35,7 +35,7 @@ pub(crate) fn errno() -> c_int {
 }
 
 /// Sets the calling thread's errno.
-pub(crate) fn set_errno(value: c_int) {
+pub fn set_errno(value: c_int) {
     // SAFETY: no preconditions.
     let location = unsafe { libc::__errno_location() };
     // SAFETY: as above; no other thread uses this address.
