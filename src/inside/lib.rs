@@ -13,7 +13,6 @@ mod sys;
 
 pub use affinity::direct::real_pthread_setaffinity;
 pub use start::shim_or_start;
-pub use state::first_run::{kernel_thread_is_due, something_is_due};
-pub use state::shim::{Shim, shim};
-pub use sys::errno::{errno, set_errno};
+pub use state::shim::Shim;
+pub use sys::errno::set_errno;
 pub use sys::symbol::Optional;

@@ -11,10 +11,9 @@
 #![allow(static_mut_refs, reason = "redhook's macro guards its static with a Once")]
 
 use inside::calls::create::{self, Asked};
-use inside::calls::ioctl::{self as kvm, KVM_CREATE_VCPU, KVM_RUN, VHOST_SET_OWNER};
-use inside::calls::setaffinity::{self, Request};
-use inside::calls::{io_uring, sandbox};
-use inside::{Optional, errno, set_errno};
+use inside::calls::ioctl::{around_ioctl, ioctl_is_of_interest};
+use inside::calls::{io_uring, sandbox, setaffinity};
+use inside::{Optional, set_errno};
 use libc::{c_int, c_uint, c_ulong, c_void, pthread_attr_t, pthread_t, size_t};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -77,14 +76,8 @@ type Ioctl = unsafe extern "C" fn(c_int, c_ulong, *mut c_void) -> c_int;
 
 redhook::hook! {
     unsafe fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int => on_ioctl {
-        // Some callers sign-extend the request; the kernel looks at its low 32 bits.
-        let due = match request as u32 {
-            KVM_RUN => inside::something_is_due(),
-            KVM_CREATE_VCPU | VHOST_SET_OWNER => true,
-            _ => inside::kernel_thread_is_due(),
-        };
         let real = REAL_IOCTL.load(Ordering::Relaxed);
-        if due || real.is_null() {
+        if ioctl_is_of_interest(request) || real.is_null() {
             // SAFETY: the caller's own call, unchanged.
             return unsafe { of_interest(fd, request, argument) };
         }
@@ -100,34 +93,12 @@ redhook::hook! {
 #[cold]
 #[inline(never)]
 unsafe extern "C" fn of_interest(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int {
-    let number = request as u32;
-    let before = errno();
-    let first = quietly(|| match number {
-        KVM_RUN => kvm::before_run(),
-        _ => {
-            kvm::meanwhile();
-            false
-        }
-    });
-    set_errno(before);
-    let real = redhook::real!(ioctl);
-    REAL_IOCTL.store(real as *mut c_void, Ordering::Release);
-    // SAFETY: the caller's own call, unchanged.
-    let result = unsafe { real(fd, request, argument) };
-    let after = errno();
-    quietly(|| match number {
-        KVM_RUN if first => kvm::after_first_run(),
-        KVM_CREATE_VCPU if result >= 0 => kvm::vcpu_created(),
-        VHOST_SET_OWNER if result >= 0 => kvm::look_for_kernel_threads(),
-        _ => {}
-    });
-    set_errno(after);
-    result
-}
-
-/// What is done besides the real call must not take it along if it panics, which it never should.
-fn quietly<R: Default>(work: impl FnOnce() -> R) -> R {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_default()
+    around_ioctl(request, || {
+        let real = redhook::real!(ioctl);
+        REAL_IOCTL.store(real as *mut c_void, Ordering::Release);
+        // SAFETY: the caller's own call, unchanged.
+        unsafe { real(fd, request, argument) }
+    })
 }
 
 // SAFETY: the type below is this function's.
@@ -138,11 +109,7 @@ redhook::hook! {
     unsafe fn seccomp_load(context: *const c_void) -> c_int => on_seccomp_load {
         // seccomp_load(3) answers with a negated errno.
         let Some(real) = SECCOMP_LOAD.get() else { return -libc::ENOSYS };
-        if let Some(shim) = inside::shim() {
-            let errno = errno();
-            sandbox::closes(shim);
-            set_errno(errno);
-        }
+        sandbox::closes();
         // SAFETY: the caller's own call, unchanged.
         unsafe { real(context) }
     }
@@ -151,16 +118,10 @@ redhook::hook! {
 redhook::hook! {
     unsafe fn pthread_setaffinity_np(thread: pthread_t, bytes: size_t, mask: *const c_void) -> c_int => on_pthread_setaffinity_np {
         let Some(real) = inside::real_pthread_setaffinity() else { return libc::ENOSYS };
-        let errno = errno();
-        let request = inside::shim().map_or(Request::AsItIs, |shim| setaffinity::by_handle(shim, thread, bytes, mask));
-        set_errno(errno);
-        match request {
-            // SAFETY: the caller's own call, unchanged.
-            Request::AsItIs => unsafe { real(thread, bytes, mask) },
-            // SAFETY: the same with a mask of ours, alive until it returns.
-            Request::CutTo(words, bytes) => unsafe { real(thread, bytes, words.as_ptr().cast()) },
-            Request::Nothing => 0,
-        }
+        setaffinity::by_handle(thread, bytes, mask, |bytes, mask| {
+            // SAFETY: the caller's own call, or the same with a mask of these bytes that lives until it returns.
+            unsafe { real(thread, bytes, mask) }
+        })
     }
 }
 
@@ -174,16 +135,10 @@ redhook::hook! {
             set_errno(libc::ENOSYS);
             return -1;
         };
-        let errno = errno();
-        let request = inside::shim().map_or(Request::AsItIs, |shim| setaffinity::by_tid(shim, tid, bytes, mask));
-        set_errno(errno);
-        match request {
-            // SAFETY: the caller's own call, unchanged.
-            Request::AsItIs => unsafe { real(tid, bytes, mask) },
-            // SAFETY: the same with a mask of ours, alive until it returns.
-            Request::CutTo(words, bytes) => unsafe { real(tid, bytes, words.as_ptr().cast()) },
-            Request::Nothing => 0,
-        }
+        setaffinity::by_tid(tid, bytes, mask, |bytes, mask| {
+            // SAFETY: the caller's own call, or the same with a mask of these bytes that lives until it returns.
+            unsafe { real(tid, bytes, mask) }
+        })
     }
 }
 
@@ -198,24 +153,13 @@ type SubmitAndWait = unsafe extern "C" fn(*mut c_void, c_uint) -> c_int;
 static IO_URING_SUBMIT_AND_WAIT_TIMEOUT: Optional<SubmitAndWaitTimeout> =
     unsafe { Optional::new(c"io_uring_submit_and_wait_timeout") };
 
-/// What follows a submission; the result passes through.
-unsafe fn after_submission(ring: *const c_void, result: c_int) -> c_int {
-    if result > 0 && inside::shim().is_some() {
-        let errno = errno();
-        // SAFETY: as for the hooks below: liburing has just used this ring.
-        unsafe { io_uring::submitted(ring) };
-        set_errno(errno);
-    }
-    result
-}
-
 redhook::hook! {
     unsafe fn io_uring_submit(ring: *mut c_void) -> c_int => on_io_uring_submit {
         let Some(real) = IO_URING_SUBMIT.get() else { return -libc::ENOSYS };
         // SAFETY: the caller's own call, unchanged.
         let result = unsafe { real(ring) };
         // SAFETY: liburing has just used this ring.
-        unsafe { after_submission(ring, result) }
+        unsafe { io_uring::after_submission(ring, result) }
     }
 }
 
@@ -225,7 +169,7 @@ redhook::hook! {
         // SAFETY: the caller's own call, unchanged.
         let result = unsafe { real(ring, wait_for) };
         // SAFETY: liburing has just used this ring.
-        unsafe { after_submission(ring, result) }
+        unsafe { io_uring::after_submission(ring, result) }
     }
 }
 
@@ -244,6 +188,6 @@ redhook::hook! {
         // SAFETY: the caller's own call, unchanged.
         let result = unsafe { real(ring, completions, wait_for, limit, signals) };
         // SAFETY: liburing has just used this ring.
-        unsafe { after_submission(ring, result) }
+        unsafe { io_uring::after_submission(ring, result) }
     }
 }

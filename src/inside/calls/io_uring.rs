@@ -11,7 +11,8 @@ use crate::state::current;
 use crate::state::ownership;
 use crate::state::shim;
 use crate::sys::path::Path;
-use crate::sys::sched;
+use crate::sys::{errno, sched};
+use libc::c_int;
 use std::ffi::c_void;
 use std::fmt::Write;
 
@@ -19,11 +20,25 @@ use std::fmt::Write;
 /// submission and completion queues before it are padded to keep their size).
 const RING_FD_AT: usize = 196;
 
-/// The calling thread has submitted to a ring of liburing's.
+/// What is to be done after a submission to a ring of liburing's; returns its result, with its errno.
 ///
 /// # Safety
 /// `ring` is what the caller of `io_uring_submit` passed: liburing has just used it.
-pub unsafe fn submitted(ring: *const c_void) {
+pub unsafe fn after_submission(ring: *const c_void, result: c_int) -> c_int {
+    if result > 0 && shim::shim().is_some() {
+        let errno = errno::errno();
+        // SAFETY: as the caller upholds.
+        unsafe { submitted(ring) };
+        errno::set_errno(errno);
+    }
+    result
+}
+
+/// The calling thread has submitted to a ring of liburing's.
+///
+/// # Safety
+/// As for [`after_submission`].
+unsafe fn submitted(ring: *const c_void) {
     if current::me().ring_tries == 0 {
         return;
     }

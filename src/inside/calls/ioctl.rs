@@ -8,25 +8,67 @@ use crate::affinity::scan::Scope;
 use crate::broker;
 use crate::identity::role;
 use crate::placing::enlist;
-pub use crate::placing::rescan::look_for_kernel_threads;
-use crate::placing::rescan::{look, put_self};
-use crate::state::first_run::{DUE, LOOKS, ONE_LOOK, vcpu_arrives};
+use crate::placing::rescan::{look, look_for_kernel_threads, put_self};
+use crate::state::first_run::{self, DUE, LOOKS, ONE_LOOK, vcpu_arrives};
 use crate::state::{current, ownership, shim, slots};
-use crate::sys::{thread, wait};
+use crate::sys::{errno, thread, wait};
+use libc::{c_int, c_ulong};
 use pinning::RoleKind;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// linux/kvm.h: _IO(KVMIO, 0x41).
-pub const KVM_CREATE_VCPU: u32 = 0xAE41;
+const KVM_CREATE_VCPU: u32 = 0xAE41;
 /// linux/kvm.h: _IO(KVMIO, 0x80).
-pub const KVM_RUN: u32 = 0xAE80;
+const KVM_RUN: u32 = 0xAE80;
 /// linux/vhost.h: _IO(VHOST_VIRTIO, 0x01).
-pub const VHOST_SET_OWNER: u32 = 0xAF01;
+const VHOST_SET_OWNER: u32 = 0xAF01;
+
+/// Whether there is something to do before or after an ioctl with this request. Asked at every ioctl of every thread.
+#[inline(always)]
+pub fn ioctl_is_of_interest(request: c_ulong) -> bool {
+    // Some callers sign-extend the request; the kernel looks at its low 32 bits.
+    match request as u32 {
+        KVM_RUN => first_run::something_is_due(),
+        KVM_CREATE_VCPU | VHOST_SET_OWNER => true,
+        _ => first_run::kernel_thread_is_due(),
+    }
+}
+
+/// Makes an ioctl by `real`, which is called exactly once, with what is to be done before and after it. Returns
+/// what `real` returned, with its errno.
+#[inline(always)]
+pub fn around_ioctl(request: c_ulong, real: impl FnOnce() -> c_int) -> c_int {
+    let number = request as u32;
+    let before = errno::errno();
+    let first = quietly(|| match number {
+        KVM_RUN => before_run(),
+        _ => {
+            meanwhile();
+            false
+        }
+    });
+    errno::set_errno(before);
+    let result = real();
+    let after = errno::errno();
+    quietly(|| match number {
+        KVM_RUN if first => after_first_run(),
+        KVM_CREATE_VCPU if result >= 0 => vcpu_created(),
+        VHOST_SET_OWNER if result >= 0 => look_for_kernel_threads(),
+        _ => {}
+    });
+    errno::set_errno(after);
+    result
+}
+
+/// What is done besides the real call must not take it along if it panics, which it never should.
+fn quietly<R: Default>(work: impl FnOnce() -> R) -> R {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_default()
+}
 
 /// The calling thread has created a vCPU. On x86, Arm and s390 that is the vCPU's own thread; the main thread
 /// creates them for ppc64, and scratch ones for Arm, and is no vCPU itself.
 #[cold]
-pub fn vcpu_created() {
+fn vcpu_created() {
     let Some(shim) = shim::shim() else { return };
     let tid = thread::gettid();
     if tid.0 == thread::getpid() || !ownership::is_ours() {
@@ -49,7 +91,7 @@ pub fn vcpu_created() {
 /// The calling thread is about to enter KVM_RUN, and something is due. True if it is the first vCPU of the VM
 /// to do so, which then has [`after_first_run`] to do.
 #[cold]
-pub fn before_run() -> bool {
+fn before_run() -> bool {
     let me = current::me();
     let Some(shim) = shim::shim().filter(|_| me.before_first_run) else {
         meanwhile();
@@ -92,14 +134,14 @@ fn wait_until_settled() {
 
 /// The first KVM_RUN of all has returned: what the kernel made inside it is there now.
 #[cold]
-pub fn after_first_run() {
+fn after_first_run() {
     DUE.fetch_and(ONE_LOOK - 1, Ordering::Relaxed);
     look_for_kernel_threads();
 }
 
 /// An ioctl of any thread: a look is due while that first KVM_RUN goes on.
 #[cold]
-pub fn meanwhile() {
+fn meanwhile() {
     let one_less = |due: u32| due.checked_sub(ONE_LOOK);
     if DUE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
         look_for_kernel_threads();

@@ -2,9 +2,9 @@
 
 use crate::broker;
 use crate::state::ownership;
-use crate::state::shim::Shim;
+use crate::state::shim::{self, Shim};
 use crate::state::slots::BIRTHS;
-use crate::sys::wait;
+use crate::sys::{errno, wait};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How long threads that are still placing themselves are waited for: one is enough on any machine, and a
@@ -20,10 +20,14 @@ pub(crate) fn is_closed() -> bool {
 }
 
 /// QEMU is about to load its filter.
-pub fn closes(shim: &'static Shim) {
-    if !ownership::is_ours() {
-        return;
-    }
+pub fn closes() {
+    let Some(shim) = shim::shim().filter(|_| ownership::is_ours()) else { return };
+    let errno = errno::errno();
+    prepare(shim);
+    errno::set_errno(errno);
+}
+
+fn prepare(shim: &'static Shim) {
     broker::start(shim);
     for _ in 0..STEPS {
         if BIRTHS.load(Ordering::Acquire) == 0 {

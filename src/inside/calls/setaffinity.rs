@@ -6,16 +6,16 @@
 
 use crate::state::current;
 use crate::state::ownership;
-use crate::state::shim::Shim;
+use crate::state::shim::{self, Shim};
 use crate::state::{entries, slots};
-use crate::sys::sched;
-use crate::sys::thread;
+use crate::sys::{errno, sched, thread};
+use libc::c_int;
 use pinning::{RoleKind, SetId};
 use std::ffi::c_void;
 
 /// What to do with a request.
 #[allow(clippy::large_enum_variant, reason = "it lives on the stack, and a box would allocate")]
-pub enum Request {
+enum Request {
     /// Make the real call as it is.
     AsItIs,
     /// Make it with this mask, of this many bytes.
@@ -24,29 +24,57 @@ pub enum Request {
     Nothing,
 }
 
-/// A request about the thread with this `pthread_t`.
-pub fn by_handle(shim: &Shim, handle: libc::pthread_t, bytes: usize, mask: *const c_void) -> Request {
-    // SAFETY: pthread_self has no preconditions.
-    if handle == unsafe { libc::pthread_self() } {
-        return cut(shim, own(shim), bytes, mask);
-    }
-    cut(shim, others(shim, slots::of_handle(handle)), bytes, mask)
+/// A request about the thread with this `pthread_t`: calls `real`, with the caller's mask or less of it, at most once.
+pub fn by_handle(
+    handle: libc::pthread_t,
+    bytes: usize,
+    mask: *const c_void,
+    real: impl FnOnce(usize, *const c_void) -> c_int,
+) -> c_int {
+    answer(bytes, mask, real, |shim| {
+        // SAFETY: pthread_self has no preconditions.
+        let itself = handle == unsafe { libc::pthread_self() };
+        let set = if itself { own(shim) } else { others(shim, slots::of_handle(handle)) };
+        cut(shim, set, bytes, mask)
+    })
 }
 
-/// A request about a thread id (0: the calling thread); another process's threads are none of our
-/// business.
-pub fn by_tid(shim: &Shim, tid: i32, bytes: usize, mask: *const c_void) -> Request {
-    if !ownership::is_ours() {
-        return Request::AsItIs;
+/// The same about a thread id (0: the calling thread). Other processes' threads are none of our business.
+pub fn by_tid(
+    tid: i32,
+    bytes: usize,
+    mask: *const c_void,
+    real: impl FnOnce(usize, *const c_void) -> c_int,
+) -> c_int {
+    answer(bytes, mask, real, |shim| {
+        if !ownership::is_ours() {
+            return Request::AsItIs;
+        }
+        if tid == 0 || tid == thread::gettid().0 {
+            return cut(shim, own(shim), bytes, mask);
+        }
+        let tid = pinning::Tid(tid);
+        if !thread::is_thread_of(thread::getpid(), tid) {
+            return Request::AsItIs;
+        }
+        cut(shim, others(shim, shim.page.and_then(|page| entries::of_tid(page, tid))), bytes, mask)
+    })
+}
+
+fn answer(
+    bytes: usize,
+    mask: *const c_void,
+    real: impl FnOnce(usize, *const c_void) -> c_int,
+    judge: impl FnOnce(&Shim) -> Request,
+) -> c_int {
+    let errno = errno::errno();
+    let request = shim::shim().map_or(Request::AsItIs, judge);
+    errno::set_errno(errno);
+    match request {
+        Request::AsItIs => real(bytes, mask),
+        Request::CutTo(words, bytes) => real(bytes, words.as_ptr().cast()),
+        Request::Nothing => 0,
     }
-    if tid == 0 || tid == thread::gettid().0 {
-        return cut(shim, own(shim), bytes, mask);
-    }
-    let tid = pinning::Tid(tid);
-    if !thread::is_thread_of(thread::getpid(), tid) {
-        return Request::AsItIs;
-    }
-    cut(shim, others(shim, shim.page.and_then(|page| entries::of_tid(page, tid))), bytes, mask)
 }
 
 /// The calling thread's set; `None` if it is exempt.

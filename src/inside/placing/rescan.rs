@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 /// The kernel has just made a vhost worker, or may have made another thread of its own.
 #[cold]
-pub fn look_for_kernel_threads() {
+pub(crate) fn look_for_kernel_threads() {
     if let Some(shim) = shim::shim() {
         look(shim, Scope::KernelThreads);
     }

@@ -15,13 +15,13 @@ pub(crate) const LOOKS: u32 = 16 * ONE_LOOK;
 
 /// Whether a look for a kernel thread is due.
 #[inline(always)]
-pub fn kernel_thread_is_due() -> bool {
+pub(crate) fn kernel_thread_is_due() -> bool {
     DUE.load(Ordering::Relaxed) >= ONE_LOOK
 }
 
 /// Whether that is due, or some vCPU has not run yet.
 #[inline(always)]
-pub fn something_is_due() -> bool {
+pub(crate) fn something_is_due() -> bool {
     DUE.load(Ordering::Relaxed) != 0
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn decide_once(decide: impl FnOnce() -> Option<Shim>) -> Option<&'sta
 }
 
 /// The shim, if it acts in this process and this was decided already.
-pub fn shim() -> Option<&'static Shim> {
+pub(crate) fn shim() -> Option<&'static Shim> {
     SHIM.get()?.as_ref()
 }
 

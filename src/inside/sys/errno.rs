@@ -27,7 +27,7 @@ impl std::fmt::Display for Errno {
 }
 
 /// The calling thread's errno: every hook leaves it as the real function did.
-pub fn errno() -> c_int {
+pub(crate) fn errno() -> c_int {
     // SAFETY: no preconditions.
     let location = unsafe { libc::__errno_location() };
     // SAFETY: the address of the calling thread's own errno, valid while the thread lives.
