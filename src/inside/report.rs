@@ -140,3 +140,65 @@ pub(crate) fn first_time(role: RoleKind, cause: Cause) -> bool {
     let bit = 1u64 << ((role as u8 & 7) * 8 + cause as u8);
     SAID.fetch_or(bit, Ordering::Relaxed) & bit == 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{StderrLog, targets};
+    use log::{Level, Log, Metadata};
+    use std::path::Path;
+
+    fn counts(filter: &str, target: &str, level: Level) -> bool {
+        let log = StderrLog { filter: env_logger::Builder::new().parse_filters(filter).build() };
+        log.enabled(&Metadata::builder().target(target).level(level).build())
+    }
+
+    #[test]
+    fn a_filter_names_targets_as_users_have_always_written_them() {
+        // The names on the left are in users' filters: changing one breaks them.
+        for (named, target) in [
+            ("pinshim::affinity", targets::AFFINITY),
+            ("pinshim::broker", targets::BROKER),
+            ("pinshim::broker::start", targets::BROKER_START),
+            ("pinshim::identity", targets::IDENTITY),
+            ("pinshim::thread_start", targets::THREAD_START),
+            ("pinshim::uring", targets::URING),
+        ] {
+            assert!(counts(&format!("off,{named}=debug"), target, Level::Debug), "{target}");
+            assert!(counts("pinshim=debug", target, Level::Debug), "{target}");
+            assert!(!counts("pinshim=info", target, Level::Debug), "{target}");
+        }
+        let filter = "warn,pinshim::affinity=info,pinshim::broker=off";
+        assert!(counts(filter, targets::AFFINITY, Level::Info));
+        assert!(!counts(filter, targets::IDENTITY, Level::Info));
+        assert!(counts(filter, targets::IDENTITY, Level::Warn));
+        // The broker's start is below the broker.
+        assert!(!counts(filter, targets::BROKER, Level::Warn));
+        assert!(!counts(filter, targets::BROKER_START, Level::Warn));
+    }
+
+    #[test]
+    fn every_record_names_its_target() {
+        let mut records = 0;
+        for file in sources(Path::new(env!("CARGO_MANIFEST_DIR"))) {
+            let text = std::fs::read_to_string(&file).unwrap();
+            for level in ["error", "warn", "info", "debug", "trace"] {
+                for record in text.split(&format!("log::{level}!(")).skip(1) {
+                    assert!(record.trim_start().starts_with("target: targets::"), "{}", file.display());
+                    records += 1;
+                }
+            }
+        }
+        assert!(records > 5, "{records}");
+    }
+
+    fn sources(folder: &Path) -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+        let below = folders.iter().flat_map(|folder| sources(folder));
+        files
+            .into_iter()
+            .filter(|file| file.extension().is_some_and(|end| end == "rs"))
+            .chain(below)
+            .collect()
+    }
+}
