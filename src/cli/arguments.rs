@@ -271,8 +271,8 @@ pub(crate) fn read() -> Result<Arguments, ExitCode> {
         match error.exit_code() {
             0 => ExitCode::SUCCESS,
             // The exit status of COMMAND must be told from that of its starter.
-            _ if runs => ExitCode::from(crate::run::OWN_FAILURE),
-            _ => ExitCode::from(crate::failure::FAILED),
+            _ if runs => ExitCode::from(crate::commands::run::OWN_FAILURE),
+            _ => ExitCode::from(crate::output::failure::FAILED),
         }
     })
 }

@@ -2,35 +2,15 @@
 //!
 //! Only the way in: [`arguments`] says what can be asked, and each subcommand answers in a file of its own.
 
-mod affinity;
-mod apply;
 mod arguments;
-mod check;
-mod cpuset;
-mod diagnosis;
-mod domain_xml;
-mod dry_run;
-mod elf;
-mod expected;
-mod failure;
-mod find;
-mod generate;
-mod json;
-mod library;
-mod libvirt_hook;
+mod commands;
+mod libvirt;
 mod output;
-mod page;
-mod process;
-mod qmp;
-mod reach;
-mod run;
-mod show;
-mod table;
-mod threads;
+mod preload;
+mod present;
+mod sys;
 mod verdict;
 mod vm;
-mod vm_name;
-mod watch;
 
 use arguments::Command;
 use std::process::ExitCode;
@@ -41,12 +21,12 @@ fn main() -> ExitCode {
         Err(exit) => return exit,
     };
     let done = match arguments.command {
-        Command::Run(arguments) => run::run(&arguments),
-        Command::Show(arguments) => show::show(&arguments),
-        Command::Check(arguments) => check::check(&arguments),
-        Command::Apply(arguments) => apply::apply(&arguments),
-        Command::LibvirtHook(arguments) => libvirt_hook::libvirt_hook(&arguments),
-        Command::Generate(arguments) => generate::generate(&arguments),
+        Command::Run(arguments) => commands::run::run(&arguments),
+        Command::Show(arguments) => commands::show::show(&arguments),
+        Command::Check(arguments) => commands::check::check(&arguments),
+        Command::Apply(arguments) => commands::apply::apply(&arguments),
+        Command::LibvirtHook(arguments) => commands::libvirt_hook::libvirt_hook(&arguments),
+        Command::Generate(arguments) => commands::generate::generate(&arguments),
     };
     done.unwrap_or_else(|failure| failure.report())
 }

@@ -1,0 +1,111 @@
+//! `pinshim run`: starts a command with the library preloaded and its placement in the environment.
+//!
+//! Until exec nothing is changed, and afterwards nothing of this command is left.
+
+use crate::arguments::Run;
+use crate::commands::dry_run;
+use crate::output::failure::{Done, Failure};
+use crate::output::print;
+use crate::preload::elf::Elf;
+use crate::preload::library;
+use crate::preload::reach::{self, Unfit};
+use crate::sys::affinity;
+use pinning::{OnError, Policy};
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+/// `pinshim run` itself could not do its part. As env(1), nice(1), stdbuf(1) and timeout(1) have it.
+pub(crate) const OWN_FAILURE: u8 = 125;
+/// The command is there and cannot be executed.
+const NOT_EXECUTABLE: u8 = 126;
+/// There is no such command.
+const NOT_FOUND: u8 = 127;
+
+/// Starts the command in place of this one.
+pub(crate) fn run(arguments: &Run) -> Done {
+    let placement = arguments.placement.variables();
+    let environment = environment(std::env::vars_os(), &placement);
+    if !Policy::names_placement(pairs(&environment)) {
+        return Err(Failure::new("nothing says where the threads belong")
+            .next("give --cpus SET or another of the options, or set one of the PIN_* variables")
+            .status(OWN_FAILURE));
+    }
+    let host = affinity::host_here();
+    let reading = Policy::read(pairs(&environment), &host);
+    if reading.on_error == OnError::Exit || arguments.dry_run {
+        for fault in &reading.faults {
+            print::note(fault);
+        }
+    }
+    // The library repeats what is only a warning, once QEMU runs.
+    if arguments.dry_run {
+        for warning in &reading.warnings {
+            print::note(format_args!("warning: {warning}"));
+        }
+    }
+    if !reading.faults.is_empty() && reading.on_error == OnError::Exit {
+        return Ok(ExitCode::from(OWN_FAILURE));
+    }
+    let library = library::find().map_err(|failure| failure.status(OWN_FAILURE))?;
+    let machine =
+        Elf::of(&library).ok().flatten().map(|elf| elf.machine).ok_or_else(|| {
+            Failure::new(format!("{} is no library", library.display())).status(OWN_FAILURE)
+        })?;
+    let name = arguments.command.first().cloned().unwrap_or_default();
+    let path = reach::path_of(&name).map_err(unfit)?;
+    reach::check(&path, machine).map_err(unfit)?;
+    let preload = library::appended(std::env::var_os("LD_PRELOAD"), &library);
+    if arguments.dry_run {
+        print::print(dry_run::text(&placement, &preload, &arguments.command, reading.policy.as_ref()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let error = Command::new(&path)
+        .arg0(&name)
+        .args(arguments.command.iter().skip(1))
+        .envs(placement)
+        .env("LD_PRELOAD", preload)
+        .exec();
+    Err(Failure::new(format!("{} cannot be executed: {error}", path.display())).status(NOT_EXECUTABLE))
+}
+
+/// The inherited variables, with those of the options in their place.
+fn environment(
+    inherited: impl Iterator<Item = (OsString, OsString)>,
+    placement: &[(&'static str, String)],
+) -> Vec<(OsString, OsString)> {
+    let given = |name: &OsString| placement.iter().any(|(given, _)| name == given);
+    let given_here = placement.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    inherited.filter(|(name, _)| !given(name)).chain(given_here).collect()
+}
+
+fn pairs(environment: &[(OsString, OsString)]) -> impl Iterator<Item = (&OsString, &OsString)> + Clone {
+    environment.iter().map(|(name, value)| (name, value))
+}
+
+fn unfit(unfit: Unfit) -> Failure {
+    match unfit {
+        Unfit::NotFound(why) => Failure::new(why).status(NOT_FOUND),
+        Unfit::NotExecutable(why) => Failure::new(why).status(NOT_EXECUTABLE),
+        Unfit::OutOfReach(why) => Failure::new(why)
+            .next("start QEMU itself with `pinshim run`, as the user that it is to run as")
+            .status(OWN_FAILURE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_go_over_the_inherited_variables() {
+        let inherited = [("A", "1"), ("PIN_CPUS", "0"), ("PIN_VHOST", "1")];
+        let inherited = inherited.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let made = environment(inherited.into_iter(), &[("PIN_CPUS", "1".to_owned())]);
+        let made: Vec<String> = made
+            .iter()
+            .map(|(name, value)| format!("{}={}", name.to_str().unwrap(), value.to_str().unwrap()))
+            .collect();
+        assert_eq!(made, ["A=1", "PIN_VHOST=1", "PIN_CPUS=1"]);
+    }
+}

@@ -1,0 +1,57 @@
+//! Why the command could not do what was asked: a sentence, what to do next, and an exit status.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// How every subcommand ends.
+pub(crate) type Done = Result<ExitCode, Failure>;
+
+/// The exit status of a failure that is none of the answers a subcommand gives. clap uses it for arguments
+/// that make no sense.
+pub(crate) const FAILED: u8 = 2;
+
+/// Something that could not be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The exit status.
+    status: u8,
+    /// What is wrong, without a full stop.
+    what: String,
+    /// What the user can do about it.
+    next: Option<String>,
+}
+
+impl Failure {
+    /// A failure with the usual exit status.
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self { status: FAILED, what: what.into(), next: None }
+    }
+
+    /// The same with what to do next.
+    pub(crate) fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+
+    /// The same with another exit status.
+    pub(crate) fn status(mut self, status: u8) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Says it on stderr; the exit status.
+    pub(crate) fn report(&self) -> ExitCode {
+        crate::output::print::note(self);
+        ExitCode::from(self.status)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        match &self.next {
+            Some(next) => write!(f, "; {next}"),
+            None => Ok(()),
+        }
+    }
+}

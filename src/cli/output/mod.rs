@@ -1,0 +1,4 @@
+//! Text on stdout and stderr, and how a subcommand fails.
+
+pub(crate) mod failure;
+pub(crate) mod print;

@@ -1,0 +1,142 @@
+//! Where `libpinshim.so` is.
+//!
+//! `PINSHIM_LIB` names it; else it is looked for beside the command, in `../lib` and `../lib64` from there,
+//! and in the usual library folders, in this order.
+
+use crate::output::failure::Failure;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The library's file name.
+pub(crate) const NAME: &str = "libpinshim.so";
+
+/// The variable that names it.
+pub(crate) const VARIABLE: &str = "PINSHIM_LIB";
+
+/// The usual library folders, after those that go with the command.
+#[cfg(target_arch = "x86_64")]
+const MULTIARCH: &[&str] = &["/usr/local/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu"];
+#[cfg(target_arch = "aarch64")]
+const MULTIARCH: &[&str] = &["/usr/local/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+const MULTIARCH: &[&str] = &[];
+const FOLDERS: &[&str] = &["/usr/local/lib", "/usr/local/lib64", "/usr/lib64", "/usr/lib"];
+
+/// The library's path, fit for `LD_PRELOAD`.
+pub(crate) fn find() -> Result<PathBuf, Failure> {
+    let named = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
+    let command = std::env::current_exe().unwrap_or_default();
+    let path = among(named, &candidates(&command))?;
+    fit_for_preload(&path)?;
+    Ok(path)
+}
+
+/// Every place that is looked in, in order.
+fn candidates(command: &Path) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    if let Some(beside) = command.parent() {
+        folders.push(beside.to_owned());
+        if let Some(above) = beside.parent() {
+            folders.extend([above.join("lib"), above.join("lib64")]);
+        }
+    }
+    folders.extend(MULTIARCH.iter().chain(FOLDERS).map(PathBuf::from));
+    folders.into_iter().map(|folder| folder.join(NAME)).collect()
+}
+
+fn among(named: Option<OsString>, candidates: &[PathBuf]) -> Result<PathBuf, Failure> {
+    if let Some(named) = named {
+        let path = PathBuf::from(named);
+        if !path.is_file() {
+            return Err(Failure::new(format!("{VARIABLE}={}: there is no such file", path.display())));
+        }
+        // A wrapper may change to another folder before QEMU is started.
+        return std::path::absolute(&path)
+            .map_err(|error| Failure::new(format!("{VARIABLE}={}: {error}", path.display())));
+    }
+    candidates.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
+        let folders: Vec<String> =
+            candidates.iter().filter_map(|path| Some(path.parent()?.display().to_string())).collect();
+        Failure::new(format!("{NAME} is in none of {}", folders.join(", ")))
+            .next(format!("name it with {VARIABLE}=PATH"))
+    })
+}
+
+/// ld.so(8) splits `LD_PRELOAD` at colons and white space and replaces `$ORIGIN` and the like, and there
+/// is no way to quote any of it.
+fn fit_for_preload(path: &Path) -> Result<(), Failure> {
+    let bytes = path.as_os_str().as_bytes();
+    let what = if bytes.contains(&b':') {
+        "a colon"
+    } else if bytes.iter().any(u8::is_ascii_whitespace) {
+        "white space"
+    } else if bytes.contains(&b'$') {
+        "a dollar sign"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(format!(
+        "the library's path {path:?} holds {what}, at which ld.so cuts LD_PRELOAD apart"
+    ))
+    .next(format!("put a copy or a link elsewhere and name it with {VARIABLE}=PATH")))
+}
+
+/// `LD_PRELOAD` with the library appended, unless it is there already.
+pub(crate) fn appended(preload: Option<OsString>, library: &Path) -> OsString {
+    let mut preload = preload.unwrap_or_default();
+    let separators = |byte: &u8| *byte == b':' || byte.is_ascii_whitespace();
+    if preload.as_bytes().split(separators).any(|entry| entry == library.as_os_str().as_bytes()) {
+        return preload;
+    }
+    if preload.as_bytes().iter().any(|byte| !separators(byte)) {
+        preload.push(":");
+    } else {
+        preload.clear();
+    }
+    preload.push(library);
+    preload
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_is_as_documented() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        let all = [at("bin/libpinshim.so"), at("lib/libpinshim.so"), at("lib64/libpinshim.so")];
+        let candidates = candidates(&at("bin/pinshim"));
+        assert_eq!(candidates[..3], all);
+        for path in all.iter().rev() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+            assert_eq!(among(None, &candidates), Ok(path.clone()));
+        }
+        let named = at("elsewhere.so");
+        std::fs::write(&named, "").unwrap();
+        assert_eq!(among(Some(named.clone().into()), &candidates), Ok(named));
+        let missing = among(Some("/nonexistent.so".into()), &candidates).unwrap_err().to_string();
+        assert_eq!(missing, "PINSHIM_LIB=/nonexistent.so: there is no such file");
+    }
+
+    #[test]
+    fn a_path_that_ld_so_would_cut_is_refused() {
+        for path in ["/a:b/libpinshim.so", "/a b/libpinshim.so", "/a\tb", "/$LIB/libpinshim.so"] {
+            let why = fit_for_preload(Path::new(path)).unwrap_err().to_string();
+            assert!(why.contains("ld.so") && why.contains("PINSHIM_LIB"), "{why}");
+        }
+        assert_eq!(fit_for_preload(Path::new("/usr/lib/libpinshim.so")), Ok(()));
+    }
+
+    #[test]
+    fn what_is_preloaded_already_stays_and_comes_first() {
+        let appended = |preload: Option<&str>| appended(preload.map(OsString::from), Path::new("/l.so"));
+        assert_eq!(appended(None), "/l.so");
+        assert_eq!(appended(Some("")), "/l.so");
+        assert_eq!(appended(Some("/x.so")), "/x.so:/l.so");
+        assert_eq!(appended(Some("/x.so /y.so")), "/x.so /y.so:/l.so");
+        assert_eq!(appended(Some("/l.so:/x.so")), "/l.so:/x.so");
+    }
+}

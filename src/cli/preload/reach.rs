@@ -1,0 +1,216 @@
+//! Whether a preloaded library can reach a command.
+//!
+//! ld.so preloads nothing into a program that is static, for another machine, or started with more rights
+//! than its caller's (ld.so(8), "secure-execution mode"); QEMU would run unpinned, and nobody would know.
+
+use crate::preload::elf::{Elf, Machine};
+use std::ffi::{CString, OsStr};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// Why a command cannot be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    /// There is no such command.
+    NotFound(String),
+    /// It is there and cannot be executed.
+    NotExecutable(String),
+    /// It can be executed, but no preload reaches it.
+    OutOfReach(String),
+}
+
+/// So many interpreters of interpreters the kernel follows (fs/exec.c).
+const INTERPRETERS: usize = 5;
+
+/// The path of a command as execvp(3) finds it.
+pub(crate) fn path_of(command: &OsStr) -> Result<PathBuf, Unfit> {
+    if command.as_bytes().contains(&b'/') {
+        return executable(Path::new(command)).map(|()| PathBuf::from(command));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    let mut why = Unfit::NotFound(format!("there is no command {command:?} in PATH"));
+    if command.is_empty() {
+        return Err(why);
+    }
+    for folder in std::env::split_paths(&path) {
+        let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
+        match executable(&folder.join(command)) {
+            Ok(()) => return Ok(folder.join(command)),
+            Err(Unfit::NotFound(_)) => {}
+            Err(other) => why = other,
+        }
+    }
+    Err(why)
+}
+
+fn executable(path: &Path) -> Result<(), Unfit> {
+    let not_executable = |what: &str| Err(Unfit::NotExecutable(format!("{} {what}", path.display())));
+    match fs::metadata(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(Unfit::NotFound(format!("there is no {}", path.display())))
+        }
+        Err(error) => not_executable(&format!("cannot be executed: {error}")),
+        Ok(about) if about.is_dir() => not_executable("is a folder"),
+        Ok(_) if !may_execute(path) => not_executable("is not executable"),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn may_execute(path: &Path) -> bool {
+    // SAFETY: the path is a C string that lives across the call.
+    c_path(path).is_some_and(|path| unsafe {
+        libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::X_OK, libc::AT_EACCESS) == 0
+    })
+}
+
+/// Whether a preload of a library for `machine` reaches what this path executes.
+pub(crate) fn check(path: &Path, machine: Machine) -> Result<(), Unfit> {
+    let out = |why: String| Err(Unfit::OutOfReach(format!("{} {why}", path.display())));
+    if let Some(rights) = more_rights(path) {
+        return out(format!("{rights}, and ld.so preloads nothing into such a program"));
+    }
+    match Elf::of(path) {
+        // A file that may be executed and not read is judged by nobody.
+        Err(_) => Ok(()),
+        Ok(Some(elf)) if elf.machine != machine => {
+            out(format!("is for {}, the library for {machine}: no preload reaches it", elf.machine))
+        }
+        Ok(Some(elf)) if !elf.has_loader => {
+            out("is linked statically: no ld.so takes part in starting it, and nothing is preloaded"
+                .to_owned())
+        }
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => check_interpreter(path),
+    }
+}
+
+/// An interpreter only has to pass the environment on to the QEMU that the script starts, which a static one
+/// does too. One with more rights has it removed by ld.so.
+fn check_interpreter(script: &Path) -> Result<(), Unfit> {
+    let mut path = script.to_owned();
+    for _ in 0..INTERPRETERS {
+        let Some(interpreter) = interpreter(&path) else { return Ok(()) };
+        if let Some(rights) = more_rights(&interpreter) {
+            return Err(Unfit::OutOfReach(format!(
+                "{} is run by {}, which {rights}, and ld.so takes LD_PRELOAD from such a program's environment",
+                script.display(),
+                interpreter.display()
+            )));
+        }
+        path = interpreter;
+    }
+    Ok(())
+}
+
+/// What a script's first line names.
+fn interpreter(script: &Path) -> Option<PathBuf> {
+    let mut begin = [0u8; 256];
+    let length = File::open(script).ok()?.read_at(&mut begin, 0).ok()?;
+    let line = begin.get(..length)?.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let line = line.trim_ascii_start();
+    let path = line.split(u8::is_ascii_whitespace).next().filter(|path| !path.is_empty())?;
+    Some(PathBuf::from(OsStr::from_bytes(path)))
+}
+
+/// The rights that execve(2) would add to this user's, which switch ld.so to secure execution.
+fn more_rights(path: &Path) -> Option<String> {
+    let about = fs::metadata(path).ok()?;
+    // SAFETY: takes no pointer and cannot fail.
+    let user = unsafe { libc::getuid() };
+    // SAFETY: takes no pointer and cannot fail.
+    let group = unsafe { libc::getgid() };
+    if !rights_are_granted(path) {
+        return None;
+    }
+    if about.mode() & libc::S_ISUID != 0 && about.uid() != user {
+        return Some("is setuid".to_owned());
+    }
+    // Without the group's x bit it once meant mandatory locking (inode(7)).
+    let setgid = libc::S_ISGID | libc::S_IXGRP;
+    if about.mode() & setgid == setgid && about.gid() != group {
+        return Some("is setgid".to_owned());
+    }
+    (user != 0 && has_capabilities(path)).then(|| "has file capabilities".to_owned())
+}
+
+/// Not on a `nosuid` mount, and not under `no_new_privs`.
+fn rights_are_granted(path: &Path) -> bool {
+    // SAFETY: takes no pointer.
+    if unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) } == 1 {
+        return false;
+    }
+    let Some(path) = c_path(path) else { return false };
+    // SAFETY: integers all of them; zero is a value.
+    let mut mount: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: a C string and a live struct.
+    let known = unsafe { libc::statvfs(path.as_ptr(), &raw mut mount) } == 0;
+    !known || mount.f_flag & libc::ST_NOSUID == 0
+}
+
+fn has_capabilities(path: &Path) -> bool {
+    let Some(path) = c_path(path) else { return false };
+    let name = c"security.capability";
+    // SAFETY: C strings; a size of 0 asks for the length alone.
+    unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) > 0 }
+}
+
+fn c_path(path: &Path) -> Option<CString> {
+    CString::new(path.as_os_str().as_bytes()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn own_machine() -> Machine {
+        Elf::of(&std::env::current_exe().unwrap()).unwrap().unwrap().machine
+    }
+
+    fn script(folder: &Path, text: &str) -> PathBuf {
+        let path = folder.join("script");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_dynamic_program_and_a_script_are_within_reach() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(check(&std::env::current_exe().unwrap(), own_machine()), Ok(()));
+        for text in ["#!/bin/sh\nexec qemu\n", "#! /usr/bin/env bash\n", "exec qemu\n", "#!\n"] {
+            assert_eq!(check(&script(folder.path(), text), own_machine()), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_script_that_names_itself_comes_to_an_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("script");
+        assert_eq!(check(&script(folder.path(), &format!("#!{}\n", path.display())), own_machine()), Ok(()));
+    }
+
+    #[test]
+    fn another_machine_is_out_of_reach() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let mut elf = fs::read(std::env::current_exe().unwrap()).unwrap();
+        elf[18] = 22;
+        fs::write(&path, elf).unwrap();
+        let Err(Unfit::OutOfReach(why)) = check(&path, own_machine()) else { panic!("within reach") };
+        assert!(why.contains("is for S/390, the library for"), "{why}");
+    }
+
+    #[test]
+    fn commands_are_found_as_a_shell_finds_them() {
+        assert!(path_of(OsStr::new("sh")).unwrap().ends_with("sh"));
+        assert!(matches!(path_of(OsStr::new("no-such-command-at-all")), Err(Unfit::NotFound(_))));
+        assert!(matches!(path_of(OsStr::new("")), Err(Unfit::NotFound(_))));
+        assert!(matches!(path_of(OsStr::new("/nonexistent/x")), Err(Unfit::NotFound(_))));
+        assert!(matches!(path_of(OsStr::new("/etc/passwd")), Err(Unfit::NotExecutable(_))));
+        assert!(matches!(path_of(OsStr::new("/etc")), Err(Unfit::NotExecutable(_))));
+    }
+}

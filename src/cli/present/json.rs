@@ -1,0 +1,267 @@
+//! The JSON output: documented in `docs/command.md`, stable within its `version`.
+//!
+//! Fields are only ever added. Sets are cpulists, as the kernel prints them.
+
+use crate::output::print;
+use crate::verdict::judge::Verdict;
+use crate::vm::expected::{Known, Member};
+use crate::vm::look::{Look, Vm};
+use pinning::{CpuSet, RoleKind};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The version of every document below.
+const VERSION: u32 = 1;
+
+/// What `pinshim show --json` prints.
+#[derive(Debug, Serialize)]
+pub(crate) struct Shown {
+    version: u32,
+    /// The VMs that were asked for or found.
+    vms: Vec<ShownVm>,
+    /// Pids of QEMUs that are not pinned; only where no VM was named.
+    not_pinned: Vec<i32>,
+    /// Pids of QEMUs that this user may not look into; only where no VM was named.
+    unreadable: Vec<i32>,
+}
+
+/// One VM.
+#[derive(Debug, Serialize)]
+pub(crate) struct ShownVm {
+    pid: i32,
+    name: Option<String>,
+    /// Whether the library acts in it.
+    pinned: bool,
+    /// Why not, or what else is to be said.
+    notes: Vec<String>,
+    /// The variables of its policy.
+    policy: Option<BTreeMap<String, String>>,
+    /// The pid of the process outside the sandbox that pins for it.
+    broker: Option<u32>,
+    sandboxed: Option<bool>,
+    /// Whether a vCPU has run.
+    settled: Option<bool>,
+    counters: Option<Counters>,
+    threads: Vec<ShownThread>,
+}
+
+/// What the library has counted.
+#[derive(Debug, Serialize)]
+struct Counters {
+    created: u64,
+    unlisted: u32,
+    brokered: u64,
+    cut: u64,
+    refused: u64,
+    put_back: u64,
+}
+
+/// One thread.
+#[derive(Debug, Serialize)]
+pub(crate) struct ShownThread {
+    tid: i32,
+    role: String,
+    /// `library`, `qemu`, `name` or `assumed`.
+    role_from: &'static str,
+    /// A vCPU's index.
+    vcpu: Option<u32>,
+    name: String,
+    expected: Option<String>,
+    allowed: String,
+    last_cpu: u32,
+    cpu_seconds: f64,
+    migrations: Option<u64>,
+    /// What the library's register says: `born`, `placed`, `cut`, `refused` or `left alone`.
+    register: Option<String>,
+    /// `ok`, `off`, `ran-off`, `cut`, `newborn`, `ending`, `exempt` or `unknown`.
+    verdict: &'static str,
+    /// The verdict in words.
+    words: String,
+}
+
+/// What `pinshim check --json` prints.
+#[derive(Debug, Serialize)]
+pub(crate) struct Checked {
+    version: u32,
+    pid: i32,
+    name: Option<String>,
+    pinned: bool,
+    /// Whether every thread was where it belongs, every time.
+    ok: bool,
+    looks: u64,
+    seconds: f64,
+    /// Threads seen, those that have ended meanwhile included.
+    threads: usize,
+    /// Those that were somewhere else.
+    offenders: Vec<Offender>,
+    /// Where QEMU's own answer (`--qmp`) differs, and why a process is not pinned.
+    notes: Vec<String>,
+}
+
+/// A thread that was somewhere else.
+#[derive(Debug, Serialize)]
+pub(crate) struct Offender {
+    #[serde(flatten)]
+    thread: ShownThread,
+    /// In how many looks.
+    looks: u64,
+}
+
+impl Shown {
+    /// The document.
+    pub(crate) fn new(vms: Vec<ShownVm>, not_pinned: Vec<i32>, unreadable: Vec<i32>) -> Self {
+        Self { version: VERSION, vms, not_pinned, unreadable }
+    }
+}
+
+impl ShownVm {
+    /// A VM, one look at it and the verdicts.
+    pub(crate) fn new(vm: &Vm, look: &Look, verdicts: &[Verdict], notes: Vec<String>) -> Self {
+        let snapshot = look.content.as_ref().ok().map(|content| &content.snapshot);
+        let counters = snapshot.map(|snapshot| snapshot.counters);
+        Self {
+            pid: vm.process.pid,
+            name: vm.name.clone(),
+            pinned: snapshot.is_some(),
+            notes,
+            policy: snapshot.map(|snapshot| snapshot.environment.iter().cloned().collect()),
+            broker: snapshot.and_then(|snapshot| snapshot.broker),
+            sandboxed: snapshot.map(|snapshot| snapshot.sandboxed),
+            settled: snapshot.map(|snapshot| snapshot.settled),
+            counters: counters.map(|counters| Counters {
+                created: counters.created,
+                unlisted: counters.unlisted,
+                brokered: counters.brokered,
+                cut: counters.cut,
+                refused: counters.refused,
+                put_back: counters.put_back,
+            }),
+            threads: look.members.iter().zip(verdicts).map(|(m, v)| ShownThread::new(m, v)).collect(),
+        }
+    }
+}
+
+impl ShownThread {
+    /// A thread and the verdict on it.
+    pub(crate) fn new(member: &Member, verdict: &Verdict) -> Self {
+        let thread = &member.thread;
+        Self {
+            tid: thread.tid.0,
+            role: member.role.to_string(),
+            role_from: match member.known {
+                Known::Assumed => "assumed",
+                _ if member.home_assumed => "assumed",
+                Known::Surely => "library",
+                Known::FromQemu => "qemu",
+                Known::ByName => "name",
+            },
+            vcpu: member.index.filter(|_| member.role == RoleKind::Vcpu),
+            name: member.name.clone(),
+            expected: member.expected.as_ref().map(CpuSet::to_string),
+            allowed: thread.allowed.to_string(),
+            last_cpu: thread.last_cpu.0,
+            cpu_seconds: thread.cpu_time.as_secs_f64(),
+            migrations: thread.migrations,
+            register: member.state.map(|state| state.to_string()),
+            verdict: verdict.word(),
+            words: verdict.to_string(),
+        }
+    }
+}
+
+impl Checked {
+    /// The outcome for a VM that is not pinned.
+    pub(crate) fn not_pinned(vm: &Vm, why: String) -> Self {
+        Self {
+            version: VERSION,
+            pid: vm.process.pid,
+            name: vm.name.clone(),
+            pinned: false,
+            ok: false,
+            looks: 0,
+            seconds: 0.0,
+            threads: 0,
+            offenders: Vec::new(),
+            notes: vec![why],
+        }
+    }
+
+    /// The outcome for a pinned VM.
+    pub(crate) fn new(vm: &Vm, watched: &crate::verdict::watch::Watched, notes: Vec<String>) -> Self {
+        let offender = |offence: &crate::verdict::watch::Offence| Offender {
+            thread: ShownThread::new(&offence.member, &offence.verdict),
+            looks: offence.looks,
+        };
+        Self {
+            version: VERSION,
+            pid: vm.process.pid,
+            name: vm.name.clone(),
+            pinned: true,
+            ok: watched.offences.is_empty() && notes.is_empty(),
+            looks: watched.looks,
+            seconds: watched.time.as_secs_f64(),
+            threads: watched.threads,
+            offenders: watched.offences.iter().map(offender).collect(),
+            notes,
+        }
+    }
+}
+
+/// Prints a document on a line of its own.
+pub(crate) fn print(document: &impl Serialize) -> Result<(), crate::output::failure::Failure> {
+    let text = serde_json::to_string(document).map_err(|error| {
+        crate::output::failure::Failure::new(format!("the JSON output could not be made: {error}"))
+    })?;
+    print::print(text + "\n");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::print::harmless;
+    use crate::sys::process::Process;
+    use crate::sys::threads::Migrations;
+    use crate::verdict::judge::Judge;
+    use crate::verdict::watch::{Offence, Watched};
+    use serde_json::Value;
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    const DOCUMENT: &str = include_str!("../../../docs/command.md");
+
+    fn fields(of: &Value, into: &mut BTreeSet<String>) {
+        match of {
+            Value::Object(fields_of) => {
+                for (name, value) in fields_of {
+                    into.insert(name.clone());
+                    fields(value, into);
+                }
+            }
+            Value::Array(values) => values.iter().for_each(|value| fields(value, into)),
+            _ => {}
+        }
+    }
+
+    /// Nobody may meet a field that is not documented.
+    #[test]
+    fn every_field_is_documented() {
+        let vm = Vm::of(Process { pid: i32::try_from(std::process::id()).unwrap() });
+        let look = vm.look(Migrations::Count, None, None).unwrap();
+        let verdicts = Judge::default().judge(&look.members);
+        let offences = look.members.iter().zip(&verdicts);
+        let offences =
+            offences.map(|(m, v)| Offence { member: m.clone(), verdict: v.clone(), looks: 1 }).collect();
+        let watched = Watched { offences, looks: 1, time: Duration::ZERO, threads: 1 };
+        let counters = Counters { created: 0, unlisted: 0, brokered: 0, cut: 0, refused: 0, put_back: 0 };
+        let mut names = BTreeSet::new();
+        fields(&serde_json::to_value(counters).unwrap(), &mut names);
+        fields(&serde_json::to_value(Checked::new(&vm, &watched, Vec::new())).unwrap(), &mut names);
+        let shown = ShownVm::new(&vm, &look, &verdicts, vec![harmless(b"x")]);
+        fields(&serde_json::to_value(Shown::new(vec![shown], vec![1], vec![1])).unwrap(), &mut names);
+        assert!(names.len() > 30, "{names:?}");
+        for name in names {
+            assert!(DOCUMENT.contains(&format!("`{name}`")), "{name} is not in docs/command.md");
+        }
+    }
+}

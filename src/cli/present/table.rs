@@ -1,0 +1,168 @@
+//! A VM's threads for people: one table, readable at 100 columns.
+//!
+//! What is wrong always stands there as a word; colour only underlines it.
+
+use crate::output::print;
+use crate::verdict::judge::Verdict;
+use crate::vm::expected::{Known, Member};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width,
+};
+use pinning::{CpuSet, RoleKind};
+use std::time::Duration;
+
+/// The width where there is no terminal to ask.
+const WIDTH: u16 = 100;
+
+const HEADER: [&str; 9] = ["TID", "ROLE", "NAME", "EXPECTED", "ALLOWED", "LAST", "TIME", "MIGR", "STATE"];
+
+/// The table of some threads and the verdicts on them.
+pub(crate) fn of(members: &[Member], verdicts: &[Verdict]) -> String {
+    let colour = print::may_colour();
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(HEADER.map(|name| {
+        let cell = Cell::new(name);
+        if colour { cell.add_attribute(Attribute::Bold) } else { cell }
+    }));
+    if !print::is_terminal() {
+        table.set_width(WIDTH);
+    }
+    if colour {
+        table.enforce_styling()
+    } else {
+        table.force_no_tty()
+    };
+    for (at, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        match HEADER.get(at) {
+            Some(&"TID" | &"LAST" | &"TIME" | &"MIGR") => {
+                column.set_cell_alignment(CellAlignment::Right);
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+            Some(&"EXPECTED" | &"ALLOWED") => {
+                // A list of many CPUs is broken over lines before anything else is.
+                column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(20)));
+            }
+            _ => {}
+        }
+    }
+    for (member, verdict) in members.iter().zip(verdicts) {
+        table.add_row(cells(member, verdict).map(|cell| Cell::new(cell).fg_if(colour, paint(verdict))));
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
+    lines.concat()
+}
+
+trait Paint {
+    fn fg_if(self, colour: bool, paint: Option<Color>) -> Self;
+}
+
+impl Paint for Cell {
+    fn fg_if(self, colour: bool, paint: Option<Color>) -> Self {
+        match paint {
+            Some(paint) if colour => self.fg(paint),
+            _ => self,
+        }
+    }
+}
+
+fn paint(verdict: &Verdict) -> Option<Color> {
+    match verdict {
+        verdict if verdict.is_offence() => Some(Color::Red),
+        Verdict::Newborn | Verdict::Unsure => Some(Color::Yellow),
+        Verdict::Exempt => Some(Color::DarkGrey),
+        _ => None,
+    }
+}
+
+fn cells(member: &Member, verdict: &Verdict) -> [String; 9] {
+    let thread = &member.thread;
+    [
+        thread.tid.to_string(),
+        role(member),
+        member.name.clone(),
+        member.expected.as_ref().map_or("-".to_owned(), list),
+        list(&thread.allowed),
+        thread.last_cpu.to_string(),
+        time(thread.cpu_time),
+        thread.migrations.map_or("-".to_owned(), |count| count.to_string()),
+        verdict.to_string(),
+    ]
+}
+
+/// The role, with whose it is, and a question mark where it is assumed.
+pub(crate) fn role(member: &Member) -> String {
+    let doubt = if member.known == Known::Assumed || member.home_assumed { "?" } else { "" };
+    match (member.role, member.index) {
+        (RoleKind::Vcpu, Some(index)) => format!("vcpu {index}{doubt}"),
+        (role, _) => format!("{role}{doubt}"),
+    }
+}
+
+/// A cpulist that a table may break after a comma.
+fn list(set: &CpuSet) -> String {
+    let list = set.to_string();
+    if list.len() > 18 { list.replace(',', ", ") } else { list }
+}
+
+/// CPU time, short.
+fn time(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..100 => format!("{:.2}s", time.as_secs_f64()),
+        100..6000 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::threads::Thread;
+    use crate::verdict::judge::Off;
+    use pinning::{CpuId, Tid};
+
+    /// A large host: sets of many runs, a long CPU time, the longest words.
+    #[test]
+    fn it_is_readable_at_100_columns() {
+        let many: CpuSet = CpuSet::parse("0-250:3", &CpuSet::new()).unwrap();
+        let member = |index| Member {
+            thread: Thread {
+                tid: Tid(4_194_303),
+                inner: Tid(4_194_303),
+                started: 1,
+                comm: Vec::new(),
+                allowed: many.clone(),
+                last_cpu: CpuId(250),
+                cpu_time: Duration::from_secs(3_600_000),
+                switches: 0,
+                migrations: Some(12_345_678),
+            },
+            role: RoleKind::Vcpu,
+            known: Known::Surely,
+            index: Some(index),
+            name: "CPU 250/KVM".to_owned(),
+            expected: Some(many.clone()),
+            state: None,
+            home_assumed: false,
+        };
+        let off = Verdict::Off(Off::AlsoOn(many.clone()));
+        let table = of(&[member(250), member(251)], &[off, Verdict::Ok]);
+        let widest = table.lines().map(|line| line.chars().count()).max();
+        assert!(widest.is_some_and(|widest| widest <= usize::from(WIDTH)), "{widest:?}\n{table}");
+        // Nothing that stands for one thing is broken in two.
+        for whole in ["4194303", "vcpu 250", "CPU 250/KVM", "1000h00m", "12345678", "249"] {
+            assert!(table.contains(whole), "{whole}\n{table}");
+        }
+    }
+
+    #[test]
+    fn times_are_short() {
+        let shown = |seconds: f64| time(Duration::from_secs_f64(seconds));
+        assert_eq!(
+            [shown(0.0), shown(12.345), shown(754.0), shown(90_000.0)],
+            ["0.00s", "12.35s", "12m34s", "25h00m"]
+        );
+    }
+}

@@ -1,0 +1,95 @@
+//! The cpuset of a thread: what limits its affinity, and whose it is.
+//!
+//! cgroups(7) and cpuset(7). Both versions; where nothing can be read there is no answer.
+
+use crate::sys::process::Process;
+use crate::sys::threads::{self, Migrations};
+use pinning::{CpuSet, Tid};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The cpuset of a thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cpuset {
+    /// The file that says so.
+    pub(crate) file: PathBuf,
+    /// The CPUs that it leaves.
+    pub(crate) cpus: CpuSet,
+}
+
+/// The cpuset of a thread of a process.
+pub(crate) fn of(process: Process, tid: Tid) -> Option<Cpuset> {
+    let cgroups = fs::read_to_string(process.file(&format!("task/{tid}/cgroup"))).ok()?;
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let (folder, names) = folder(&cgroups, &mounts)?;
+    // In version 2 a group without the controller is limited by the next one above that has it.
+    folder.ancestors().find_map(|folder| {
+        names.iter().find_map(|name| {
+            let file = folder.join(name);
+            let cpus = CpuSet::parse(fs::read_to_string(&file).ok()?.trim(), &CpuSet::new()).ok()?;
+            Some(Cpuset { file, cpus })
+        })
+    })
+}
+
+/// The folder of the cgroup that has the cpuset, and the names that its file may have.
+fn folder(cgroups: &str, mounts: &str) -> Option<(PathBuf, &'static [&'static str])> {
+    let v1 = cgroups.lines().find_map(|line| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        controllers.split(',').any(|controller| controller == "cpuset").then_some(path)
+    });
+    let mount = |kind: &str, option: &str| {
+        mounts.lines().find_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            let (at, of_kind, options) = (fields.next()?, fields.next()?, fields.next()?);
+            (of_kind == kind && (option.is_empty() || options.split(',').any(|of| of == option)))
+                .then_some(at)
+        })
+    };
+    let below = |mount: &str, path: &str| Path::new(mount).join(path.trim_start_matches('/'));
+    if let Some(path) = v1 {
+        return Some((below(mount("cgroup", "cpuset")?, path), &["cpuset.effective_cpus", "cpuset.cpus"]));
+    }
+    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    Some((below(mount("cgroup2", "")?, path), &["cpuset.cpus.effective"]))
+}
+
+/// The CPUs that are online.
+pub(crate) fn online() -> CpuSet {
+    let online = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+    CpuSet::parse(online.trim(), &CpuSet::new()).unwrap_or_default()
+}
+
+/// The CPUs that a process's threads may be put on: those of all its cpusets (a manager may give each thread one
+/// of its own) that are online.
+pub(crate) fn available_to(process: Process) -> CpuSet {
+    let threads = threads::of(process.pid, Migrations::Ignore).unwrap_or_default();
+    let cpusets = threads.iter().filter_map(|thread| of(process, thread.tid));
+    let all = cpusets.fold(CpuSet::new(), |all, cpuset| all.union(&cpuset.cpus));
+    if all.is_empty() { online() } else { all.intersection(&online()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V1: &str = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\ncgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n\
+                      cgroup /sys/fs/cgroup/cpuset cgroup rw,cpuset 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
+    const V2: &str = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n";
+
+    #[test]
+    fn both_versions_are_found() {
+        let found = |cgroups: &str, mounts: &str| folder(cgroups, mounts).map(|(folder, _)| folder);
+        let v1 = "4:memory:/m\n3:cpu,cpuset:/machine/vm/vcpu0\n0::/\n";
+        assert_eq!(found(v1, V1), Some(PathBuf::from("/sys/fs/cgroup/cpuset/machine/vm/vcpu0")));
+        assert_eq!(found("0::/machine.slice/x\n", V2), Some(PathBuf::from("/sys/fs/cgroup/machine.slice/x")));
+        assert_eq!(found("3:cpuset:/\n", V2), None);
+        assert_eq!(found("", V2), None);
+    }
+
+    #[test]
+    fn this_process_may_have_what_it_has() {
+        let own = Process { pid: i32::try_from(std::process::id()).unwrap() };
+        assert!(crate::sys::affinity::of(Tid(0)).unwrap().is_subset(&available_to(own)));
+    }
+}

@@ -1,0 +1,195 @@
+//! A process as /proc shows it: its command line, environment, executable, and who may look at it.
+//!
+//! All of it is somebody else's and may change or vanish at any moment; nothing in here changes it.
+
+use crate::output::failure::Failure;
+use crate::output::print::harmless;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+/// A process id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Process {
+    pub(crate) pid: i32,
+}
+
+/// getauxval(3): the kernel has told the loader to be careful.
+const AT_SECURE: usize = 23;
+
+impl Process {
+    /// The process with this id, if there is one.
+    pub(crate) fn new(pid: i32) -> Result<Self, Failure> {
+        let process = Self { pid };
+        if pid > 0 && process.file("task").is_dir() {
+            return Ok(process);
+        }
+        Err(Failure::new(format!("there is no process {pid}"))
+            .next("`pinshim show` without a name lists the pinned VMs"))
+    }
+
+    /// Every process there is.
+    pub(crate) fn all() -> io::Result<Vec<Self>> {
+        let mut all: Vec<Self> = fs::read_dir("/proc")?
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(|pid| Self { pid }))
+            .collect();
+        all.sort();
+        Ok(all)
+    }
+
+    /// The path of one of its files in /proc.
+    pub(crate) fn file(self, name: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{name}", self.pid))
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_alive(self) -> bool {
+        // A zombie keeps its folder, and has no memory map.
+        self.file("task").is_dir()
+            && !self.status("State:").is_some_and(|state| state.starts_with(['Z', 'X']))
+    }
+
+    /// Its arguments. Readable by everyone.
+    pub(crate) fn arguments(self) -> Vec<OsString> {
+        let bytes = fs::read(self.file("cmdline")).unwrap_or_default();
+        let text = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
+        if text.is_empty() {
+            return Vec::new();
+        }
+        text.split(|byte| *byte == 0).map(|argument| OsString::from_vec(argument.to_vec())).collect()
+    }
+
+    /// The environment that it was started with.
+    pub(crate) fn environment(self) -> io::Result<Vec<(OsString, OsString)>> {
+        let bytes = fs::read(self.file("environ"))?;
+        Ok(bytes
+            .split(|byte| *byte == 0)
+            .filter_map(|entry| {
+                let at = entry.iter().position(|byte| *byte == b'=')?;
+                let (name, value) = (entry.get(..at)?, entry.get(at + 1..)?);
+                Some((OsStr::from_bytes(name).to_owned(), OsStr::from_bytes(value).to_owned()))
+            })
+            .collect())
+    }
+
+    /// The basename of its executable, as the library sees it; where that may not be read, of its first
+    /// argument.
+    pub(crate) fn executable_name(self) -> OsString {
+        let path = fs::read_link(self.file("exe")).ok();
+        let path = path.or_else(|| self.arguments().first().map(PathBuf::from)).unwrap_or_default();
+        let name = path.file_name().unwrap_or_default().as_bytes();
+        OsStr::from_bytes(name.strip_suffix(b" (deleted)").unwrap_or(name)).to_owned()
+    }
+
+    /// Its name for a sentence: `1234 (qemu-system-x86_64)`.
+    pub(crate) fn shown(self) -> String {
+        format!("{} ({})", self.pid, harmless(self.executable_name().as_bytes()))
+    }
+
+    /// A field of its `status` file.
+    fn status(self, field: &str) -> Option<String> {
+        let status = fs::read(self.file("status")).ok()?;
+        let status = String::from_utf8_lossy(&status);
+        status.lines().find_map(|line| line.strip_prefix(field)).map(|value| value.trim().to_owned())
+    }
+
+    /// Its id as it sees it itself: another one where it runs in a container.
+    pub(crate) fn inner_pid(self) -> i32 {
+        let inner = self.status("NSpid:").and_then(|ids| ids.split_whitespace().last()?.parse().ok());
+        inner.unwrap_or(self.pid)
+    }
+
+    /// The user that it runs as (effective).
+    pub(crate) fn user(self) -> Option<u32> {
+        self.status("Uid:")?.split_whitespace().nth(1)?.parse().ok()
+    }
+
+    /// Whether a mapped file of it has this basename.
+    pub(crate) fn maps_file(self, basename: &str) -> io::Result<bool> {
+        let maps = fs::read(self.file("maps"))?;
+        let ends = [format!("/{basename}"), format!("/{basename} (deleted)")];
+        Ok(maps
+            .split(|byte| *byte == b'\n')
+            .any(|line| ends.iter().any(|end| line.ends_with(end.as_bytes()))))
+    }
+
+    /// Whether the kernel has told its loader to ignore `LD_PRELOAD` (getauxval(3), AT_SECURE).
+    pub(crate) fn is_secure(self) -> io::Result<bool> {
+        const WORD: usize = size_of::<usize>();
+        let auxv = fs::read(self.file("auxv"))?;
+        let mut words =
+            auxv.chunks_exact(WORD).map(|word| usize::from_ne_bytes(word.try_into().unwrap_or_default()));
+        while let (Some(key), Some(value)) = (words.next(), words.next()) {
+            if key == AT_SECURE {
+                return Ok(value != 0);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The profile that an LSM (AppArmor, SELinux) confines it by, if one does.
+    pub(crate) fn confinement(self) -> Option<String> {
+        let profile = fs::read(self.file("attr/current")).ok()?;
+        let profile = harmless(profile.strip_suffix(b"\0").unwrap_or(&profile).trim_ascii());
+        (!profile.is_empty() && !profile.starts_with("unconfined") && profile != "kernel").then_some(profile)
+    }
+
+    /// Why this user may not look into it, and who may.
+    pub(crate) fn not_permitted(self) -> String {
+        // SAFETY: takes no pointer and cannot fail.
+        let own = unsafe { libc::geteuid() };
+        match self.user() {
+            Some(user) if user != own => format!(
+                "it belongs to {}, and only {} or root (CAP_SYS_PTRACE) may look into it",
+                user_name(user),
+                user_name(user)
+            ),
+            _ => "it has changed its user or its rights since its start (as -runas does), so that only root \
+                  (CAP_SYS_PTRACE) may look into it"
+                .to_owned(),
+        }
+    }
+}
+
+/// A user's name where /etc/passwd has it, for a sentence.
+pub(crate) fn user_name(uid: u32) -> String {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    name.map_or_else(|| format!("user {uid}"), |name| format!("user {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own() -> Process {
+        Process::new(i32::try_from(std::process::id()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn this_process_is_seen_as_it_is() {
+        let own = own();
+        assert!(own.is_alive() && Process::all().unwrap().contains(&own));
+        assert_eq!(own.arguments(), std::env::args_os().collect::<Vec<_>>());
+        let path = own.environment().unwrap().into_iter().find(|(name, _)| name == "PATH").unwrap().1;
+        assert_eq!(Some(path), std::env::var_os("PATH"));
+        assert_eq!(own.executable_name(), std::env::current_exe().unwrap().file_name().unwrap());
+        assert!(!own.is_secure().unwrap());
+        assert!(own.maps_file(own.executable_name().to_str().unwrap()).unwrap());
+        assert!(!own.maps_file("libpinshim.so").unwrap());
+    }
+
+    #[test]
+    fn nobody_is_no_process() {
+        for pid in [0, -1, i32::MAX] {
+            assert!(Process::new(pid).is_err());
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What /proc says of each thread of a process, readable by everyone: where it may run, where it ran.
+//!
+//! A name is whatever the process says; everything else is the kernel's word. proc(5) has the fields.
+
+use pinning::{CpuId, CpuSet, Tid};
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// One thread at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Thread {
+    /// Its id here.
+    pub(crate) tid: Tid,
+    /// Its id as its own process sees it: another one where that runs in a container.
+    pub(crate) inner: Tid,
+    /// When it was started, in clock ticks since boot: with the id, who it is.
+    pub(crate) started: u64,
+    /// Its comm: 15 bytes at most.
+    pub(crate) comm: Vec<u8>,
+    /// Where it may run.
+    pub(crate) allowed: CpuSet,
+    /// Where it ran last.
+    pub(crate) last_cpu: CpuId,
+    /// For how long it has run.
+    pub(crate) cpu_time: Duration,
+    /// How often it has stopped running.
+    pub(crate) switches: u64,
+    /// How often it has gone from one CPU to another, where the kernel tells (CONFIG_SCHED_DEBUG).
+    pub(crate) migrations: Option<u64>,
+}
+
+/// Whether migrations are wanted: they are in a file of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Migrations {
+    /// Read them.
+    Count,
+    /// Leave them out.
+    Ignore,
+}
+
+/// The living threads of a process, in the order of their ids.
+pub(crate) fn of(pid: i32, migrations: Migrations) -> io::Result<Vec<Thread>> {
+    let mut threads: Vec<Thread> = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
+        let Some(tid) = task.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // One that ends meanwhile is not there any more.
+        threads.extend(read(Tid(tid), &task.path(), migrations));
+    }
+    threads.sort_by_key(|thread| thread.tid);
+    Ok(threads)
+}
+
+fn read(tid: Tid, folder: &Path, migrations: Migrations) -> Option<Thread> {
+    // In this order: what `stat` says of the last CPU is not older than what `status` allows.
+    let status = fs::read(folder.join("status")).ok()?;
+    let stat = fs::read(folder.join("stat")).ok()?;
+    let mut thread = parse(tid, &String::from_utf8_lossy(&status), &stat, ticks_per_second())?;
+    if migrations == Migrations::Count {
+        thread.migrations = fs::read_to_string(folder.join("sched")).ok().as_deref().and_then(parse_sched);
+    }
+    Some(thread)
+}
+
+/// `None` for a thread that has ended, whose CPUs mean nothing any more.
+fn parse(tid: Tid, status: &str, stat: &[u8], ticks_per_second: u64) -> Option<Thread> {
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    if field("State:")?.starts_with(['Z', 'X']) {
+        return None;
+    }
+    let number = |name: &str| field(name)?.parse::<u64>().ok();
+    let switches = number("voluntary_ctxt_switches:")? + number("nonvoluntary_ctxt_switches:")?;
+    let inner = field("NSpid:").and_then(|ids| ids.split_whitespace().last()?.parse().ok()).map_or(tid, Tid);
+    let allowed = CpuSet::parse(field("Cpus_allowed_list:")?, &CpuSet::new()).unwrap_or_default();
+    // A comm may hold brackets and blanks: it ends with the last bracket.
+    let begin = stat.iter().position(|byte| *byte == b'(')? + 1;
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let comm = stat.get(begin..end)?.to_vec();
+    let fields: Vec<&str> = std::str::from_utf8(stat.get(end + 1..)?).ok()?.split_whitespace().collect();
+    // proc_pid_stat(5) counts from 1, and the comm is field 2.
+    let stat = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+    let ticks = stat(14)? + stat(15)?;
+    Some(Thread {
+        tid,
+        inner,
+        started: stat(22)?,
+        comm,
+        allowed,
+        last_cpu: CpuId(u32::try_from(stat(39)?).ok()?),
+        cpu_time: Duration::from_millis(ticks.saturating_mul(1000) / ticks_per_second.max(1)),
+        switches,
+        migrations: None,
+    })
+}
+
+/// The count in a thread's `sched` file (kernel/sched/debug.c).
+fn parse_sched(sched: &str) -> Option<u64> {
+    let line = sched.lines().find_map(|line| line.strip_prefix("se.nr_migrations"))?;
+    line.trim_start().strip_prefix(':')?.trim().parse().ok()
+}
+
+fn ticks_per_second() -> u64 {
+    // SAFETY: takes no pointer.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).unwrap_or(100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUS: &str = "State:\tS (sleeping)\nNSpid:\t7\t3\nCpus_allowed_list:\t0-1,8\n\
+                          voluntary_ctxt_switches:\t3\nnonvoluntary_ctxt_switches:\t4\n";
+
+    fn stat(comm: &str) -> Vec<u8> {
+        let fields: Vec<String> = (3..=52).map(|n| n.to_string()).collect();
+        format!("7 ({comm}) {}", fields.join(" ")).into_bytes()
+    }
+
+    #[test]
+    fn a_comm_with_brackets_does_not_shift_the_fields() {
+        let thread = parse(Tid(7), STATUS, &stat("CPU 0) (x"), 100).unwrap();
+        assert_eq!(thread.comm, b"CPU 0) (x");
+        assert_eq!((thread.started, thread.last_cpu), (22, CpuId(39)));
+        assert_eq!((thread.switches, thread.cpu_time), (7, Duration::from_millis(290)));
+        assert_eq!((thread.inner, thread.allowed.to_string()), (Tid(3), "0-1,8".to_owned()));
+    }
+
+    #[test]
+    fn one_that_has_ended_is_none() {
+        assert_eq!(parse(Tid(7), &STATUS.replace('S', "Z"), &stat("x"), 100), None);
+        assert_eq!(parse(Tid(7), STATUS, b"", 100), None);
+        assert_eq!(parse(Tid(7), "", &stat("x"), 100), None);
+    }
+
+    #[test]
+    fn migrations_are_found_by_name() {
+        let sched = "x (7, #threads: 1)\n---\nse.exec_start      :  1.5\nse.nr_migrations                             :                   12\n";
+        assert_eq!(parse_sched(sched), Some(12));
+        assert_eq!(parse_sched("se.nr_migrations_cold : 1"), None);
+        assert_eq!(parse_sched(""), None);
+    }
+
+    #[test]
+    fn this_thread_is_among_those_of_this_process() {
+        // SAFETY: takes no pointer and cannot fail.
+        let tid = Tid(unsafe { libc::gettid() });
+        let threads = of(i32::try_from(std::process::id()).unwrap(), Migrations::Count).unwrap();
+        let own = threads.iter().find(|thread| thread.tid == tid).unwrap();
+        assert_eq!(own.allowed, crate::sys::affinity::of(tid).unwrap());
+        assert!(own.allowed.contains(own.last_cpu));
+    }
+}

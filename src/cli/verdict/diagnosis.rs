@@ -1,0 +1,116 @@
+//! Why a QEMU is not pinned, and how that was found out.
+//!
+//! Each sentence names the file of /proc that it rests on, so that nobody has to believe it.
+
+use crate::output::print::harmless;
+use crate::preload::elf::Elf;
+use crate::preload::library;
+use crate::sys::process::Process;
+use crate::vm::page::Missing;
+use pinning::{Policy, acts_in};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Why there is no sound page, in a sentence.
+pub(crate) fn why_not_pinned(process: Process, missing: &Missing) -> String {
+    match missing {
+        Missing::Bad(why) => why.clone(),
+        Missing::NotPermitted => process.not_permitted(),
+        Missing::None => match process.environment() {
+            Ok(environment) => without_a_page(process, &environment),
+            Err(_) => process.not_permitted(),
+        },
+    }
+}
+
+fn without_a_page(process: Process, environment: &[(OsString, OsString)]) -> String {
+    let value = |name: &str| environment.iter().find(|(found, _)| found == name).map(|(_, value)| value);
+    let variables = || environment.iter().map(|(name, value)| (name, value));
+    let pid = process.pid;
+    if process.maps_file(library::NAME).unwrap_or(false) {
+        let (executable, target) = (process.executable_name(), value("PIN_TARGET"));
+        if !acts_in(target.map(|target| target.as_bytes()), executable.as_bytes()) {
+            return format!(
+                "the library is loaded, but does not act in an executable called {}: PIN_TARGET says which",
+                harmless(executable.as_bytes())
+            );
+        }
+        if !Policy::names_placement(variables()) {
+            return format!(
+                "the library is loaded, but /proc/{pid}/environ has none of the PIN_* variables that place threads"
+            );
+        }
+        return "the library is loaded, but has made no status page: under PIN_ERRORS=warn no sound variable \
+                may have been left, or the kernel has no memfd_create"
+            .to_owned();
+    }
+    let Some(preload) = value("LD_PRELOAD").and_then(|preload| ours(preload)) else {
+        let placed =
+            if Policy::names_placement(variables()) { ", although it has PIN_* variables" } else { "" };
+        return format!(
+            "it was started without the library{placed} (LD_PRELOAD in /proc/{pid}/environ does not name it)"
+        );
+    };
+    format!(
+        "it was started with LD_PRELOAD naming {}, but has not loaded it (/proc/{pid}/maps): {}",
+        harmless(preload.as_os_str().as_bytes()),
+        why_not_loaded(process, &preload)
+    )
+}
+
+/// The library's path in a value of `LD_PRELOAD`.
+fn ours(preload: &OsStr) -> Option<PathBuf> {
+    let mut entries = preload.as_bytes().split(|byte| matches!(byte, b':' | b' ' | b'\t' | b'\n'));
+    let path =
+        entries.find(|entry| Path::new(OsStr::from_bytes(entry)).file_name() == Some(library::NAME.as_ref()));
+    path.map(|path| PathBuf::from(OsStr::from_bytes(path)))
+}
+
+fn why_not_loaded(process: Process, library: &Path) -> String {
+    let pid = process.pid;
+    if process.is_secure().unwrap_or(false) {
+        return format!(
+            "it was started setuid, setgid, with file capabilities or through a change of its security domain, \
+             and then ld.so ignores it (AT_SECURE in /proc/{pid}/auxv)"
+        );
+    }
+    let executable = Elf::of(&process.file("exe")).ok().flatten();
+    if executable.is_some_and(|elf| !elf.has_loader) {
+        return format!("it is linked statically, so that no ld.so takes part (/proc/{pid}/exe)");
+    }
+    // As the process itself sees it: it may have another root.
+    let seen = process.file("root").join(library.strip_prefix("/").unwrap_or(library));
+    let found = Elf::of(&seen);
+    match (found, executable) {
+        (Ok(Some(found)), Some(executable)) if found.machine != executable.machine => {
+            return format!(
+                "the library is for {}, the executable for {}",
+                found.machine, executable.machine
+            );
+        }
+        (Ok(None), _) => return "that file is no library".to_owned(),
+        (Err(error), _) if library.is_absolute() => return format!("that file cannot be read: {error}"),
+        _ => {}
+    }
+    match process.confinement() {
+        Some(profile) => format!(
+            "it is confined by {profile} (/proc/{pid}/attr/current), which must allow it to read and map that file"
+        ),
+        None => "ld.so has said why on its standard error".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_is_found_among_others() {
+        let found = |preload: &str| ours(OsStr::new(preload));
+        assert_eq!(found("/a/libx.so:/b/libpinshim.so"), Some(PathBuf::from("/b/libpinshim.so")));
+        assert_eq!(found("libx.so libpinshim.so"), Some(PathBuf::from("libpinshim.so")));
+        assert_eq!(found("/a/libpinshim.so.1"), None);
+        assert_eq!(found(""), None);
+    }
+}

@@ -1,0 +1,299 @@
+//! Whether a thread is where it belongs, judged from what was seen of it.
+//!
+//! Pure: it looks at nothing itself. The rules are those of the promise. A newborn may show its creator's
+//! CPUs until it has placed itself, so it is judged once the register says that it has; a thread that the
+//! register does not have is judged when two looks in a row show the same. A thread that was moved while it
+//! slept shows its old CPU until it runs again, so a CPU is held against it only if it has run in between.
+
+use crate::vm::expected::Member;
+use pinning::status_page::State;
+use pinning::{CpuId, CpuSet, RoleKind, Tid};
+use std::collections::HashMap;
+use std::fmt;
+
+/// What is to be said of a thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It may run where it belongs and nowhere else, and did.
+    Ok,
+    /// The same, but it has not run since it was put there.
+    NotRunYet,
+    /// QEMU places it itself: nobody judges it.
+    Exempt,
+    /// It is being born.
+    Newborn,
+    /// It has left the register, and is about to end.
+    Ending,
+    /// It looks wrong; only another look can tell.
+    Unsure,
+    /// Nothing says where it belongs.
+    Unknown,
+    /// It may run elsewhere: also, or only.
+    Off(Off),
+    /// It may run where it belongs, and ran elsewhere all the same.
+    RanOn(CpuId),
+}
+
+/// How a mask is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Off {
+    /// Its CPUs and others; here the others.
+    AlsoOn(CpuSet),
+    /// Only a part of its CPUs, which one; the library found that the cpuset has no more.
+    Cut(CpuSet),
+    /// Only a part of its CPUs.
+    OnlyOn(CpuSet),
+    /// Other CPUs; the library tried, and was refused.
+    Refused(CpuSet),
+    /// Other CPUs.
+    On(CpuSet),
+}
+
+impl Verdict {
+    /// Whether the thread is off its set.
+    pub(crate) fn is_offence(&self) -> bool {
+        matches!(self, Verdict::Off(_) | Verdict::RanOn(_))
+    }
+
+    /// Whether another look would tell more.
+    pub(crate) fn needs_another_look(&self) -> bool {
+        matches!(self, Verdict::Unsure | Verdict::Newborn | Verdict::NotRunYet)
+    }
+
+    /// One word, stable: the `verdict` of the JSON output.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Verdict::Ok | Verdict::NotRunYet => "ok",
+            Verdict::Exempt => "exempt",
+            Verdict::Newborn | Verdict::Unsure => "newborn",
+            Verdict::Ending => "ending",
+            Verdict::Unknown => "unknown",
+            Verdict::Off(Off::Cut(_) | Off::OnlyOn(_)) => "cut",
+            Verdict::Off(_) => "off",
+            Verdict::RanOn(_) => "ran-off",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Ok => f.write_str("ok"),
+            Verdict::NotRunYet => f.write_str("ok, has not run since"),
+            Verdict::Exempt => f.write_str("exempt: placed by QEMU"),
+            Verdict::Newborn | Verdict::Unsure => f.write_str("being born"),
+            Verdict::Ending => f.write_str("ending"),
+            Verdict::Unknown => f.write_str("-"),
+            Verdict::Off(Off::AlsoOn(others)) => write!(f, "OFF: may also run on {others}"),
+            Verdict::Off(Off::Cut(left)) => write!(f, "CUT to {left} by its cpuset"),
+            Verdict::Off(Off::OnlyOn(left)) => write!(f, "CUT: may run only on {left}"),
+            Verdict::Off(Off::Refused(on)) => write!(f, "OFF: on {on}, moving it was refused"),
+            Verdict::Off(Off::On(on)) => write!(f, "OFF: may run on {on}"),
+            Verdict::RanOn(cpu) => write!(f, "OFF: ran on {cpu}"),
+        }
+    }
+}
+
+/// Judges one look after another.
+#[derive(Debug, Default)]
+pub(crate) struct Judge {
+    before: HashMap<(Tid, u64), Seen>,
+}
+
+/// What the last look showed of a thread.
+#[derive(Debug)]
+struct Seen {
+    expected: CpuSet,
+    /// The register had it.
+    listed: bool,
+    allowed: CpuSet,
+    switches: u64,
+    time: std::time::Duration,
+    /// It was seen to run with the right CPUs allowed.
+    has_run: bool,
+}
+
+impl Seen {
+    fn of(member: &Member, expected: &CpuSet, listed: bool) -> Self {
+        Self {
+            expected: expected.clone(),
+            listed,
+            allowed: member.thread.allowed.clone(),
+            switches: member.thread.switches,
+            time: member.thread.cpu_time,
+            has_run: false,
+        }
+    }
+}
+
+impl Judge {
+    /// The verdicts on the threads of a look, in their order.
+    pub(crate) fn judge(&mut self, members: &[Member]) -> Vec<Verdict> {
+        let mut now = HashMap::new();
+        let verdicts = members.iter().map(|member| {
+            let key = (member.thread.tid, member.thread.started);
+            let (verdict, seen) = judge(member, self.before.get(&key));
+            now.extend(seen.map(|seen| (key, seen)));
+            verdict
+        });
+        let verdicts = verdicts.collect();
+        self.before = now;
+        verdicts
+    }
+}
+
+fn judge(member: &Member, before: Option<&Seen>) -> (Verdict, Option<Seen>) {
+    if member.role == RoleKind::Exempt {
+        return (Verdict::Exempt, None);
+    }
+    let Some(expected) = &member.expected else { return (Verdict::Unknown, None) };
+    if member.state == Some(State::Born) {
+        return (Verdict::Newborn, None);
+    }
+    let listed = member.state.is_some();
+    let thread = &member.thread;
+    if before.is_some_and(|before| before.listed) && !listed {
+        let seen = Seen::of(member, before.map_or(expected, |before| &before.expected), true);
+        return (Verdict::Ending, Some(seen));
+    }
+    let before = before.filter(|before| before.expected == *expected);
+    let mut seen = Seen::of(member, expected, listed);
+    if thread.allowed != *expected {
+        let is_certain = listed || before.is_some_and(|before| before.allowed != *expected);
+        let off = Verdict::Off(off(expected, &thread.allowed, member.state));
+        return (if is_certain { off } else { Verdict::Unsure }, Some(seen));
+    }
+    let was_right = before.filter(|before| before.allowed == *expected);
+    let runs = was_right.is_some_and(|before| before.switches != seen.switches || before.time != seen.time);
+    seen.has_run = runs || was_right.is_some_and(|before| before.has_run);
+    let verdict = match expected.contains(thread.last_cpu) {
+        true => Verdict::Ok,
+        false if seen.has_run => Verdict::RanOn(thread.last_cpu),
+        false => Verdict::NotRunYet,
+    };
+    (verdict, Some(seen))
+}
+
+fn off(expected: &CpuSet, allowed: &CpuSet, state: Option<State>) -> Off {
+    if allowed.is_subset(expected) {
+        let left = allowed.clone();
+        return if state == Some(State::Cut) { Off::Cut(left) } else { Off::OnlyOn(left) };
+    }
+    if state == Some(State::Refused) {
+        return Off::Refused(allowed.clone());
+    }
+    if expected.is_subset(allowed) {
+        return Off::AlsoOn(allowed.difference(expected));
+    }
+    Off::On(allowed.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::threads::Thread;
+    use crate::vm::expected::Known;
+    use std::time::Duration;
+
+    fn cpus(list: &str) -> CpuSet {
+        CpuSet::parse(list, &CpuSet::new()).unwrap()
+    }
+
+    fn member(state: Option<State>, expected: &str, allowed: &str, last_cpu: u32, switches: u64) -> Member {
+        Member {
+            thread: Thread {
+                tid: Tid(7),
+                inner: Tid(7),
+                started: 1,
+                comm: b"worker".to_vec(),
+                allowed: cpus(allowed),
+                last_cpu: CpuId(last_cpu),
+                cpu_time: Duration::ZERO,
+                switches,
+                migrations: None,
+            },
+            role: RoleKind::Worker,
+            known: Known::Surely,
+            index: None,
+            name: "worker".to_owned(),
+            expected: Some(cpus(expected)),
+            state,
+            home_assumed: false,
+        }
+    }
+
+    #[track_caller]
+    fn said(looks: &[Member], verdicts: &[&str]) {
+        let mut judge = Judge::default();
+        let said: Vec<String> =
+            looks.iter().map(|look| judge.judge(std::slice::from_ref(look))[0].to_string()).collect();
+        assert_eq!(said, verdicts);
+    }
+
+    const PLACED: Option<State> = Some(State::Placed);
+
+    #[test]
+    fn a_placed_thread_is_judged_at_once() {
+        said(&[member(PLACED, "1", "1", 1, 0)], &["ok"]);
+        said(&[member(PLACED, "1", "0-1", 1, 0)], &["OFF: may also run on 0"]);
+        said(&[member(PLACED, "1", "0", 1, 0)], &["OFF: may run on 0"]);
+        said(&[member(PLACED, "0-1", "0", 0, 0)], &["CUT: may run only on 0"]);
+        said(&[member(Some(State::Cut), "0-1", "0", 0, 0)], &["CUT to 0 by its cpuset"]);
+        said(&[member(Some(State::Refused), "1", "0", 0, 0)], &["OFF: on 0, moving it was refused"]);
+    }
+
+    #[test]
+    fn a_newborn_is_not_judged() {
+        let born = Some(State::Born);
+        said(&[member(born, "1", "0", 0, 0), member(born, "1", "0", 0, 1)], &["being born", "being born"]);
+    }
+
+    #[test]
+    fn an_unlisted_thread_is_judged_on_two_looks_in_a_row() {
+        let (off, on) = (|| member(None, "1", "0", 0, 0), || member(None, "1", "1", 1, 0));
+        said(&[off(), off()], &["being born", "OFF: may run on 0"]);
+        said(&[off(), on(), off()], &["being born", "ok", "being born"]);
+    }
+
+    #[test]
+    fn a_thread_that_has_left_the_register_is_not_judged() {
+        let gone = || member(None, "0", "1", 1, 9);
+        said(&[member(PLACED, "1", "1", 1, 0), gone(), gone()], &["ok", "ending", "ending"]);
+    }
+
+    #[test]
+    fn another_thread_of_the_same_id_begins_anew() {
+        let mut judge = Judge::default();
+        let mut member = member(None, "1", "0", 0, 0);
+        judge.judge(std::slice::from_ref(&member));
+        member.thread.started = 2;
+        assert_eq!(judge.judge(&[member]), [Verdict::Unsure]);
+    }
+
+    #[test]
+    fn a_cpu_counts_only_if_the_thread_has_run_since() {
+        let on = |last, switches| member(PLACED, "1", "1", last, switches);
+        said(&[on(0, 5), on(0, 5)], &["ok, has not run since", "ok, has not run since"]);
+        said(&[on(0, 5), on(0, 6)], &["ok, has not run since", "OFF: ran on 0"]);
+        said(&[on(0, 5), on(1, 6), on(0, 6)], &["ok, has not run since", "ok", "OFF: ran on 0"]);
+        let moved = [member(PLACED, "1", "0", 0, 5), on(0, 6), on(1, 7)];
+        said(&moved, &["OFF: may run on 0", "ok, has not run since", "ok"]);
+        let mut long = on(0, 5);
+        long.thread.cpu_time = Duration::from_millis(10);
+        said(&[on(0, 5), long], &["ok, has not run since", "OFF: ran on 0"]);
+    }
+
+    #[test]
+    fn what_qemu_places_itself_is_exempt() {
+        let mut exempt = member(Some(State::LeftAlone), "1", "0", 0, 0);
+        exempt.role = RoleKind::Exempt;
+        said(&[exempt], &["exempt: placed by QEMU"]);
+    }
+
+    #[test]
+    fn without_an_expectation_there_is_no_verdict() {
+        let mut unknown = member(None, "1", "0", 0, 0);
+        unknown.expected = None;
+        said(&[unknown], &["-"]);
+    }
+}

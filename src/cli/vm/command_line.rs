@@ -1,0 +1,60 @@
+//! A VM's name: what `-name` on QEMU's command line says.
+
+use crate::output::print::harmless;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+/// The VM's name: `-name guest=X,…` or `-name X,…`; of several the last counts, as for QEMU.
+pub(crate) fn of(arguments: &[OsString]) -> Option<String> {
+    let values = arguments.windows(2).filter_map(|pair| match pair {
+        [option, value] if option == "-name" || option == "--name" => Some(value.as_bytes()),
+        _ => None,
+    });
+    values.filter_map(guest).next_back().map(|name| harmless(&name)).filter(|name| !name.is_empty())
+}
+
+/// The `guest` of an option's value. Its key may be left out where it comes first, and a comma in it is
+/// written twice (QEMU's util/keyval.c).
+fn guest(value: &[u8]) -> Option<Vec<u8>> {
+    let mut items: Vec<Vec<u8>> = vec![Vec::new()];
+    let mut bytes = value.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        let doubled = byte == b',' && bytes.next_if_eq(&b',').is_some();
+        if byte == b',' && !doubled {
+            items.push(Vec::new());
+        } else if let Some(item) = items.last_mut() {
+            item.push(byte);
+        }
+    }
+    let first = items.first().filter(|item| !item.contains(&b'=')).cloned();
+    items.iter().filter_map(|item| item.strip_prefix(b"guest=").map(<[u8]>::to_vec)).next_back().or(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn is(arguments: &[&str], name: Option<&str>) {
+        let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        assert_eq!(of(&arguments).as_deref(), name);
+    }
+
+    #[test]
+    fn both_forms_and_the_doubled_comma() {
+        is(&["qemu", "-name", "guest=web,debug-threads=on", "-m", "64"], Some("web"));
+        is(&["qemu", "-name", "web,process=x"], Some("web"));
+        is(&["qemu", "--name", "debug-threads=on,guest=a,,b"], Some("a,b"));
+        is(&["qemu", "-name", "a", "-name", "b"], Some("b"));
+        is(&["qemu", "-name", "a", "-name", "debug-threads=on"], Some("a"));
+        is(&["qemu", "-name", "evil\x1b[2J"], Some("evil?[2J"));
+    }
+
+    #[test]
+    fn no_name_is_none() {
+        is(&["qemu", "-name", "debug-threads=on"], None);
+        is(&["qemu", "-name"], None);
+        is(&["qemu", "-name", ""], None);
+        is(&[], None);
+    }
+}

@@ -1,0 +1,97 @@
+//! A VM as it is at one moment: its process, its status page, its threads and where they belong.
+
+use crate::output::failure::Failure;
+use crate::output::print::harmless;
+use crate::sys::process::Process;
+use crate::sys::threads::{self, Migrations};
+use crate::vm::command_line;
+use crate::vm::expected::{self, Member, Sources};
+use crate::vm::page::{Content, Missing, Page};
+use crate::vm::qmp::Ids;
+use pinning::{Policy, acts_in};
+use std::os::unix::ffi::OsStrExt;
+
+/// A VM.
+#[derive(Debug)]
+pub(crate) struct Vm {
+    /// Its QEMU.
+    pub(crate) process: Process,
+    /// What `-name` calls it.
+    pub(crate) name: Option<String>,
+    /// The library's page.
+    pub(crate) page: Result<Page, Missing>,
+    inner_pid: i32,
+}
+
+/// One look at it.
+#[derive(Debug)]
+pub(crate) struct Look {
+    /// What the page said.
+    pub(crate) content: Result<Content, Missing>,
+    /// The threads.
+    pub(crate) members: Vec<Member>,
+}
+
+impl Vm {
+    /// The VM that a process runs.
+    pub(crate) fn of(process: Process) -> Self {
+        Self {
+            process,
+            name: command_line::of(&process.arguments()),
+            page: Page::find(process),
+            inner_pid: process.inner_pid(),
+        }
+    }
+
+    /// Whether the library acts in it.
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.page.is_ok()
+    }
+
+    /// Looks at it, with what else is known: QEMU's own answer, a policy in place of the page's.
+    pub(crate) fn look(
+        &self,
+        migrations: Migrations,
+        ids: Option<&Ids>,
+        policy: Option<&Policy>,
+    ) -> Result<Look, Failure> {
+        // The page first: what it says is placed has its CPUs by the time that /proc is asked.
+        let content = match &self.page {
+            Ok(page) => page.read(),
+            Err(missing) => Err(missing.clone()),
+        };
+        let threads = threads::of(self.process.pid, migrations).unwrap_or_default();
+        if threads.is_empty() {
+            return Err(self.ended());
+        }
+        let sources = Sources { inner_pid: self.inner_pid, page: content.as_ref().ok(), ids, policy };
+        Ok(Look { members: expected::members(threads, &sources), content })
+    }
+
+    /// It ended while it was looked at.
+    pub(crate) fn ended(&self) -> Failure {
+        Failure::new(format!("process {} has ended", self.process.pid))
+    }
+
+    /// What to call it: `web (PID 1234)`.
+    pub(crate) fn title(&self) -> String {
+        let executable;
+        let name = match &self.name {
+            Some(name) => name,
+            None => {
+                executable = harmless(self.process.executable_name().as_bytes());
+                &executable
+            }
+        };
+        format!("{name} (PID {})", self.process.pid)
+    }
+}
+
+/// Whether a process looks like a QEMU that the library would act in, by its executable's name.
+pub(crate) fn is_qemu(process: Process) -> bool {
+    let target = std::env::var_os("PIN_TARGET");
+    let name = process.executable_name();
+    // The broker is a copy of QEMU's process, which says so in its arguments.
+    acts_in(target.as_ref().map(|target| target.as_bytes()), name.as_bytes())
+        && process.arguments().first().is_none_or(|name| name != "pinshim-broker")
+}

@@ -1,0 +1,8 @@
+//! A VM seen from outside: its process, its status page, its threads and where they belong.
+
+pub(crate) mod command_line;
+pub(crate) mod expected;
+pub(crate) mod find;
+pub(crate) mod look;
+pub(crate) mod page;
+pub(crate) mod qmp;

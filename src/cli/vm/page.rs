@@ -1,0 +1,264 @@
+//! Finding a process's status page and reading it.
+//!
+//! Whoever runs QEMU can put anything there, also under the page's name: a pipe that blocks whoever opens
+//! it, a file that shrinks while it is read, numbers that point outside. So nothing is opened before it is
+//! known to be a memfd of that name, nothing is read before its size is sealed, and it is never mapped.
+
+use crate::sys::cpuset;
+use crate::sys::process::Process;
+use pinning::status_page::{BadPage, Listed, MAX_BYTES, NAME, Snapshot, State};
+use pinning::{CpuSet, Host, Policy};
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+
+/// A page that was found to be sound, and stays open: its size can no longer change.
+#[derive(Debug)]
+pub(crate) struct Page {
+    file: File,
+    process: Process,
+    owner: u32,
+}
+
+/// What a page said.
+#[derive(Debug)]
+pub(crate) struct Content {
+    /// All of it; only entries that two reads agree on.
+    pub(crate) snapshot: Snapshot,
+    /// The policy that its variables make, with the sets of the snapshot.
+    pub(crate) policy: Policy,
+}
+
+/// Why there is no page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// The process has none.
+    None,
+    /// This user may not look.
+    NotPermitted,
+    /// There is something that calls itself one.
+    Bad(String),
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Missing::None => f.write_str("it has no status page"),
+            Missing::NotPermitted => f.write_str("its status page may not be read"),
+            Missing::Bad(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<BadPage> for Missing {
+    fn from(bad: BadPage) -> Self {
+        Missing::Bad(bad.to_string())
+    }
+}
+
+/// So many things that look like a page are tried; an honest process has one.
+const CANDIDATES: usize = 16;
+
+/// So many descriptors are looked at: the library's is the first free one from 200 on.
+const DESCRIPTORS: usize = 1 << 16;
+
+impl Page {
+    /// The page of a process.
+    pub(crate) fn find(process: Process) -> Result<Self, Missing> {
+        let folder = fs::read_dir(process.file("fd")).map_err(|error| missing(&error))?;
+        let link = format!("/memfd:{NAME} (deleted)");
+        let mut why = Missing::None;
+        let mut candidates = 0;
+        for descriptor in folder.flatten().take(DESCRIPTORS) {
+            match fs::read_link(descriptor.path()) {
+                Ok(target) if target.as_os_str() == link.as_str() => {}
+                Err(error) if missing(&error) == Missing::NotPermitted => return Err(Missing::NotPermitted),
+                _ => continue,
+            }
+            candidates += 1;
+            if candidates > CANDIDATES {
+                break;
+            }
+            match open(&descriptor.path(), &link).and_then(|file| Self::of(file, process)) {
+                Ok(page) => return Ok(page),
+                // Of a bad page there is something to say, of none there is not.
+                Err(Missing::None) => {}
+                Err(other) => why = other,
+            }
+        }
+        Err(why)
+    }
+
+    fn of(file: File, process: Process) -> Result<Self, Missing> {
+        let owner = Snapshot::parse(&bytes(&file)?)?.owner;
+        // A child that a QEMU forks holds its parent's page too.
+        if i64::from(owner) != i64::from(process.inner_pid()) {
+            return Err(Missing::None);
+        }
+        Ok(Self { file, process, owner })
+    }
+
+    /// Reads it.
+    pub(crate) fn read(&self) -> Result<Content, Missing> {
+        let first = Snapshot::parse(&bytes(&self.file)?)?;
+        let mut second = Snapshot::parse(&bytes(&self.file)?)?;
+        if second.owner != self.owner {
+            return Err(Missing::None);
+        }
+        second.threads = agreed(&first.threads, second.threads);
+        let policy = policy_of(&second, || cpuset::available_to(self.process))
+            .ok_or_else(|| Missing::Bad("the status page contradicts itself in its policy".to_owned()))?;
+        Ok(Content { snapshot: second, policy })
+    }
+}
+
+/// Opens what a descriptor of another process stands for, if it is a memfd of this name whose size is
+/// sealed.
+///
+/// O_PATH takes hold of it without opening it, so that what is judged is what is opened: the process may
+/// put something else in its place at any time.
+fn open(descriptor: &std::path::Path, link: &str) -> Result<File, Missing> {
+    let held = File::options()
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_CLOEXEC)
+        .open(descriptor)
+        .map_err(|error| missing(&error))?;
+    let held_path = format!("/proc/self/fd/{}", held.as_raw_fd());
+    if fs::read_link(&held_path).is_ok_and(|target| target.as_os_str() != link) {
+        return Err(Missing::None);
+    }
+    if !held.metadata().is_ok_and(|about| about.is_file()) {
+        return Err(Missing::Bad("its status page is not a regular file".to_owned()));
+    }
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC)
+        .open(&held_path)
+        .map_err(|error| missing(&error))?;
+    // SAFETY: an open descriptor, and a request without an argument.
+    let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
+    let size = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
+    if seals < 0 || seals & size != size {
+        return Err(Missing::Bad("its status page is not sealed, so it was not read".to_owned()));
+    }
+    Ok(file)
+}
+
+/// The whole of a sealed file.
+fn bytes(file: &File) -> Result<Vec<u8>, Missing> {
+    let unreadable = |error: io::Error| Missing::Bad(format!("its status page could not be read: {error}"));
+    let size = file.metadata().map_err(unreadable)?.len();
+    if size > MAX_BYTES as u64 {
+        return Err(Missing::Bad(format!("its status page is too large ({size} bytes)")));
+    }
+    let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+    file.read_exact_at(&mut bytes, 0).map_err(unreadable)?;
+    Ok(bytes)
+}
+
+fn missing(error: &io::Error) -> Missing {
+    match error.kind() {
+        ErrorKind::PermissionDenied => Missing::NotPermitted,
+        _ => Missing::None,
+    }
+}
+
+/// The entries that two reads agree on. One that only changes where it stands is there, and is to be
+/// judged later.
+fn agreed(first: &[Listed], second: Vec<Listed>) -> Vec<Listed> {
+    let before: HashMap<_, _> = first.iter().map(|listed| (listed.tid, listed)).collect();
+    let agrees = |listed: Listed| {
+        let before = before.get(&listed.tid)?;
+        let state = if before.state == listed.state { listed.state } else { State::Born };
+        (listed == Listed { state: listed.state, ..(*before).clone() }).then_some(Listed { state, ..listed })
+    };
+    second.into_iter().filter_map(agrees).collect()
+}
+
+/// The policy that the page's variables make. `None` if its sets are not those of the page.
+///
+/// What was available when QEMU started is not on the page. The union of the page's sets stands for it: a
+/// CPU that is in no set cannot have made a difference to one. Under a manager a CPU that is not available
+/// is no fault (which also keeps those that a set names and then leaves out, as in `5,^5`), and then what is
+/// available now, or one of the sets, may be what `all` stood for.
+fn policy_of(snapshot: &Snapshot, available_now: impl FnOnce() -> CpuSet) -> Option<Policy> {
+    let union = snapshot.sets.iter().fold(CpuSet::new(), |union, set| union.union(set));
+    let start = snapshot.sets.first()?;
+    let manager = ("PIN_MANAGER".to_owned(), "libvirt".to_owned());
+    let read = |available: CpuSet| {
+        let host = Host { available, start: start.clone() };
+        let variables = snapshot.environment.iter().chain([&manager]);
+        let policy = Policy::read(variables.map(|(name, value)| (name, value)), &host).policy?;
+        (policy.sets() == snapshot.sets).then_some(policy)
+    };
+    let sets = snapshot.sets.iter().take(16);
+    read(union).or_else(|| read(available_now())).or_else(|| sets.cloned().find_map(read))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pinning::{RoleKind, SetId, Tid};
+
+    fn snapshot(environment: &[(&str, &str)], host: &Host) -> Snapshot {
+        let policy = Policy::read(environment.iter().copied(), host).policy.unwrap();
+        Snapshot {
+            owner: 7,
+            broker: None,
+            settled: false,
+            sandboxed: false,
+            sets: policy.sets().to_vec(),
+            environment: policy.entries().to_vec(),
+            threads: Vec::new(),
+            counters: Default::default(),
+        }
+    }
+
+    #[test]
+    fn the_policy_is_made_again_without_knowing_the_host() {
+        let host = Host { available: CpuSet::from_words(&[0xff]), start: CpuSet::from_words(&[0x3]) };
+        for environment in [
+            &[("PIN_CPUS", "1")][..],
+            &[("PIN_CPUS", "all,^3")],
+            &[("PIN_CPUS", "5,^5,0")],
+            &[("PIN_VCPUS", "*@[all,^0-1]"), ("PIN_EMULATOR", "0")],
+            &[("PIN_VCPUS", "2,[3-4]"), ("PIN_IOTHREADS", "io1@5,*@6"), ("PIN_THREADS", "worker@[0,1]")],
+            &[("PIN_EMULATOR", "0x6"), ("PIN_MANAGER", "libvirt")],
+            &[("PIN_MANAGER", "libvirt"), ("PIN_CPUS", "1,40"), ("PIN_WORKERS", "all")],
+        ] {
+            let snapshot = snapshot(environment, &host);
+            let policy = policy_of(&snapshot, CpuSet::new).unwrap_or_else(|| panic!("{environment:?}"));
+            assert_eq!(policy.entries().first(), snapshot.environment.first());
+        }
+    }
+
+    #[test]
+    fn sets_that_are_not_those_of_the_variables_are_not_believed() {
+        let host = Host { available: CpuSet::from_words(&[3]), start: CpuSet::from_words(&[3]) };
+        let mut snapshot = snapshot(&[("PIN_CPUS", "1")], &host);
+        snapshot.sets = vec![CpuSet::from_words(&[1])];
+        assert!(policy_of(&snapshot, CpuSet::new).is_none());
+    }
+
+    #[test]
+    fn only_what_two_reads_agree_on_counts() {
+        let listed = |tid, state, set| Listed {
+            tid: Tid(tid),
+            state,
+            role: RoleKind::Worker,
+            index: None,
+            set: SetId(set),
+            home: SetId(0),
+            born_ns: 1,
+            name: "worker".to_owned(),
+        };
+        let first = [listed(1, State::Placed, 0), listed(2, State::Placed, 0), listed(3, State::Born, 0)];
+        let second =
+            vec![listed(1, State::Placed, 0), listed(2, State::Placed, 1), listed(3, State::Placed, 0)];
+        let agreed = agreed(&first, [second, vec![listed(4, State::Born, 0)]].concat());
+        assert_eq!(agreed, [listed(1, State::Placed, 0), listed(3, State::Born, 0)]);
+    }
+}

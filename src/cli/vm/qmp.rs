@@ -1,0 +1,206 @@
+//! QEMU's own word on which thread is which, over its monitor.
+//!
+//! A monitor serves one client at a time, and a QEMU may be busy or stopped: every wait has an end. Only
+//! questions are asked.
+
+use crate::output::failure::Failure;
+use pinning::Tid;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// The longest wait for one answer. TCG on a busy machine is slow.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// No answer to these questions is longer: 65536 vCPUs at some hundred bytes.
+const ANSWER_BYTES: usize = 64 << 20;
+
+/// The threads that QEMU names; ids are those that QEMU's process sees itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Ids {
+    /// vCPUs by index.
+    pub(crate) vcpus: Vec<(u32, Tid)>,
+    /// IOThreads by id.
+    pub(crate) iothreads: Vec<(String, Tid)>,
+}
+
+/// Asks the QEMU behind a QMP socket.
+pub(crate) fn ask(socket: &Path) -> Result<Ids, Failure> {
+    Connection::open(socket).and_then(|mut connection| connection.ids()).map_err(|why| {
+        let socket = socket.display();
+        Failure::new(format!("QEMU could not be asked over {socket}: {why}"))
+            .next("--qmp wants the socket of a QMP monitor that nobody else is connected to")
+    })
+}
+
+struct Connection {
+    stream: BufReader<UnixStream>,
+}
+
+impl Connection {
+    fn open(socket: &Path) -> Result<Self, String> {
+        let stream = connect(socket)?;
+        let mut connection = Self { stream: BufReader::new(stream) };
+        let greeting = connection.read(Instant::now() + PATIENCE)?;
+        if greeting.get("QMP").is_none() {
+            return Err("this is not a QMP monitor".to_owned());
+        }
+        connection.execute("qmp_capabilities")?;
+        Ok(connection)
+    }
+
+    fn ids(&mut self) -> Result<Ids, String> {
+        let cpus = self.execute("query-cpus-fast")?;
+        let iothreads = self.execute("query-iothreads")?;
+        let ids = (vcpus(&cpus), iothread_ids(&iothreads));
+        let (Some(vcpus), Some(iothreads)) = ids else {
+            return Err("its answer makes no sense".to_owned());
+        };
+        Ok(Ids { vcpus, iothreads })
+    }
+
+    fn execute(&mut self, command: &str) -> Result<Value, String> {
+        let until = Instant::now() + PATIENCE;
+        let request = format!("{}\n", json!({"execute": command}));
+        let stream = self.stream.get_mut();
+        stream.set_write_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
+        stream.write_all(request.as_bytes()).map_err(said)?;
+        loop {
+            let mut answer = self.read(until)?;
+            if let Some(returned) = answer.get_mut("return") {
+                return Ok(returned.take());
+            }
+            if let Some(error) = answer.get("error") {
+                let description = error.get("desc").and_then(Value::as_str).unwrap_or("no reason given");
+                return Err(format!("{command}: {description}"));
+            }
+            // Anything else is an event.
+        }
+    }
+
+    /// The next line, by a time: a peer that sends byte by byte gets no more of it than one that is silent.
+    fn read(&mut self, until: Instant) -> Result<Value, String> {
+        let mut line = Vec::new();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(silent());
+            }
+            self.stream.get_ref().set_read_timeout(Some(left)).map_err(|error| error.to_string())?;
+            let available = self.stream.fill_buf().map_err(said)?;
+            if available.is_empty() {
+                return Err("QEMU has closed the connection".to_owned());
+            }
+            let end = available.iter().position(|byte| *byte == b'\n');
+            let taken = end.map_or(available.len(), |end| end + 1);
+            line.extend_from_slice(available.get(..taken).unwrap_or_default());
+            self.stream.consume(taken);
+            if line.len() >= ANSWER_BYTES {
+                return Err("its answer does not end".to_owned());
+            }
+            if end.is_some() {
+                return serde_json::from_slice(&line).map_err(|_| "this is not a QMP monitor".to_owned());
+            }
+        }
+    }
+}
+
+/// Connects, in a thread of its own: connect(2) waits for as long as the other side's backlog is full, and
+/// the standard library has no limit for it. Where it waits in vain, the thread ends with this process.
+fn connect(socket: &Path) -> Result<UnixStream, String> {
+    let (connected, wait) = mpsc::channel();
+    let socket = socket.to_owned();
+    std::thread::spawn(move || {
+        // Nobody waits any more where this fails.
+        let _ = connected.send(UnixStream::connect(socket));
+    });
+    match wait.recv_timeout(PATIENCE) {
+        Ok(stream) => stream.map_err(|error| error.to_string()),
+        Err(_) => Err(silent()),
+    }
+}
+
+fn silent() -> String {
+    format!(
+        "no answer in {} s (another program may be connected to it, or QEMU is stopped)",
+        PATIENCE.as_secs()
+    )
+}
+
+fn said(error: std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => silent(),
+        _ => error.to_string(),
+    }
+}
+
+fn vcpus(answer: &Value) -> Option<Vec<(u32, Tid)>> {
+    let one = |cpu: &Value| Some((u32::try_from(cpu.get("cpu-index")?.as_u64()?).ok()?, tid(cpu)?));
+    answer.as_array()?.iter().map(one).collect()
+}
+
+fn iothread_ids(answer: &Value) -> Option<Vec<(String, Tid)>> {
+    let one = |io: &Value| Some((io.get("id")?.as_str()?.to_owned(), tid(io)?));
+    answer.as_array()?.iter().map(one).collect()
+}
+
+fn tid(of: &Value) -> Option<Tid> {
+    i32::try_from(of.get("thread-id")?.as_i64()?).ok().map(Tid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    /// Asks somebody who says these lines, one after each line he hears (the first unasked).
+    fn asked(lines: &'static [&'static str]) -> Result<Ids, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("qmp");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let other_side = std::thread::spawn(move || {
+            let mut stream = BufReader::new(listener.accept().unwrap().0);
+            for line in lines {
+                stream.get_mut().write_all(line.as_bytes()).unwrap();
+                let mut heard = String::new();
+                if stream.read_line(&mut heard).is_ok_and(|bytes| bytes == 0) {
+                    return;
+                }
+            }
+        });
+        let answer = ask(&socket);
+        other_side.join().unwrap();
+        answer
+    }
+
+    #[test]
+    fn the_ids_are_read_past_events() {
+        let ids = asked(&[
+            "{\"QMP\": {}}\n",
+            "{\"return\": {}}\n",
+            "{\"event\": \"STOP\"}\n{\"return\": [{\"cpu-index\": 1, \"thread-id\": 7}]}\n",
+            "{\"return\": [{\"id\": \"io1\", \"thread-id\": 8, \"poll-grow\": 0}]}\n",
+        ]);
+        let expected = Ids { vcpus: vec![(1, Tid(7))], iothreads: vec![("io1".to_owned(), Tid(8))] };
+        assert_eq!(ids, Ok(expected));
+    }
+
+    #[test]
+    fn whatever_else_answers_is_said_so() {
+        let said = |lines| asked(lines).unwrap_err().to_string();
+        assert!(said(&["HTTP/1.1 400\n"]).contains("not a QMP monitor"));
+        assert!(said(&["{}\n"]).contains("not a QMP monitor"));
+        assert!(
+            said(&["{\"QMP\": {}}\n", "{\"error\": {\"desc\": \"no\"}}\n"]).contains("qmp_capabilities: no")
+        );
+        assert!(
+            said(&["{\"QMP\": {}}\n", "{\"return\": 1}\n", "{\"return\": [{}]}\n", "{\"return\": []}\n"])
+                .contains("no sense")
+        );
+        let none = ask(Path::new("/nonexistent/qmp")).unwrap_err().to_string();
+        assert!(none.starts_with("QEMU could not be asked over /nonexistent/qmp: No such file"), "{none}");
+    }
+}
