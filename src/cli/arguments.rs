@@ -2,6 +2,7 @@
 //!
 //! Help, man pages and completions are all made from it, so that none of them can say anything else.
 
+use crate::output::exit_status;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -271,8 +272,8 @@ pub(crate) fn read() -> Result<Arguments, ExitCode> {
         match error.exit_code() {
             0 => ExitCode::SUCCESS,
             // The exit status of COMMAND must be told from that of its starter.
-            _ if runs => ExitCode::from(crate::commands::run::OWN_FAILURE),
-            _ => ExitCode::from(crate::output::failure::FAILED),
+            _ if runs => ExitCode::from(exit_status::OWN_FAILURE),
+            _ => ExitCode::from(exit_status::FAILED),
         }
     })
 }

@@ -4,8 +4,8 @@
 //! move it then could undo that.
 
 use crate::arguments::Apply;
-use crate::commands::check::NOT_PINNED;
-use crate::output::failure::{Done, FAILED, Failure};
+use crate::output::exit_status::{FAILED, NOT_PINNED, OFF};
+use crate::output::failure::{Done, Failure};
 use crate::output::print::{self, count};
 use crate::present::table;
 use crate::sys::affinity;
@@ -24,9 +24,6 @@ use pinning::{CpuSet, Host, Policy, RoleKind, Tid};
 use std::collections::HashMap;
 use std::io;
 use std::process::ExitCode;
-
-/// A thread could not be put where it belongs.
-const NOT_ALL: u8 = 1;
 
 /// Rounds of looking and moving: what was created meanwhile needs a round more. Threads that come and go
 /// without end are for `--watch`.
@@ -55,7 +52,7 @@ pub(crate) fn apply(arguments: &Apply) -> Done {
         return Ok(if mender.given_up.is_empty() || arguments.dry_run {
             ExitCode::SUCCESS
         } else {
-            ExitCode::from(NOT_ALL)
+            ExitCode::from(OFF)
         });
     };
     loop {

@@ -1,6 +1,7 @@
 //! `pinshim check`: the proof, for people and scripts.
 
 use crate::arguments::Check;
+use crate::output::exit_status::{NOT_PINNED, OFF};
 use crate::output::failure::{Done, Failure};
 use crate::output::print::{self, count};
 use crate::present::json::{self, Checked};
@@ -15,12 +16,6 @@ use crate::vm::qmp::{self, Ids};
 use pinning::RoleKind;
 use std::path::Path;
 use std::process::ExitCode;
-
-/// A thread was not where it belongs.
-const OFF: u8 = 1;
-
-/// The process is not pinned.
-pub(crate) const NOT_PINNED: u8 = 3;
 
 /// Watches a VM and judges.
 pub(crate) fn check(arguments: &Check) -> Done {

@@ -11,6 +11,7 @@ use crate::arguments::LibvirtHook;
 use crate::libvirt::domain_xml::Domain;
 use crate::libvirt::syslog::Log;
 use crate::libvirt::{domain_file, domain_log, verify};
+use crate::output::exit_status::REFUSED;
 use crate::output::failure::Done;
 use crate::output::print::harmless;
 use crate::sys::affinity;
@@ -20,9 +21,6 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 use std::time::Duration;
-
-/// How the hook says that the domain must not start, as the library says it: sysexits.h's EX_CONFIG.
-const REFUSED: u8 = 78;
 
 /// No domain's XML is larger.
 const XML_BYTES: u64 = 16 << 20;

@@ -4,6 +4,7 @@
 
 use crate::arguments::Run;
 use crate::commands::dry_run;
+use crate::output::exit_status::{NOT_EXECUTABLE, NOT_FOUND, OWN_FAILURE};
 use crate::output::failure::{Done, Failure};
 use crate::output::print;
 use crate::preload::elf::Elf;
@@ -14,13 +15,6 @@ use pinning::{OnError, Policy};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
-
-/// `pinshim run` itself could not do its part. As env(1), nice(1), stdbuf(1) and timeout(1) have it.
-pub(crate) const OWN_FAILURE: u8 = 125;
-/// The command is there and cannot be executed.
-const NOT_EXECUTABLE: u8 = 126;
-/// There is no such command.
-const NOT_FOUND: u8 = 127;
 
 /// Starts the command in place of this one.
 pub(crate) fn run(arguments: &Run) -> Done {

@@ -1,7 +1,8 @@
 //! `pinshim show`: every thread, where it belongs, where it may run and where it ran.
 
 use crate::arguments::Show;
-use crate::output::failure::{Done, FAILED, Failure};
+use crate::output::exit_status::FAILED;
+use crate::output::failure::{Done, Failure};
 use crate::output::print::{self, count};
 use crate::present::json::{self, Shown, ShownVm};
 use crate::present::table;

@@ -1,14 +1,12 @@
 //! Why the command could not do what was asked: a sentence, what to do next, and an exit status.
 
+use crate::output::exit_status::FAILED;
+use crate::output::print::note;
 use std::fmt;
 use std::process::ExitCode;
 
 /// How every subcommand ends.
 pub(crate) type Done = Result<ExitCode, Failure>;
-
-/// The exit status of a failure that is none of the answers a subcommand gives. clap uses it for arguments
-/// that make no sense.
-pub(crate) const FAILED: u8 = 2;
 
 /// Something that could not be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +39,7 @@ impl Failure {
 
     /// Says it on stderr; the exit status.
     pub(crate) fn report(&self) -> ExitCode {
-        crate::output::print::note(self);
+        note(self);
         ExitCode::from(self.status)
     }
 }

@@ -2,11 +2,9 @@
 //!
 //! `println!` panics when the reader has gone away (`pinshim show | head`); nothing here does.
 
+use crate::output::exit_status::READER_HAS_GONE;
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
-
-/// How a process ends whose reader has gone, by the convention of shells: 128 + SIGPIPE.
-const READER_HAS_GONE: i32 = 141;
 
 /// Writes text to stdout as it is. Ends the process quietly where nobody reads it any more.
 pub(crate) fn print(text: impl fmt::Display) {
