@@ -15,14 +15,15 @@ use crate::sys::threads::Migrations;
 use crate::verdict::diagnosis;
 use crate::verdict::judge::{Judge, Verdict};
 use crate::verdict::watch::PAUSE;
-use crate::vm::expected::{Known, Member};
-use crate::vm::find;
-use crate::vm::look::{Look, Vm, is_qemu};
+use crate::vm::expected::Member;
+use crate::vm::find::{self, is_qemu};
+use crate::vm::identify::Known;
+use crate::vm::look::{Look, Vm};
 use crate::vm::page::Missing;
+use crate::vm::put::{self, NotPut};
 use crate::vm::qmp::{self, Ids};
 use pinning::{CpuSet, Host, Policy, RoleKind, Tid};
 use std::collections::HashMap;
-use std::io;
 use std::process::ExitCode;
 
 /// Rounds of looking and moving: what was created meanwhile needs a round more. Threads that come and go
@@ -187,7 +188,7 @@ impl Mender<'_> {
             print::print(format_args!("would move {who} from {allowed} to {expected}\n"));
             return false;
         }
-        match put(self.vm.process, member.thread.tid, expected) {
+        match put::put(self.vm.process, member.thread.tid, expected) {
             Ok(()) => {
                 self.moved += 1;
                 self.given_up.remove(&key);
@@ -197,7 +198,7 @@ impl Mender<'_> {
             Err(NotPut::Ended) => false,
             Err(NotPut::Because(why)) => {
                 // Where a part of the set is left, that is where it may run now.
-                let now = affinity::of(member.thread.tid).unwrap_or_else(|_| allowed.clone());
+                let now = affinity::get(member.thread.tid).unwrap_or_else(|_| allowed.clone());
                 self.given_up.insert(key, now);
                 print::note(format_args!("{who} could not be put on {expected}: {why}"));
                 false
@@ -251,55 +252,4 @@ fn key_of(member: &Member) -> Key {
 
 fn tids(members: &[&Member]) -> String {
     members.iter().map(|member| member.thread.tid.to_string()).collect::<Vec<_>>().join(", ")
-}
-
-/// Why a thread was not put on its set.
-enum NotPut {
-    /// There is no such thread any more.
-    Ended,
-    Because(String),
-}
-
-fn put(process: Process, tid: Tid, expected: &CpuSet) -> Result<(), NotPut> {
-    if !affinity::is_thread_of(process.pid, tid) {
-        return Err(NotPut::Ended);
-    }
-    let because = |why: String| Err(NotPut::Because(why));
-    match affinity::set(tid, expected.words()) {
-        Ok(()) => {}
-        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Err(NotPut::Ended),
-        Err(error) if error.raw_os_error() == Some(libc::EPERM) => return because(not_permitted(process)),
-        // None of the CPUs is in its cpuset.
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            return because(in_the_way(process, tid, expected, &error));
-        }
-        Err(error) => return because(error.to_string()),
-    }
-    match affinity::of(tid) {
-        Ok(allowed) if allowed == *expected => Ok(()),
-        Ok(allowed) => {
-            let cpuset = cpuset::of(process, tid);
-            let whose = cpuset
-                .map_or(String::new(), |cpuset| format!(" ({} has {})", cpuset.file.display(), cpuset.cpus));
-            because(format!("its cpuset leaves it {allowed}{whose}"))
-        }
-        Err(_) => Err(NotPut::Ended),
-    }
-}
-
-fn not_permitted(process: Process) -> String {
-    let owner = process.user().map_or("its owner".to_owned(), crate::sys::process::user_name);
-    format!("not permitted; {owner} or root (CAP_SYS_NICE) may move it")
-}
-
-fn in_the_way(process: Process, tid: Tid, expected: &CpuSet, error: &io::Error) -> String {
-    match cpuset::of(process, tid) {
-        Some(cpuset) if cpuset.cpus.intersection(expected).is_empty() => format!(
-            "its cgroup is in the way: {} has only {}; whoever made that group (libvirt, systemd, a container) \
-             must give it more",
-            cpuset.file.display(),
-            cpuset.cpus
-        ),
-        _ => format!("no CPU of the set is online and in its cpuset ({error})"),
-    }
 }

@@ -3,6 +3,7 @@
 //! Who will be there is read from QEMU's own arguments as far as that goes; the policy answers for all
 //! others too.
 
+use crate::vm::command_line;
 use pinning::{Policy, Role, SetId, VCPU_LIMIT, VcpuIndex};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
@@ -61,7 +62,7 @@ fn rows(policy: &Policy, command: &[OsString]) -> Vec<(String, String)> {
     rows.extend(runs(policy, "vCPU", VCPU_LIMIT, |index| {
         policy.cpus_for(Role::Vcpu(VcpuIndex(index)), 0, emulator)
     }));
-    let ids = iothreads(command);
+    let ids = command_line::iothreads(command);
     for (order, id) in (0u32..).zip(&ids) {
         let set = policy.cpus_for(Role::IoThread(id.as_bytes()), order, emulator);
         rows.push((format!("IOThread {id}"), list(set)));
@@ -101,21 +102,6 @@ fn runs(policy: &Policy, noun: &str, limit: u32, set: impl Fn(u32) -> SetId) -> 
         (first, last) => format!("{noun} {first}-{last}"),
     };
     runs.into_iter().map(|(first, last, id)| (name(first, last), policy.set(id).to_string())).collect()
-}
-
-/// The ids of the IOThreads that QEMU's arguments make, in their order.
-fn iothreads(command: &[OsString]) -> Vec<String> {
-    let values = command.windows(2).filter_map(|pair| match pair {
-        [option, value] if option == "-object" || option == "--object" => value.to_str(),
-        _ => None,
-    });
-    let id = |value: &str| {
-        let mut items = value.split(',');
-        let kind = items.next()?;
-        (kind == "iothread" || kind == "qom-type=iothread")
-            .then(|| items.find_map(|item| item.strip_prefix("id=")).map(str::to_owned))?
-    };
-    values.filter_map(id).collect()
 }
 
 #[cfg(test)]

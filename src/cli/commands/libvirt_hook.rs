@@ -10,12 +10,11 @@
 use crate::arguments::LibvirtHook;
 use crate::libvirt::domain_xml::Domain;
 use crate::libvirt::syslog::Log;
-use crate::libvirt::{domain_file, domain_log, verify};
+use crate::libvirt::{domain_file, domain_log, policy, verify};
 use crate::output::exit_status::REFUSED;
 use crate::output::failure::Done;
 use crate::output::print::harmless;
-use crate::sys::affinity;
-use pinning::{OnError, Policy, Reading};
+use pinning::OnError;
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -96,7 +95,7 @@ impl Call<'_> {
         self.forget();
         let Some(domain) = self.read() else { return ExitCode::SUCCESS };
         let Some(placement) = &domain.placement else { return ExitCode::SUCCESS };
-        let reading = reading_of(&domain);
+        let reading = policy::read(&domain);
         let refused = reading.on_error == OnError::Exit && !reading.faults.is_empty();
         if refused || !domain.faults.is_empty() {
             let faults = reading.faults.iter().map(ToString::to_string);
@@ -135,14 +134,4 @@ impl Call<'_> {
             self.warning(format_args!("what qemu-pinned was left could not be removed: {error}"));
         }
     }
-}
-
-/// What the library will say of the domain's environment. Of a name that is set twice the first counts, and
-/// the wrapper leaves alone what `<qemu:env>` has set.
-pub(crate) fn reading_of(domain: &Domain) -> Reading {
-    let placement = domain.placement.iter().flatten();
-    let manager = [("PIN_MANAGER".to_owned(), "libvirt".to_owned())];
-    let environment: Vec<(String, String)> =
-        domain.environment.iter().chain(placement).cloned().chain(manager).collect();
-    Policy::read(environment, &affinity::host_here())
 }

@@ -10,7 +10,7 @@ use crate::output::print;
 use crate::preload::elf::Elf;
 use crate::preload::library;
 use crate::preload::reach::{self, Unfit};
-use crate::sys::affinity;
+use crate::sys::host;
 use pinning::{OnError, Policy};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &Run) -> Done {
             .next("give --cpus SET or another of the options, or set one of the PIN_* variables")
             .status(OWN_FAILURE));
     }
-    let host = affinity::host_here();
+    let host = host::here();
     let reading = Policy::read(pairs(&environment), &host);
     if reading.on_error == OnError::Exit || arguments.dry_run {
         for fault in &reading.faults {

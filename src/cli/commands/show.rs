@@ -11,8 +11,8 @@ use crate::sys::threads::Migrations;
 use crate::verdict::diagnosis;
 use crate::verdict::judge::{Judge, Verdict};
 use crate::verdict::watch::PAUSE;
-use crate::vm::find;
-use crate::vm::look::{Look, Vm, is_qemu};
+use crate::vm::find::{self, is_qemu};
+use crate::vm::look::{Look, Vm};
 use crate::vm::page::Missing;
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -200,7 +200,7 @@ fn notes(vm: &Vm, look: &Look, verdicts: &[Verdict]) -> Vec<String> {
             if !is_qemu(vm.process) {
                 notes.push(format!("process {} does not look like a QEMU", vm.process.shown()));
             }
-            if look.members.iter().any(|member| member.known == crate::vm::expected::Known::Assumed) {
+            if look.members.iter().any(|member| member.known == crate::vm::identify::Known::Assumed) {
                 notes.push("roles with a ? could not be told from the threads' names".to_owned());
             }
         }

@@ -3,5 +3,6 @@
 pub(crate) mod domain_file;
 pub(crate) mod domain_log;
 pub(crate) mod domain_xml;
+pub(crate) mod policy;
 pub(crate) mod syslog;
 pub(crate) mod verify;

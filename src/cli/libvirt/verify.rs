@@ -4,14 +4,14 @@
 //! a QEMU that was started without the library, and said in the system's log. What an administrator has
 //! asked libvirt for since the start (`virsh vcpupin`) stands.
 
-use crate::commands::libvirt_hook::reading_of;
 use crate::libvirt::domain_xml::{Domain, Tuning};
+use crate::libvirt::policy;
 use crate::output::print::count;
 use crate::sys::affinity;
-use crate::sys::process::Process;
 use crate::sys::threads::Migrations;
 use crate::vm::expected::Member;
-use crate::vm::look::{Vm, is_qemu};
+use crate::vm::find;
+use crate::vm::look::Vm;
 use pinning::status_page::State;
 use pinning::{CpuSet, RoleKind, Tid};
 use std::time::Duration;
@@ -25,9 +25,9 @@ const NAMED: usize = 4;
 /// Puts threads back; what to say of the domain: `Err` where something is not as it should be, `None` where
 /// it has no pinning.
 pub(crate) fn verify(domain: &Domain, is_reconnect: bool) -> Option<Result<String, String>> {
-    let vm = Vm::of(find(&domain.uuid)?);
+    let vm = Vm::of(find::by_uuid(&domain.uuid)?);
     // The page has the policy that the library works by; without one, the XML says what was meant.
-    let policy = if vm.is_pinned() { None } else { Some(reading_of(domain).policy?) };
+    let policy = if vm.is_pinned() { None } else { Some(policy::read(domain).policy?) };
     let by_administrator = |member: &Member| is_reconnect && pinned_by_libvirt(member, &domain.tuning);
     let off = |look: &Member| is_off(look) && !by_administrator(look);
     let look = || vm.look(Migrations::Ignore, None, policy.as_ref()).map(|look| look.members);
@@ -53,16 +53,6 @@ pub(crate) fn verify(domain: &Domain, is_reconnect: bool) -> Option<Result<Strin
     Some(line(vm.is_pinned(), judged, put_back, left_alone, &wrong))
 }
 
-/// The domain's QEMU, by the UUID that libvirt starts it with.
-fn find(uuid: &str) -> Option<Process> {
-    let is_the_one = |process: &Process| {
-        let arguments = process.arguments();
-        arguments.windows(2).any(|pair| matches!(pair, [option, value] if option == "-uuid" && value == uuid))
-            && is_qemu(*process)
-    };
-    Process::all().ok()?.into_iter().find(is_the_one)
-}
-
 fn is_off(member: &Member) -> bool {
     let being_born = member.state == Some(State::Born);
     member.role != RoleKind::Exempt
@@ -77,7 +67,7 @@ fn put(vm: &Vm, member: &Member) -> bool {
     // Its cpuset may leave a part of the set, or nothing; the last look tells.
     affinity::is_thread_of(vm.process.pid, tid)
         && affinity::set(tid, expected.words()).is_ok()
-        && affinity::of(tid).is_ok_and(|now| now == *expected)
+        && affinity::get(tid).is_ok_and(|now| now == *expected)
 }
 
 /// What libvirt's XML says of a thread's CPUs.

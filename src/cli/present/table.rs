@@ -4,7 +4,8 @@
 
 use crate::output::print;
 use crate::verdict::judge::Verdict;
-use crate::vm::expected::{Known, Member};
+use crate::vm::expected::Member;
+use crate::vm::identify::Known;
 use comfy_table::{
     Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width,
 };

@@ -2,14 +2,14 @@
 //!
 //! glibc's own functions stop at 1024 CPUs, so the system calls are made directly.
 
-use pinning::{CpuSet, Host, Tid};
+use pinning::{CpuSet, Tid};
 use std::io;
 
 /// Words of a mask that reaches as far as any kernel does (NR_CPUS is 8192 at most).
-const MASK_WORDS: usize = 128;
+pub(crate) const MASK_WORDS: usize = 128;
 
 /// The affinity of a thread; `Tid(0)` is the calling one.
-pub(crate) fn of(tid: Tid) -> io::Result<CpuSet> {
+pub(crate) fn get(tid: Tid) -> io::Result<CpuSet> {
     let mut words = [0u64; MASK_WORDS];
     // SAFETY: the pointer and length are those of a live array, which the kernel fills.
     let bytes =
@@ -33,38 +33,9 @@ pub(crate) fn is_thread_of(pid: i32, tid: Tid) -> bool {
     result == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }
 
-/// What a program started from here would find: the same facts, found in the same way, as the library's
-/// own. What limits a set is the cpuset, which the kernel tells to whoever asks for more than it has.
-pub(crate) fn host_here() -> Host {
-    let start = of(Tid(0)).unwrap_or_default();
-    let available = match set(Tid(0), &[u64::MAX; MASK_WORDS]) {
-        Ok(()) => {
-            let all = of(Tid(0));
-            // As it was, for the program that is started next.
-            let _ = set(Tid(0), start.words());
-            all.unwrap_or_else(|_| start.clone())
-        }
-        Err(_) => start.clone(),
-    };
-    Host { available, start }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_starting_affinity_is_put_back() {
-        let available = host_here().available;
-        for cpu in available.iter() {
-            let mut one = CpuSet::new();
-            one.insert(cpu);
-            set(Tid(0), one.words()).unwrap();
-            let host = host_here();
-            assert_eq!((&host.start, &of(Tid(0)).unwrap()), (&one, &one));
-            assert_eq!(host.available, available);
-        }
-    }
 
     #[test]
     fn a_thread_of_another_process_is_none_of_ours() {

@@ -90,6 +90,6 @@ mod tests {
     #[test]
     fn this_process_may_have_what_it_has() {
         let own = Process { pid: i32::try_from(std::process::id()).unwrap() };
-        assert!(crate::sys::affinity::of(Tid(0)).unwrap().is_subset(&available_to(own)));
+        assert!(crate::sys::affinity::get(Tid(0)).unwrap().is_subset(&available_to(own)));
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! All of it is somebody else's and may change or vanish at any moment; nothing in here changes it.
 
-use crate::output::failure::Failure;
 use crate::output::print::harmless;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -21,13 +20,12 @@ const AT_SECURE: usize = 23;
 
 impl Process {
     /// The process with this id, if there is one.
-    pub(crate) fn new(pid: i32) -> Result<Self, Failure> {
+    pub(crate) fn new(pid: i32) -> io::Result<Self> {
         let process = Self { pid };
         if pid > 0 && process.file("task").is_dir() {
             return Ok(process);
         }
-        Err(Failure::new(format!("there is no process {pid}"))
-            .next("`pinshim show` without a name lists the pinned VMs"))
+        Err(io::Error::from(io::ErrorKind::NotFound))
     }
 
     /// Every process there is.
@@ -136,33 +134,6 @@ impl Process {
         let profile = harmless(profile.strip_suffix(b"\0").unwrap_or(&profile).trim_ascii());
         (!profile.is_empty() && !profile.starts_with("unconfined") && profile != "kernel").then_some(profile)
     }
-
-    /// Why this user may not look into it, and who may.
-    pub(crate) fn not_permitted(self) -> String {
-        // SAFETY: takes no pointer and cannot fail.
-        let own = unsafe { libc::geteuid() };
-        match self.user() {
-            Some(user) if user != own => format!(
-                "it belongs to {}, and only {} or root (CAP_SYS_PTRACE) may look into it",
-                user_name(user),
-                user_name(user)
-            ),
-            _ => "it has changed its user or its rights since its start (as -runas does), so that only root \
-                  (CAP_SYS_PTRACE) may look into it"
-                .to_owned(),
-        }
-    }
-}
-
-/// A user's name where /etc/passwd has it, for a sentence.
-pub(crate) fn user_name(uid: u32) -> String {
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    });
-    name.map_or_else(|| format!("user {uid}"), |name| format!("user {name}"))
 }
 
 #[cfg(test)]

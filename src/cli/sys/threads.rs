@@ -147,7 +147,7 @@ mod tests {
         let tid = Tid(unsafe { libc::gettid() });
         let threads = of(i32::try_from(std::process::id()).unwrap(), Migrations::Count).unwrap();
         let own = threads.iter().find(|thread| thread.tid == tid).unwrap();
-        assert_eq!(own.allowed, crate::sys::affinity::of(tid).unwrap());
+        assert_eq!(own.allowed, crate::sys::affinity::get(tid).unwrap());
         assert!(own.allowed.contains(own.last_cpu));
     }
 }

@@ -6,6 +6,7 @@ use crate::output::print::harmless;
 use crate::preload::elf::Elf;
 use crate::preload::library;
 use crate::sys::process::Process;
+use crate::sys::user;
 use crate::vm::page::Missing;
 use pinning::{Policy, acts_in};
 use std::ffi::{OsStr, OsString};
@@ -16,11 +17,25 @@ use std::path::{Path, PathBuf};
 pub(crate) fn why_not_pinned(process: Process, missing: &Missing) -> String {
     match missing {
         Missing::Bad(why) => why.clone(),
-        Missing::NotPermitted => process.not_permitted(),
+        Missing::NotPermitted => not_permitted(process),
         Missing::None => match process.environment() {
             Ok(environment) => without_a_page(process, &environment),
-            Err(_) => process.not_permitted(),
+            Err(_) => not_permitted(process),
         },
+    }
+}
+
+/// Why this user may not look into a process, and who may.
+fn not_permitted(process: Process) -> String {
+    match process.user() {
+        Some(user) if user != user::own() => format!(
+            "it belongs to {}, and only {} or root (CAP_SYS_PTRACE) may look into it",
+            user::name(user),
+            user::name(user)
+        ),
+        _ => "it has changed its user or its rights since its start (as -runas does), so that only root \
+                  (CAP_SYS_PTRACE) may look into it"
+            .to_owned(),
     }
 }
 

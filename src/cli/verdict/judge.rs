@@ -192,7 +192,7 @@ fn off(expected: &CpuSet, allowed: &CpuSet, state: Option<State>) -> Off {
 mod tests {
     use super::*;
     use crate::sys::threads::Thread;
-    use crate::vm::expected::Known;
+    use crate::vm::identify::Known;
     use std::time::Duration;
 
     fn cpus(list: &str) -> CpuSet {

@@ -1,11 +1,11 @@
-//! A VM's name: what `-name` on QEMU's command line says.
+//! What is read out of QEMU's arguments: the VM's name and its IOThreads.
 
 use crate::output::print::harmless;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 /// The VM's name: `-name guest=X,…` or `-name X,…`; of several the last counts, as for QEMU.
-pub(crate) fn of(arguments: &[OsString]) -> Option<String> {
+pub(crate) fn vm_name(arguments: &[OsString]) -> Option<String> {
     let values = arguments.windows(2).filter_map(|pair| match pair {
         [option, value] if option == "-name" || option == "--name" => Some(value.as_bytes()),
         _ => None,
@@ -30,6 +30,21 @@ fn guest(value: &[u8]) -> Option<Vec<u8>> {
     items.iter().filter_map(|item| item.strip_prefix(b"guest=").map(<[u8]>::to_vec)).next_back().or(first)
 }
 
+/// The ids of the IOThreads that QEMU's arguments make, in their order.
+pub(crate) fn iothreads(command: &[OsString]) -> Vec<String> {
+    let values = command.windows(2).filter_map(|pair| match pair {
+        [option, value] if option == "-object" || option == "--object" => value.to_str(),
+        _ => None,
+    });
+    let id = |value: &str| {
+        let mut items = value.split(',');
+        let kind = items.next()?;
+        (kind == "iothread" || kind == "qom-type=iothread")
+            .then(|| items.find_map(|item| item.strip_prefix("id=")).map(str::to_owned))?
+    };
+    values.filter_map(id).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,7 +52,7 @@ mod tests {
     #[track_caller]
     fn is(arguments: &[&str], name: Option<&str>) {
         let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
-        assert_eq!(of(&arguments).as_deref(), name);
+        assert_eq!(vm_name(&arguments).as_deref(), name);
     }
 
     #[test]

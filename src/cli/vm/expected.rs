@@ -1,29 +1,11 @@
-//! Who a thread is and where it belongs, as far as that can be told from outside.
-//!
-//! The library's register knows; where it has nothing, QEMU's own answer (QMP), the kernel's names and
-//! QEMU's names speak, in this order. What is only assumed is marked so: it must never look like
-//! knowledge.
+//! Where the threads of a VM belong.
 
-use crate::output::print::harmless;
 use crate::sys::threads::Thread;
-use crate::vm::page::Content;
-use crate::vm::qmp::Ids;
+use crate::vm::homes::{Homes, workers_follow_home};
+use crate::vm::identify::{Known, Sources, Told, Who, name_shown, policy, tell};
 use pinning::status_page::{Listed, State};
-use pinning::{CpuSet, KernelThread, Policy, Role, RoleKind, SetId, Tid, VcpuIndex};
+use pinning::{CpuSet, RoleKind, Tid};
 use std::collections::HashMap;
-
-/// How a thread's role is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Known {
-    /// The library lists it, or it is the main thread.
-    Surely,
-    /// QEMU said so itself.
-    FromQemu,
-    /// Its name says so.
-    ByName,
-    /// Nothing says so: what has no other role counts as the emulator's.
-    Assumed,
-}
 
 /// A thread and where it belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,19 +28,6 @@ pub(crate) struct Member {
     pub(crate) home_assumed: bool,
 }
 
-/// All that may be known of a VM's threads, but for the threads themselves.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Sources<'a> {
-    /// The process's id as it sees it itself.
-    pub(crate) inner_pid: i32,
-    /// Its status page.
-    pub(crate) page: Option<&'a Content>,
-    /// QEMU's own answer.
-    pub(crate) ids: Option<&'a Ids>,
-    /// A policy in place of the page's.
-    pub(crate) policy: Option<&'a Policy>,
-}
-
 /// Who the threads are, in their order.
 pub(crate) fn members(threads: Vec<Thread>, sources: &Sources<'_>) -> Vec<Member> {
     let listed = sources.page.map(|page| page.snapshot.threads.as_slice()).unwrap_or_default();
@@ -66,184 +35,10 @@ pub(crate) fn members(threads: Vec<Thread>, sources: &Sources<'_>) -> Vec<Member
     let told: Vec<Told> = threads.iter().map(|thread| tell(thread, sources, &listed)).collect();
     let homes = Homes::new(&threads, &told, sources);
     let places = threads.into_iter().zip(told);
-    places.map(|(thread, told)| place(thread, told, sources, &homes)).collect()
+    places.map(|(thread, told)| assign(thread, told, sources, &homes)).collect()
 }
 
-/// Who a thread is, without where it belongs.
-#[derive(Debug, Clone)]
-struct Told {
-    who: Who,
-    known: Known,
-    /// QEMU's name, or the comm.
-    name: Vec<u8>,
-    listed: Option<Listed>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Who {
-    Emulator,
-    Vcpu(u32),
-    AllVcpus,
-    IoThread(Vec<u8>),
-    Worker,
-    /// A worker of the kernel's, with the thread it serves.
-    IoUringWorker(Tid),
-    Migration,
-    Vhost,
-    Exempt,
-}
-
-impl Who {
-    fn of_role(role: Role<'_>) -> Self {
-        match role {
-            Role::Emulator => Who::Emulator,
-            Role::Vcpu(VcpuIndex(index)) => Who::Vcpu(index),
-            Role::AllVcpus => Who::AllVcpus,
-            Role::IoThread(id) => Who::IoThread(id.to_vec()),
-            Role::Worker => Who::Worker,
-            Role::Migration => Who::Migration,
-            Role::Vhost => Who::Vhost,
-            Role::Exempt => Who::Exempt,
-        }
-    }
-
-    /// The register keeps a name's beginning, and the role without whom it is about.
-    fn of_listed(listed: &Listed) -> Self {
-        match (listed.role, listed.index) {
-            (RoleKind::Emulator, _) => Who::Emulator,
-            (RoleKind::Vcpu, Some(index)) => Who::Vcpu(index),
-            (RoleKind::Vcpu, None) => Who::AllVcpus,
-            (RoleKind::IoThread, _) => {
-                let id = listed.name.strip_prefix("IO ").unwrap_or(&listed.name);
-                Who::IoThread(id.as_bytes().to_vec())
-            }
-            (RoleKind::Worker, _) => Who::Worker,
-            (RoleKind::Migration, _) => Who::Migration,
-            (RoleKind::Vhost, _) => Who::Vhost,
-            (RoleKind::Exempt, _) => Who::Exempt,
-        }
-    }
-
-    fn role(&self) -> Role<'_> {
-        match self {
-            Who::Emulator => Role::Emulator,
-            Who::Vcpu(index) => Role::Vcpu(VcpuIndex(*index)),
-            Who::AllVcpus => Role::AllVcpus,
-            Who::IoThread(id) => Role::IoThread(id),
-            Who::Worker | Who::IoUringWorker(_) => Role::Worker,
-            Who::Migration => Role::Migration,
-            Who::Vhost => Role::Vhost,
-            Who::Exempt => Role::Exempt,
-        }
-    }
-}
-
-fn tell(thread: &Thread, sources: &Sources<'_>, listed: &HashMap<Tid, &Listed>) -> Told {
-    let comm = thread.comm.clone();
-    let told = |who, known| Told { who, known, name: comm.clone(), listed: None };
-    if let Some(listed) = listed.get(&thread.inner) {
-        let name = if listed.name.is_empty() { comm } else { listed.name.clone().into_bytes() };
-        let who = Who::of_listed(listed);
-        return Told { who, known: Known::Surely, name, listed: Some((*listed).clone()) };
-    }
-    if thread.inner.0 == sources.inner_pid {
-        return told(Who::Emulator, Known::Surely);
-    }
-    if let Some(ids) = sources.ids {
-        if let Some(who) = by_qemu(ids, thread.inner) {
-            return told(who, Known::FromQemu);
-        }
-    }
-    if let Some(kernels) = Role::of_kernel_comm(&thread.comm) {
-        let who = match kernels {
-            KernelThread::NxRecovery => Who::Emulator,
-            KernelThread::Vhost => Who::Vhost,
-            KernelThread::IoUringWorker { submitter } => {
-                Who::IoUringWorker(Tid(i32::try_from(submitter).unwrap_or(0)))
-            }
-        };
-        return told(who, Known::ByName);
-    }
-    // Where there is a register, a thread that it does not have is one that a library made by a clone(2) of its
-    // own, and whose comm may be its creator's; unless the register was full.
-    let register_is_whole = sources.page.is_some_and(|page| page.snapshot.counters.unlisted == 0);
-    match Role::of_qemu_name(&thread.comm).filter(|_| !register_is_whole) {
-        Some(role) => told(Who::of_role(role), Known::ByName),
-        None => told(Who::Emulator, Known::Assumed),
-    }
-}
-
-fn by_qemu(ids: &Ids, tid: Tid) -> Option<Who> {
-    let mut vcpus = ids.vcpus.iter().filter(|(_, thread)| *thread == tid);
-    if let Some((index, _)) = vcpus.next() {
-        let one_for_all = vcpus.next().is_some();
-        return Some(if one_for_all { Who::AllVcpus } else { Who::Vcpu(*index) });
-    }
-    let (id, _) = ids.iothreads.iter().find(|(_, thread)| *thread == tid)?;
-    Some(Who::IoThread(id.clone().into_bytes()))
-}
-
-/// Whose workers belong where.
-struct Homes {
-    /// IOThreads in the order of their creation, by thread id.
-    order: HashMap<Tid, u32>,
-    /// Of each IOThread: its set by the page's policy and by the one that counts.
-    iothreads: Vec<(Tid, Option<SetId>, SetId)>,
-}
-
-impl Homes {
-    fn new(threads: &[Thread], told: &[Told], sources: &Sources<'_>) -> Self {
-        let mut iothreads: Vec<(&Thread, &Told)> =
-            threads.iter().zip(told).filter(|(_, told)| matches!(told.who, Who::IoThread(_))).collect();
-        iothreads.sort_by_key(|(thread, _)| (thread.started, thread.tid));
-        let order_of = |(order, (thread, told)): (u32, &(&Thread, &Told))| {
-            let listed = told.listed.as_ref().and_then(|listed| listed.index);
-            (thread.inner, listed.unwrap_or(order))
-        };
-        let order: HashMap<Tid, u32> = (0u32..).zip(&iothreads).map(order_of).collect();
-        let Some(policy) = policy(sources) else { return Self { order, iothreads: Vec::new() } };
-        let sets = iothreads.iter().map(|(thread, told)| {
-            let order = order.get(&thread.inner).copied().unwrap_or(0);
-            let rule = policy.rule_for(&told.name);
-            let set = rule.unwrap_or_else(|| policy.cpus_for(told.who.role(), order, policy.emulator()));
-            (thread.inner, told.listed.as_ref().map(|listed| listed.set), set)
-        });
-        Self { iothreads: sets.collect(), order }
-    }
-
-    /// The set of a worker's home, and whether it is only assumed.
-    fn of_worker(&self, told: &Told, policy: &Policy, sources: &Sources<'_>) -> (SetId, bool) {
-        if let Who::IoUringWorker(submitter) = told.who {
-            let iothread = self.iothreads.iter().find(|(tid, ..)| *tid == submitter);
-            return (iothread.map_or(policy.emulator(), |(_, _, set)| *set), false);
-        }
-        let (Some(page), Some(listed)) = (sources.page, &told.listed) else {
-            // Every pool whose home has the emulator's set is served alike.
-            return (policy.emulator(), self.iothreads.iter().any(|(_, _, set)| *set != policy.emulator()));
-        };
-        // The page names a home by its set in the page's own policy.
-        let mut homes: Vec<SetId> = self
-            .iothreads
-            .iter()
-            .filter(|(_, in_page, _)| *in_page == Some(listed.home))
-            .map(|(_, _, set)| *set)
-            .chain((page.policy.emulator() == listed.home).then_some(policy.emulator()))
-            .collect();
-        homes.sort();
-        homes.dedup();
-        match homes.as_slice() {
-            [home] => (*home, false),
-            _ => (policy.emulator(), true),
-        }
-    }
-}
-
-/// The policy that counts.
-fn policy<'a>(sources: &Sources<'a>) -> Option<&'a Policy> {
-    sources.policy.or(sources.page.map(|page| &page.policy))
-}
-
-fn place(thread: Thread, told: Told, sources: &Sources<'_>, homes: &Homes) -> Member {
+fn assign(thread: Thread, told: Told, sources: &Sources<'_>, homes: &Homes) -> Member {
     let mut home_assumed = false;
     let order = homes.order.get(&thread.inner).copied();
     let expected = policy(sources).map(|policy| {
@@ -278,28 +73,13 @@ fn place(thread: Thread, told: Told, sources: &Sources<'_>, homes: &Homes) -> Me
     }
 }
 
-/// Whether `PIN_WORKERS` is unset, so that it matters whose worker a worker is.
-fn workers_follow_home(policy: &Policy) -> bool {
-    let nobodys = SetId(u16::MAX);
-    policy.workers_of(nobodys) == nobodys
-}
-
-/// An IOThread by its whole id, which a comm has no room for.
-fn name_shown(told: &Told) -> String {
-    match (&told.who, told.known) {
-        (Who::IoThread(id), Known::FromQemu) => format!("IO {}", harmless(id)),
-        (Who::Vcpu(index), Known::FromQemu) if Role::of_qemu_name(&told.name).is_none() => {
-            format!("CPU {index}")
-        }
-        _ => harmless(&told.name),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vm::page::Content;
+    use crate::vm::qmp::Ids;
     use pinning::status_page::Snapshot;
-    use pinning::{CpuId, Host};
+    use pinning::{CpuId, Host, Policy, SetId};
     use std::time::Duration;
 
     const MAIN: i32 = 10;

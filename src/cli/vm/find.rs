@@ -3,8 +3,10 @@
 use crate::output::failure::Failure;
 use crate::sys::process::Process;
 use crate::vm::command_line;
-use crate::vm::look::{Vm, is_qemu};
+use crate::vm::look::Vm;
 use crate::vm::page::Missing;
+use pinning::acts_in;
+use std::os::unix::ffi::OsStrExt;
 
 /// The VM that a PID or the name of a VM stands for.
 pub(crate) fn named(word: &str) -> Result<Vm, Failure> {
@@ -15,7 +17,7 @@ pub(crate) fn named(word: &str) -> Result<Vm, Failure> {
         }
     }
     let is_meant =
-        |process: &Process| command_line::of(&process.arguments()).is_some_and(|name| name == word);
+        |process: &Process| command_line::vm_name(&process.arguments()).is_some_and(|name| name == word);
     let processes = Process::all().map_err(no_proc)?;
     // Wrappers such as timeout carry QEMU's arguments too.
     let meant: Vec<Vm> = processes
@@ -28,7 +30,8 @@ pub(crate) fn named(word: &str) -> Result<Vm, Failure> {
     match (<[Vm; 1]>::try_from(meant), word.parse()) {
         (Ok([vm]), _) => Ok(vm),
         (Err(none), Ok(pid)) if none.is_empty() => {
-            Err(Process::new(pid).err().unwrap_or_else(|| no_vm(word)))
+            // It may have come into being meanwhile.
+            Err(if Process::new(pid).is_err() { no_process(pid) } else { no_vm(word) })
         }
         (Err(none), _) if none.is_empty() => Err(no_vm(word)),
         _ => Err(Failure::new(format!("{} QEMUs are called {word:?}", pids.len()))
@@ -36,9 +39,15 @@ pub(crate) fn named(word: &str) -> Result<Vm, Failure> {
     }
 }
 
+/// What to do where nothing was found.
+const LIST: &str = "`pinshim show` without a name lists the pinned VMs";
+
+fn no_process(pid: i32) -> Failure {
+    Failure::new(format!("there is no process {pid}")).next(LIST)
+}
+
 fn no_vm(word: &str) -> Failure {
-    Failure::new(format!("no QEMU is called {word:?}"))
-        .next("`pinshim show` without a name lists the pinned VMs")
+    Failure::new(format!("no QEMU is called {word:?}")).next(LIST)
 }
 
 fn no_proc(error: std::io::Error) -> Failure {
@@ -72,4 +81,23 @@ pub(crate) fn everyone() -> Result<Everyone, Failure> {
         }
     }
     Ok(everyone)
+}
+
+/// The domain's QEMU, by the UUID that libvirt starts it with.
+pub(crate) fn by_uuid(uuid: &str) -> Option<Process> {
+    let is_the_one = |process: &Process| {
+        let arguments = process.arguments();
+        arguments.windows(2).any(|pair| matches!(pair, [option, value] if option == "-uuid" && value == uuid))
+            && is_qemu(*process)
+    };
+    Process::all().ok()?.into_iter().find(is_the_one)
+}
+
+/// Whether a process looks like a QEMU that the library would act in, by its executable's name.
+pub(crate) fn is_qemu(process: Process) -> bool {
+    let target = std::env::var_os("PIN_TARGET");
+    let name = process.executable_name();
+    // The broker is a copy of QEMU's process, which says so in its arguments.
+    acts_in(target.as_ref().map(|target| target.as_bytes()), name.as_bytes())
+        && process.arguments().first().is_none_or(|name| name != "pinshim-broker")
 }

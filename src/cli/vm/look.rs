@@ -5,10 +5,11 @@ use crate::output::print::harmless;
 use crate::sys::process::Process;
 use crate::sys::threads::{self, Migrations};
 use crate::vm::command_line;
-use crate::vm::expected::{self, Member, Sources};
+use crate::vm::expected::{self, Member};
+use crate::vm::identify::Sources;
 use crate::vm::page::{Content, Missing, Page};
 use crate::vm::qmp::Ids;
-use pinning::{Policy, acts_in};
+use pinning::Policy;
 use std::os::unix::ffi::OsStrExt;
 
 /// A VM.
@@ -37,7 +38,7 @@ impl Vm {
     pub(crate) fn of(process: Process) -> Self {
         Self {
             process,
-            name: command_line::of(&process.arguments()),
+            name: command_line::vm_name(&process.arguments()),
             page: Page::find(process),
             inner_pid: process.inner_pid(),
         }
@@ -85,13 +86,4 @@ impl Vm {
         };
         format!("{name} (PID {})", self.process.pid)
     }
-}
-
-/// Whether a process looks like a QEMU that the library would act in, by its executable's name.
-pub(crate) fn is_qemu(process: Process) -> bool {
-    let target = std::env::var_os("PIN_TARGET");
-    let name = process.executable_name();
-    // The broker is a copy of QEMU's process, which says so in its arguments.
-    acts_in(target.as_ref().map(|target| target.as_bytes()), name.as_bytes())
-        && process.arguments().first().is_none_or(|name| name != "pinshim-broker")
 }

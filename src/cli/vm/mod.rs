@@ -3,6 +3,9 @@
 pub(crate) mod command_line;
 pub(crate) mod expected;
 pub(crate) mod find;
+pub(crate) mod homes;
+pub(crate) mod identify;
 pub(crate) mod look;
 pub(crate) mod page;
+pub(crate) mod put;
 pub(crate) mod qmp;
