@@ -11,6 +11,7 @@ mod cpus;
 mod cpuset;
 mod expect;
 mod filtered;
+pub mod floors;
 mod guest;
 mod judge;
 mod kvm;
