@@ -14,7 +14,7 @@ const HOUSE: &[Crate] = &[
         name: "pinning",
         imports: &[],
         floors: &[
-            &["cpus", "glob", "kernel_thread", "role", "tid"],
+            &["cpus", "glob", "kernel_thread", "process", "role", "tid"],
             &["policy"],
             &["status_page"],
             &["environment"],
