@@ -63,7 +63,8 @@ fn decide() -> Option<Shim> {
         return None;
     }
     report::note_stderr();
-    let reading = Policy::read(arguments, &host());
+    let host = host();
+    let reading = Policy::parse(arguments, &host);
     say(&reading);
     if !reading.faults.is_empty() && reading.on_error == OnError::Exit {
         // SAFETY: _exit ends the process without running anything of QEMU's, which has not begun.
@@ -73,7 +74,7 @@ fn decide() -> Option<Shim> {
     report::start(policy.log_filter());
     end::make_key();
     Some(Shim {
-        page: page::make(&policy),
+        page: page::make(&policy, &host),
         executable: qemu::executable_code(),
         daemonizes: daemonizes(),
         policy,

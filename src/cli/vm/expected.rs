@@ -126,6 +126,7 @@ mod tests {
             settled: true,
             sandboxed: false,
             sets: policy.sets().to_vec(),
+            host: None,
             environment: policy.entries().to_vec(),
             threads: threads.iter().map(listed).collect(),
             counters: Default::default(),

@@ -5,6 +5,7 @@ pub(crate) mod expected;
 pub(crate) mod find;
 pub(crate) mod homes;
 pub(crate) mod identify;
+mod layout_1;
 pub(crate) mod look;
 pub(crate) mod page;
 pub(crate) mod put;

@@ -4,10 +4,11 @@
 //! it, a file that shrinks while it is read, numbers that point outside. So nothing is opened before it is
 //! known to be a memfd of that name, nothing is read before its size is sealed, and it is never mapped.
 
+use super::layout_1;
 use crate::sys::cpuset;
 use crate::sys::process::Process;
 use pinning::status_page::{BadPage, Listed, MAX_BYTES, NAME, Snapshot, State};
-use pinning::{CpuSet, Host, Policy};
+use pinning::{CpuSet, Policy};
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::{self, File};
@@ -178,69 +179,53 @@ fn agreed(first: &[Listed], second: Vec<Listed>) -> Vec<Listed> {
     second.into_iter().filter_map(agrees).collect()
 }
 
-/// The policy that the page's variables make. `None` if its sets are not those of the page.
-///
-/// What was available when QEMU started is not on the page. The union of the page's sets stands for it: a
-/// CPU that is in no set cannot have made a difference to one. Under a manager a CPU that is not available
-/// is no fault (which also keeps those that a set names and then leaves out, as in `5,^5`), and then what is
-/// available now, or one of the sets, may be what `all` stood for.
+/// The policy that the page's variables make on the host that it names. `None` if its sets are not those of the
+/// page.
 fn policy_of(snapshot: &Snapshot, available_now: impl FnOnce() -> CpuSet) -> Option<Policy> {
-    let union = snapshot.sets.iter().fold(CpuSet::new(), |union, set| union.union(set));
-    let start = snapshot.sets.first()?;
-    let manager = ("PIN_MANAGER".to_owned(), "libvirt".to_owned());
-    let read = |available: CpuSet| {
-        let host = Host { available, start: start.clone() };
-        let variables = snapshot.environment.iter().chain([&manager]);
-        let policy = Policy::read(variables.map(|(name, value)| (name, value)), &host).policy?;
-        (policy.sets() == snapshot.sets).then_some(policy)
-    };
-    let sets = snapshot.sets.iter().take(16);
-    read(union).or_else(|| read(available_now())).or_else(|| sets.cloned().find_map(read))
+    let Some(host) = &snapshot.host else { return layout_1::policy_of(snapshot, available_now) };
+    let variables = snapshot.environment.iter().map(|(name, value)| (name, value));
+    let policy = Policy::parse(variables, host).policy?;
+    (policy.sets() == snapshot.sets).then_some(policy)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pinning::{RoleKind, SetId, Tid};
+    use pinning::status_page::{ENTRIES, Entry, Header, NewPage};
+    use pinning::{Host, Role, RoleKind, SetId, Tid};
+    use std::mem::offset_of;
 
-    fn snapshot(environment: &[(&str, &str)], host: &Host) -> Snapshot {
-        let policy = Policy::read(environment.iter().copied(), host).policy.unwrap();
-        Snapshot {
-            owner: 7,
-            broker: None,
-            settled: false,
-            sandboxed: false,
-            sets: policy.sets().to_vec(),
-            environment: policy.entries().to_vec(),
-            threads: Vec::new(),
-            counters: Default::default(),
-        }
+    fn snapshot() -> Snapshot {
+        let host = Host { available: CpuSet::from_words(&[0xff]), start: CpuSet::from_words(&[3]) };
+        let policy = Policy::parse([("PIN_VCPUS", "[all,^0]")], &host).policy.unwrap();
+        let mut page = NewPage::new(&policy, &host).unwrap().beginning().to_vec();
+        page.resize(page.len() + ENTRIES * size_of::<Entry>(), 0);
+        page[offset_of!(Header, owner)] = 7;
+        Snapshot::parse(&page).unwrap()
+    }
+
+    fn nobody_asks() -> CpuSet {
+        panic!("the page says what was available")
     }
 
     #[test]
-    fn the_policy_is_made_again_without_knowing_the_host() {
-        let host = Host { available: CpuSet::from_words(&[0xff]), start: CpuSet::from_words(&[0x3]) };
-        for environment in [
-            &[("PIN_CPUS", "1")][..],
-            &[("PIN_CPUS", "all,^3")],
-            &[("PIN_CPUS", "5,^5,0")],
-            &[("PIN_VCPUS", "*@[all,^0-1]"), ("PIN_EMULATOR", "0")],
-            &[("PIN_VCPUS", "2,[3-4]"), ("PIN_IOTHREADS", "io1@5,*@6"), ("PIN_THREADS", "worker@[0,1]")],
-            &[("PIN_EMULATOR", "0x6"), ("PIN_MANAGER", "libvirt")],
-            &[("PIN_MANAGER", "libvirt"), ("PIN_CPUS", "1,40"), ("PIN_WORKERS", "all")],
-        ] {
-            let snapshot = snapshot(environment, &host);
-            let policy = policy_of(&snapshot, CpuSet::new).unwrap_or_else(|| panic!("{environment:?}"));
-            assert_eq!(policy.entries().first(), snapshot.environment.first());
-        }
+    fn the_policy_is_made_again_on_the_host_that_the_page_names() {
+        let snapshot = snapshot();
+        let policy = policy_of(&snapshot, nobody_asks).unwrap();
+        assert_eq!(policy.set(policy.base()).to_string(), "0-1");
+        assert_eq!(policy.set(policy.cpus_for(Role::AllVcpus, 0, policy.base())).to_string(), "1-7");
     }
 
     #[test]
     fn sets_that_are_not_those_of_the_variables_are_not_believed() {
-        let host = Host { available: CpuSet::from_words(&[3]), start: CpuSet::from_words(&[3]) };
-        let mut snapshot = snapshot(&[("PIN_CPUS", "1")], &host);
-        snapshot.sets = vec![CpuSet::from_words(&[1])];
-        assert!(policy_of(&snapshot, CpuSet::new).is_none());
+        let mut snapshot = snapshot();
+        snapshot.sets[1] = CpuSet::from_words(&[1]);
+        assert!(policy_of(&snapshot, nobody_asks).is_none());
+        // Nor is a host that does not make them.
+        let mut snapshot = self::snapshot();
+        snapshot.host =
+            Some(Host { available: CpuSet::from_words(&[0x7f]), start: CpuSet::from_words(&[3]) });
+        assert!(policy_of(&snapshot, nobody_asks).is_none());
     }
 
     #[test]

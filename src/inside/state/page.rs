@@ -5,8 +5,8 @@
 //! a process without a page is pinned all the same.
 
 use crate::sys::file;
-use pinning::status_page::{ENTRIES, Entry, Header, MAGIC, NAME, Plan, VERSION, text_of};
-use pinning::{CpuSet, Policy};
+use pinning::status_page::{ENTRIES, Entry, Header, NAME, NewPage};
+use pinning::{Host, Policy};
 use std::ffi::CString;
 use std::sync::atomic::Ordering;
 
@@ -17,18 +17,17 @@ pub(crate) struct Page {
     pub(crate) entries: &'static [Entry],
 }
 
-/// Makes the page for a policy. Without memfd_create(2) it is anonymous memory, which the broker
-/// sees and nobody else; `None` if there is no memory even for that.
-pub(crate) fn make(policy: &Policy) -> Option<Page> {
-    let text = text_of(policy.entries());
-    let plan = Plan::new(policy.sets(), &text)?;
-    let fd = sealed_memfd(plan.page_bytes);
+/// Makes the page for a policy that was read on this host. Without memfd_create(2) it is anonymous memory,
+/// which the broker sees and nobody else; `None` if there is no memory even for that.
+pub(crate) fn make(policy: &Policy, host: &Host) -> Option<Page> {
+    let new = NewPage::new(policy, host)?;
+    let fd = sealed_memfd(new.page_bytes());
     let share = if fd.is_some() { libc::MAP_SHARED } else { libc::MAP_SHARED | libc::MAP_ANONYMOUS };
     // SAFETY: a new mapping at an address of the kernel's choice.
     let base = unsafe {
         libc::mmap(
             std::ptr::null_mut(),
-            plan.page_bytes,
+            new.page_bytes(),
             libc::PROT_READ | libc::PROT_WRITE,
             share,
             fd.unwrap_or(-1),
@@ -42,12 +41,15 @@ pub(crate) fn make(policy: &Policy) -> Option<Page> {
         seal(fd);
     }
     let base = base.cast::<u8>();
-    fill(base, &plan, policy.sets(), &text);
-    // SAFETY: the header was just written at the mapping's beginning, which is aligned to a page and never
-    // unmapped; from here on only its atomics change.
+    let beginning = new.beginning();
+    // SAFETY: the mapping is new, so nothing overlaps, and it has `page_bytes` bytes, of which `NewPage` has the
+    // beginning end where the entries begin.
+    unsafe { std::ptr::copy_nonoverlapping(beginning.as_ptr(), base, beginning.len()) };
+    // SAFETY: `NewPage` begins with a header. It lies at the mapping's beginning, which is aligned to a page and
+    // never unmapped; from here on only its atomics change.
     let header = unsafe { &*base.cast::<Header>() };
-    // SAFETY: the plan puts the entries inside the mapping.
-    let entries = unsafe { base.add(plan.entries_at) };
+    // SAFETY: `NewPage` puts the entries inside the mapping.
+    let entries = unsafe { base.add(new.entries_at()) };
     // SAFETY: there is room for ENTRIES of them, aligned to 128 bytes; all zero is a valid Entry, and it is
     // made of atomics alone.
     let entries = unsafe { std::slice::from_raw_parts(entries.cast::<Entry>(), ENTRIES) };
@@ -80,42 +82,6 @@ fn seal(fd: i32) {
             return;
         }
     }
-}
-
-fn fill(base: *mut u8, plan: &Plan, sets: &[CpuSet], text: &str) {
-    let size = |value: usize| u32::try_from(value).unwrap_or(0); // a plan is at most MAX_BYTES
-    let header = Header {
-        magic: MAGIC,
-        version: VERSION,
-        page_bytes: plan.page_bytes as u64,
-        sets_at: size(plan.sets_at),
-        set_count: size(sets.len()),
-        set_words: size(plan.set_words),
-        text_at: size(plan.text_at),
-        text_bytes: size(text.len()),
-        entries_at: size(plan.entries_at),
-        entry_count: size(ENTRIES),
-        entry_bytes: size(size_of::<Entry>()),
-        ..Header::default()
-    };
-    // SAFETY: the mapping is new, ours alone, and as large as the plan says; the header comes first in it.
-    unsafe { base.cast::<Header>().write(header) };
-    for (i, set) in sets.iter().enumerate() {
-        let at = plan.sets_at + i * plan.set_words * 8;
-        // SAFETY: the plan has room for `set_words` words of each set here, and no set has more.
-        unsafe { copy(base, at, set.words().as_ptr().cast(), size_of_val(set.words())) };
-    }
-    // SAFETY: the plan has room for the text here.
-    unsafe { copy(base, plan.text_at, text.as_ptr(), text.len()) };
-}
-
-/// # Safety
-/// `at + bytes` lies inside the mapping at `base`, and `from` is readable for `bytes`.
-unsafe fn copy(base: *mut u8, at: usize, from: *const u8, bytes: usize) {
-    // SAFETY: as the caller upholds.
-    let to = unsafe { base.add(at) };
-    // SAFETY: as the caller upholds; the mapping is new, so nothing overlaps.
-    unsafe { std::ptr::copy_nonoverlapping(from, to, bytes) }
 }
 
 impl Page {

@@ -3,7 +3,7 @@
 use crate::cpus::CpuSet;
 
 /// What the policy must know of the machine it is for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     /// The online CPUs of the process's cpuset: what limits a set, and what `all` stands for.
     pub available: CpuSet,

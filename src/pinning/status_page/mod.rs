@@ -1,9 +1,19 @@
-//! The status page: what the library in QEMU writes and the command reads.
+//! The status page: what the library in QEMU writes and the command reads from outside.
 
+mod bad_page;
+mod bytes;
 mod layout;
+mod listed;
+mod new_page;
 mod snapshot;
+mod state;
 
+pub use bad_page::BadPage;
 pub use layout::{
-    ENTRIES, Entry, Header, MAGIC, MAX_BYTES, NAME, NAME_BYTES, NO_INDEX, Plan, State, VERSION, text_of,
+    ENTRIES, Entry, Header, MAGIC, MAX_BYTES, MAX_VALUE_BYTES, NAME, NAME_BYTES, NO_INDEX, VERSION,
+    VERSION_WITHOUT_HOST,
 };
-pub use snapshot::{BadPage, Counters, Listed, Snapshot};
+pub use listed::Listed;
+pub use new_page::NewPage;
+pub use snapshot::{Counters, Snapshot};
+pub use state::State;

@@ -1,31 +1,45 @@
-//! Reading a status page: plain bytes, taken as hostile, to a [`Snapshot`].
+//! Reading a status page.
+//!
+//! The bytes are hostile: whoever runs QEMU can write anything there. Every field is checked before it is
+//! used, every count is bounded before anything is allocated for it, and nothing panics.
 
-use super::layout::{Entry, Header, MAGIC, NAME_BYTES, NO_INDEX, State, VERSION};
-use crate::cpus::CpuSet;
-use crate::policy::SetId;
-use crate::role::RoleKind;
-use crate::tid::Tid;
-use std::fmt;
+use super::bad_page::BadPage;
+use super::bytes::{part, u32_at, u64_at};
+use super::layout::{Entry, Header, MAGIC, MAX_VALUE_BYTES, VERSION, VERSION_WITHOUT_HOST};
+use super::listed::Listed;
+use crate::cpus::{CPU_LIMIT, CpuSet};
+use crate::policy::Host;
 use std::mem::{offset_of, size_of};
+
+/// No page has a mask of more words: text cannot name a CPU at or past [`CPU_LIMIT`].
+const SET_WORDS_LIMIT: usize = CPU_LIMIT as usize / 64;
+
+/// No page has more sets: a [`SetId`](crate::SetId) could not number them.
+const SET_COUNT_LIMIT: usize = 1 << u16::BITS;
+
+/// No page has more variables: some times as many as there are.
+const VARIABLE_LIMIT: usize = 64;
 
 /// What a page said when it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The process that writes the page.
+    /// The pid of the process that writes the page.
     pub owner: u32,
     /// The broker's pid, if there is a broker.
     pub broker: Option<u32>,
-    /// Whether a vCPU has run.
+    /// Whether a vCPU has run, and every thread of the process was checked then.
     pub settled: bool,
     /// Whether QEMU has loaded its sandbox.
     pub sandboxed: bool,
-    /// The policy's sets; 0 is the base.
+    /// The policy's sets, by [`SetId`](crate::SetId); 0 is the base.
     pub sets: Vec<CpuSet>,
-    /// The policy as the variables it was read from.
+    /// The host that the policy was read on. `None`: the page has layout 1, which does not say it.
+    pub host: Option<Host>,
+    /// The variables that made the policy, name and value.
     pub environment: Vec<(String, String)>,
     /// The threads listed.
     pub threads: Vec<Listed>,
-    /// Counters, in the header's words.
+    /// The header's counters.
     pub counters: Counters,
 }
 
@@ -34,194 +48,105 @@ pub struct Snapshot {
 pub struct Counters {
     /// Threads created through the library.
     pub created: u64,
-    /// Threads that found the register full.
+    /// Threads that found no free entry.
     pub unlisted: u32,
-    /// Pins made by the broker.
+    /// Affinities that the broker set.
     pub brokered: u64,
-    /// Pins the cpuset cut.
+    /// Affinities that the cpuset cut.
     pub cut: u64,
-    /// Pins that failed.
+    /// Affinities that could not be set.
     pub refused: u64,
-    /// Threads put back by a later look.
+    /// Threads that a later check found off their set, and put back.
     pub put_back: u64,
 }
 
-/// One thread as listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Its thread id.
-    pub tid: Tid,
-    /// Where it stands.
-    pub state: State,
-    /// What it does.
-    pub role: RoleKind,
-    /// vCPU index or IOThread order.
-    pub index: Option<u32>,
-    /// The set it should be on: an index into [`Snapshot::sets`], checked.
-    pub set: SetId,
-    /// The set its own workers follow by default; checked likewise.
-    pub home: SetId,
-    /// When it was born: CLOCK_MONOTONIC, nanoseconds.
-    pub born_ns: u64,
-    /// QEMU's name for it (lossy UTF-8, control characters replaced: a terminal may show it).
-    pub name: String,
-}
-
-/// Why some bytes are no status page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadPage {
-    /// Shorter than its own header says.
-    Short,
-    /// It does not begin with [`MAGIC`].
-    Magic,
-    /// A layout this reader does not know.
-    Version(u32),
-    /// Not complete yet: no owner.
-    Unfinished,
-    /// A field contradicts another.
-    Field(&'static str),
-}
-
-impl fmt::Display for BadPage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BadPage::Short => f.write_str("the status page is cut short"),
-            BadPage::Magic => f.write_str("this is not a status page"),
-            BadPage::Version(found) => write!(
-                f,
-                "the status page has layout {found}, this command reads layout {VERSION}: use the command that came with the library"
-            ),
-            BadPage::Unfinished => f.write_str("the status page is not complete yet"),
-            BadPage::Field(name) => write!(f, "the status page contradicts itself in {name}"),
-        }
-    }
-}
-
-impl std::error::Error for BadPage {}
-
 impl Snapshot {
-    /// Reads a page.
+    /// Reads a page of layout 2 or 1.
     ///
     /// # Errors
     /// [`BadPage`], if the bytes are not a whole and consistent page. An entry that makes no sense (a
     /// role or set that does not exist) is left out: it may be half written.
     pub fn parse(page: &[u8]) -> Result<Self, BadPage> {
-        if page.get(..8).ok_or(BadPage::Short)? != MAGIC {
+        if page.get(..MAGIC.len()).ok_or(BadPage::Short)? != MAGIC {
             return Err(BadPage::Magic);
         }
-        let version = u32_at(page, offset_of!(Header, version))?;
-        if version != VERSION {
+        let number = |offset| u32_at(page, offset).ok_or(BadPage::Short);
+        let size = |offset| number(offset).map(|value| value as usize);
+        let counter = |offset| u64_at(page, offset).ok_or(BadPage::Short);
+
+        let version = number(offset_of!(Header, version))?;
+        if !matches!(version, VERSION | VERSION_WITHOUT_HOST) {
             return Err(BadPage::Version(version));
         }
-        let owner = u32_at(page, offset_of!(Header, owner))?;
+        let owner = number(offset_of!(Header, owner))?;
         if owner == 0 {
             return Err(BadPage::Unfinished);
         }
-        let size = |offset| u32_at(page, offset).map(|value| value as usize);
-        let sets = read_sets(
-            page,
-            size(offset_of!(Header, sets_at))?,
-            size(offset_of!(Header, set_count))?,
-            size(offset_of!(Header, set_words))?,
-        )?;
-        let environment =
-            read_text(page, size(offset_of!(Header, text_at))?, size(offset_of!(Header, text_bytes))?)?;
+        if counter(offset_of!(Header, page_bytes))? > page.len() as u64 {
+            return Err(BadPage::Short);
+        }
+        let set_words = size(offset_of!(Header, set_words))?;
+        if !(1..=SET_WORDS_LIMIT).contains(&set_words) {
+            return Err(BadPage::Field("set_words"));
+        }
+        let set_count = size(offset_of!(Header, set_count))?;
+        if !(1..=SET_COUNT_LIMIT).contains(&set_count) {
+            return Err(BadPage::Field("sets"));
+        }
+        let masks = |at, count| part(page, at, count, set_words * 8).map(|masks| sets(masks, set_words));
+        let sets = masks(size(offset_of!(Header, sets_at))?, set_count).ok_or(BadPage::Field("sets"))?;
+        let host = if version == VERSION_WITHOUT_HOST {
+            None
+        } else {
+            let two = masks(size(offset_of!(Header, host_at))?, 2).ok_or(BadPage::Field("host"))?;
+            let [available, start] = two.try_into().map_err(|_| BadPage::Field("host"))?;
+            Some(Host { available, start })
+        };
+        let text = part(page, size(offset_of!(Header, text_at))?, size(offset_of!(Header, text_bytes))?, 1);
+        let environment = text.and_then(variables).ok_or(BadPage::Field("text"))?;
         let entry_bytes = size(offset_of!(Header, entry_bytes))?;
         if entry_bytes != size_of::<Entry>() {
             return Err(BadPage::Field("entry_bytes"));
         }
-        let entry_count = size(offset_of!(Header, entry_count))?;
-        let entries = part(page, size(offset_of!(Header, entries_at))?, entry_count, entry_bytes)
-            .ok_or(BadPage::Field("entries"))?;
-        let threads =
-            entries.chunks_exact(entry_bytes).filter_map(|e| Listed::parse(e, sets.len())).collect();
+        let (entries_at, entry_count) =
+            (size(offset_of!(Header, entries_at))?, size(offset_of!(Header, entry_count))?);
+        let entries = part(page, entries_at, entry_count, entry_bytes).ok_or(BadPage::Field("entries"))?;
+        let threads = entries.chunks_exact(entry_bytes).filter_map(|e| Listed::parse(e, set_count)).collect();
         Ok(Self {
             owner,
-            broker: Some(u32_at(page, offset_of!(Header, broker))?).filter(|pid| *pid != 0),
-            settled: u32_at(page, offset_of!(Header, settled))? != 0,
-            sandboxed: u32_at(page, offset_of!(Header, sandboxed))? != 0,
+            broker: Some(number(offset_of!(Header, broker))?).filter(|pid| *pid != 0),
+            settled: number(offset_of!(Header, settled))? != 0,
+            sandboxed: number(offset_of!(Header, sandboxed))? != 0,
             sets,
+            host,
             environment,
             threads,
             counters: Counters {
-                created: u64_at(page, offset_of!(Header, created))?,
-                unlisted: u32_at(page, offset_of!(Header, unlisted))?,
-                brokered: u64_at(page, offset_of!(Header, brokered))?,
-                cut: u64_at(page, offset_of!(Header, cut))?,
-                refused: u64_at(page, offset_of!(Header, refused))?,
-                put_back: u64_at(page, offset_of!(Header, put_back))?,
+                created: counter(offset_of!(Header, created))?,
+                unlisted: number(offset_of!(Header, unlisted))?,
+                brokered: counter(offset_of!(Header, brokered))?,
+                cut: counter(offset_of!(Header, cut))?,
+                refused: counter(offset_of!(Header, refused))?,
+                put_back: counter(offset_of!(Header, put_back))?,
             },
         })
     }
 }
 
-impl Listed {
-    fn parse(entry: &[u8], sets: usize) -> Option<Self> {
-        let tid = u32_at(entry, offset_of!(Entry, tid)).ok()? as i32;
-        let set = u16_at(entry, offset_of!(Entry, set)).ok()?;
-        let home = u16_at(entry, offset_of!(Entry, home)).ok()?;
-        if tid <= 0 || usize::from(set) >= sets || usize::from(home) >= sets {
-            return None;
-        }
-        let length = usize::from(u16_at(entry, offset_of!(Entry, name_bytes)).ok()?).min(NAME_BYTES);
-        let name = entry.get(offset_of!(Entry, name)..)?.get(..length)?;
-        let name = String::from_utf8_lossy(name).replace(char::is_control, "?");
-        let index = u32_at(entry, offset_of!(Entry, index)).ok()?;
-        Some(Self {
-            tid: Tid(tid),
-            state: State::from_number(*entry.get(offset_of!(Entry, state))?)?,
-            role: RoleKind::from_number(*entry.get(offset_of!(Entry, role))?)?,
-            index: Some(index).filter(|index| *index != NO_INDEX),
-            set: SetId(set),
-            home: SetId(home),
-            born_ns: u64_at(entry, offset_of!(Entry, born_ns)).ok()?,
-            name,
-        })
-    }
+/// The sets that masks of `set_words` words hold, one after the other.
+fn sets(masks: &[u8], set_words: usize) -> Vec<CpuSet> {
+    let word = |bytes: &[u8]| u64_at(bytes, 0).unwrap_or_default();
+    let set = |mask: &[u8]| CpuSet::from_words(&mask.chunks_exact(8).map(word).collect::<Vec<_>>());
+    masks.chunks_exact(set_words * 8).map(set).collect()
 }
 
-fn read_sets(page: &[u8], at: usize, count: usize, words: usize) -> Result<Vec<CpuSet>, BadPage> {
-    let bytes = words.checked_mul(8).filter(|bytes| *bytes > 0).ok_or(BadPage::Field("set_words"))?;
-    let masks =
-        part(page, at, count, bytes).filter(|masks| !masks.is_empty()).ok_or(BadPage::Field("sets"))?;
-    Ok(masks
-        .chunks_exact(bytes)
-        .map(|mask| {
-            let words: Vec<u64> = mask
-                .chunks_exact(8)
-                .map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default()))
-                .collect();
-            CpuSet::from_words(&words)
-        })
-        .collect())
-}
-
-fn read_text(page: &[u8], at: usize, bytes: usize) -> Result<Vec<(String, String)>, BadPage> {
-    let text = part(page, at, bytes, 1).ok_or(BadPage::Field("text"))?;
-    let text = std::str::from_utf8(text).map_err(|_| BadPage::Field("text"))?;
-    // A value may hold a line's end (white space separates items), so the lines are ended by NUL.
-    text.split_terminator('\0')
-        .map(|line| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
-        .collect::<Option<_>>()
-        .ok_or(BadPage::Field("text"))
-}
-
-fn part(page: &[u8], at: usize, count: usize, bytes: usize) -> Option<&[u8]> {
-    page.get(at..at.checked_add(count.checked_mul(bytes)?)?)
-}
-
-fn bytes_at<const N: usize>(page: &[u8], at: usize) -> Result<[u8; N], BadPage> {
-    part(page, at, N, 1).and_then(|bytes| bytes.try_into().ok()).ok_or(BadPage::Short)
-}
-
-fn u16_at(page: &[u8], at: usize) -> Result<u16, BadPage> {
-    bytes_at(page, at).map(u16::from_ne_bytes)
-}
-
-fn u32_at(page: &[u8], at: usize) -> Result<u32, BadPage> {
-    bytes_at(page, at).map(u32::from_ne_bytes)
-}
-
-fn u64_at(page: &[u8], at: usize) -> Result<u64, BadPage> {
-    bytes_at(page, at).map(u64::from_ne_bytes)
+/// The variables of a policy's text, name and value.
+fn variables(text: &[u8]) -> Option<Vec<(String, String)>> {
+    let lines = std::str::from_utf8(text).ok()?.split_terminator('\0');
+    let variable = |line: &str| {
+        let (name, value) = line.split_once('=')?;
+        (value.len() <= MAX_VALUE_BYTES).then(|| (name.to_owned(), value.to_owned()))
+    };
+    let variables: Vec<_> = lines.take(VARIABLE_LIMIT + 1).map(variable).collect::<Option<_>>()?;
+    (variables.len() <= VARIABLE_LIMIT).then_some(variables)
 }

@@ -1,5 +1,5 @@
-//! The status page as a reader sees it: what was written comes back, and nothing that a hostile writer
-//! puts there is believed or brings the reader down.
+//! The status page as a reader sees it: what was written is read back, and no bytes that a hostile writer puts
+//! there are believed or cause a panic.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,65 +9,96 @@
 )]
 
 use pinning::status_page::{
-    BadPage, ENTRIES, Entry, Header, MAGIC, MAX_BYTES, NO_INDEX, Plan, Snapshot, State, VERSION, text_of,
+    BadPage, ENTRIES, Entry, Header, MAX_BYTES, MAX_VALUE_BYTES, NewPage, Snapshot, State,
 };
-use pinning::{CpuId, CpuSet, RoleKind, SetId, Tid};
+use pinning::{CpuId, CpuSet, Host, Policy, RoleKind, SetId, Tid};
 use proptest::prelude::*;
-use std::mem::{offset_of, size_of};
+use std::mem::offset_of;
 
+/// A page in memory, complete and with an owner. The offsets are numbers, not those of the structs: they must
+/// not change with the structs.
+#[derive(Clone)]
 struct Page {
     bytes: Vec<u8>,
-    plan: Plan,
+    entries_at: usize,
 }
 
 impl Page {
-    /// A page with the base set 1 and the set 70, and this environment.
-    fn new(environment: &[(String, String)]) -> Self {
-        let sets = [set(&[1]), set(&[70])];
-        let text = text_of(environment);
-        let plan = Plan::new(&sets, &text).unwrap();
-        let mut page = Self { bytes: vec![0; plan.page_bytes], plan };
-        page.bytes[..8].copy_from_slice(&MAGIC);
-        for (at, value) in [
-            (offset_of!(Header, version), VERSION as usize),
-            (offset_of!(Header, owner), 4242),
-            (offset_of!(Header, sets_at), plan.sets_at),
-            (offset_of!(Header, set_count), sets.len()),
-            (offset_of!(Header, set_words), plan.set_words),
-            (offset_of!(Header, text_at), plan.text_at),
-            (offset_of!(Header, text_bytes), text.len()),
-            (offset_of!(Header, entries_at), plan.entries_at),
-            (offset_of!(Header, entry_count), ENTRIES),
-            (offset_of!(Header, entry_bytes), size_of::<Entry>()),
-        ] {
-            page.put_u32(at, u32::try_from(value).unwrap());
-        }
-        for (i, set) in sets.iter().enumerate() {
-            for (j, word) in set.words().iter().enumerate() {
-                let at = plan.sets_at + (i * plan.set_words + j) * 8;
-                page.bytes[at..at + 8].copy_from_slice(&word.to_ne_bytes());
-            }
-        }
-        page.bytes[plan.text_at..plan.text_at + text.len()].copy_from_slice(text.as_bytes());
+    /// What the library makes for this environment, read on this host.
+    fn new(environment: &[(&str, &str)], host: &Host) -> Self {
+        let policy = Policy::parse(environment.iter().copied(), host).policy.unwrap();
+        let new = NewPage::new(&policy, host).unwrap();
+        let mut bytes = new.beginning().to_vec();
+        bytes.resize(new.page_bytes(), 0);
+        let mut page = Self { bytes, entries_at: new.entries_at() };
+        page.put_u32(12, 4242);
         page
+    }
+
+    /// A page as a library made it that knew layout 1: the sets 1 and 70, `PIN_CPUS=1`, room for two threads.
+    fn of_layout_1() -> Self {
+        let mut page = Self { bytes: vec![0; 512], entries_at: 256 };
+        page.bytes[..8].copy_from_slice(b"pinshim\n");
+        for (at, value) in [
+            (8, 1),     // version
+            (12, 4242), // owner
+            (24, 120),  // sets_at: right behind the header
+            (28, 2),    // set_count
+            (32, 2),    // set_words
+            (36, 152),  // text_at
+            (40, 11),   // text_bytes
+            (44, 256),  // entries_at
+            (48, 2),    // entry_count
+            (52, 128),  // entry_bytes
+            (56, 4243), // broker
+            (60, 1),    // settled
+            (64, 1),    // sandboxed
+            (68, 3),    // unlisted
+            (72, 1),    // entries_used
+        ] {
+            page.put_u32(at, value);
+        }
+        for (at, value) in [
+            (16, 512), // page_bytes
+            (80, 5),   // created
+            (88, 6),   // brokered
+            (96, 7),   // cut
+            (104, 8),  // refused
+            (112, 9),  // put_back
+        ] {
+            page.put_u64(at, value);
+        }
+        page.put_u64(120, 1 << 1);
+        page.put_u64(144, 1 << (70 - 64));
+        page.bytes[152..163].copy_from_slice(b"PIN_CPUS=1\0");
+        page
+    }
+
+    fn put_u64(&mut self, at: usize, value: u64) {
+        self.bytes[at..at + 8].copy_from_slice(&value.to_ne_bytes());
     }
 
     fn put_u32(&mut self, at: usize, value: u32) {
         self.bytes[at..at + 4].copy_from_slice(&value.to_ne_bytes());
     }
 
+    fn put_u16(&mut self, at: usize, value: u16) {
+        self.bytes[at..at + 2].copy_from_slice(&value.to_ne_bytes());
+    }
+
     fn put_thread(&mut self, number: usize, tid: i32, role: u8, set: u16, name: &[u8]) {
-        let entry = self.plan.entries_at + number * size_of::<Entry>();
-        self.put_u32(entry + offset_of!(Entry, tid), tid as u32);
-        self.put_u32(entry + offset_of!(Entry, index), NO_INDEX);
-        self.bytes[entry + offset_of!(Entry, state)] = State::Placed as u8;
-        self.bytes[entry + offset_of!(Entry, role)] = role;
-        let at = entry + offset_of!(Entry, set);
-        self.bytes[at..at + 2].copy_from_slice(&set.to_ne_bytes());
-        let at = entry + offset_of!(Entry, name_bytes);
-        self.bytes[at..at + 2].copy_from_slice(&(name.len() as u16).to_ne_bytes());
-        let at = entry + offset_of!(Entry, name);
-        self.bytes[at..at + name.len()].copy_from_slice(name);
+        let entry = self.entries_at + number * 128;
+        self.put_u32(entry, tid as u32);
+        self.bytes[entry + 4] = State::Placed as u8;
+        self.bytes[entry + 5] = role;
+        self.put_u16(entry + 6, set);
+        self.put_u32(entry + 8, u32::MAX); // no index
+        self.put_u16(entry + 14, name.len() as u16);
+        self.bytes[entry + 24..entry + 24 + name.len()].copy_from_slice(name);
+    }
+
+    fn read(&self) -> Snapshot {
+        Snapshot::parse(&self.bytes).unwrap()
     }
 }
 
@@ -75,92 +106,256 @@ fn set(cpus: &[u32]) -> CpuSet {
     cpus.iter().copied().map(CpuId).collect()
 }
 
-fn entry(name: &str, value: &str) -> (String, String) {
-    (name.to_owned(), value.to_owned())
+fn host() -> Host {
+    Host { available: (0..80).map(CpuId).collect(), start: set(&[1, 2]) }
+}
+
+fn page() -> Page {
+    Page::new(&[("PIN_CPUS", "1"), ("PIN_WORKERS", "70\n71")], &host())
 }
 
 #[test]
 fn what_was_written_is_read_back() {
-    let environment = [entry("PIN_CPUS", "1"), entry("PIN_WORKERS", "70\n71")];
-    let mut page = Page::new(&environment);
+    let mut page = page();
     page.put_thread(3, 77, RoleKind::Worker as u8, 1, b"worker");
-    let snapshot = Snapshot::parse(&page.bytes).unwrap();
-    assert_eq!(snapshot.owner, 4242);
-    assert_eq!(snapshot.broker, None);
-    assert_eq!(snapshot.sets, [set(&[1]), set(&[70])]);
-    assert_eq!(snapshot.environment, environment);
+    let snapshot = page.read();
+    assert_eq!((snapshot.owner, snapshot.broker), (4242, None));
+    assert_eq!((snapshot.settled, snapshot.sandboxed), (false, false));
+    assert_eq!(snapshot.sets, [set(&[1]), set(&[70, 71])]);
+    assert_eq!(snapshot.host, Some(host()));
+    let environment = [("PIN_CPUS", "1"), ("PIN_WORKERS", "70\n71")];
+    assert_eq!(snapshot.environment, environment.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let [thread] = &snapshot.threads[..] else { panic!("one thread: {:?}", snapshot.threads) };
     assert_eq!((thread.tid, thread.role, thread.set), (Tid(77), RoleKind::Worker, SetId(1)));
     assert_eq!((thread.state, thread.index, &*thread.name), (State::Placed, None, "worker"));
 }
 
 #[test]
+fn a_page_of_layout_1_is_read() {
+    let mut page = Page::of_layout_1();
+    page.put_thread(1, 77, RoleKind::Worker as u8, 1, b"worker");
+    let snapshot = page.read();
+    assert_eq!((snapshot.owner, snapshot.broker), (4242, Some(4243)));
+    assert_eq!((snapshot.settled, snapshot.sandboxed), (true, true));
+    assert_eq!(snapshot.sets, [set(&[1]), set(&[70])]);
+    assert_eq!(snapshot.host, None);
+    assert_eq!(snapshot.environment, [("PIN_CPUS".to_owned(), "1".to_owned())]);
+    let counters = snapshot.counters;
+    assert_eq!((counters.unlisted, counters.created, counters.brokered), (3, 5, 6));
+    assert_eq!((counters.cut, counters.refused, counters.put_back), (7, 8, 9));
+    let [thread] = &snapshot.threads[..] else { panic!("one thread: {:?}", snapshot.threads) };
+    assert_eq!((thread.tid, thread.set, &*thread.name), (Tid(77), SetId(1), "worker"));
+}
+
+#[test]
+fn entries_have_cache_lines_of_their_own_and_fill_the_page() {
+    for values in [[("PIN_CPUS", "1")], [("PIN_VCPUS", "0-40,[1-70]")]] {
+        let page = Page::new(&values, &host());
+        assert_eq!(page.entries_at % 128, 0);
+        assert_eq!(page.bytes.len(), page.entries_at + ENTRIES * 128);
+    }
+}
+
+#[test]
+fn what_other_programs_know_of_the_layout_stays_where_it_is() {
+    let header =
+        [offset_of!(Header, entries_at), offset_of!(Header, broker), offset_of!(Header, entries_used)];
+    assert_eq!(header, [44, 56, 72]);
+    let entry = [offset_of!(Entry, state), offset_of!(Entry, role), offset_of!(Entry, set)];
+    assert_eq!(entry, [4, 5, 6]);
+    assert_eq!([offset_of!(Entry, home), offset_of!(Entry, born_ns), size_of::<Entry>()], [12, 16, 128]);
+}
+
+/// The environments that a reader could not parse right without knowing the host.
+#[test]
+fn one_call_makes_the_policy_of_a_page_again() {
+    let host = Host { available: set(&[0, 1, 2, 3, 4, 5, 6, 7]), start: set(&[0, 1]) };
+    for environment in [
+        &[("PIN_CPUS", "1")][..],
+        &[("PIN_CPUS", "all,^3")],
+        &[("PIN_CPUS", "5,^5,0")],
+        &[("PIN_VCPUS", "*@[all,^0-1]"), ("PIN_EMULATOR", "0")],
+        &[("PIN_VCPUS", "2,[3-4]"), ("PIN_IOTHREADS", "io1@5,*@6"), ("PIN_THREADS", "worker@[0,1]")],
+        &[("PIN_EMULATOR", "0x6"), ("PIN_MANAGER", "libvirt")],
+        &[("PIN_MANAGER", "libvirt"), ("PIN_CPUS", "1,40"), ("PIN_WORKERS", "all")],
+        &[("PIN_MANAGER", "libvirt"), ("PIN_CPUS", "40,^40,all,^7")],
+        &[("PIN_ERRORS", "warn"), ("PIN_CPUS", "9"), ("PIN_VCPUS", "[all]")],
+    ] {
+        let policy = Policy::parse(environment.iter().copied(), &host).policy.unwrap();
+        let snapshot = Page::new(environment, &host).read();
+        assert_eq!(snapshot.host.as_ref(), Some(&host));
+        let variables = snapshot.environment.iter().map(|(name, value)| (name, value));
+        let again = Policy::parse(variables, &snapshot.host.unwrap()).policy.unwrap();
+        assert_eq!(again.sets(), snapshot.sets);
+        assert_eq!(format!("{again:?}"), format!("{policy:?}"));
+    }
+}
+
+#[test]
 fn an_entry_that_makes_no_sense_is_left_out() {
-    let mut page = Page::new(&[]);
-    page.put_thread(0, 1, 99, 0, b"no such role");
-    page.put_thread(1, 2, RoleKind::Vcpu as u8, 2, b"no such set");
-    page.put_thread(2, -5, RoleKind::Vcpu as u8, 0, b"no such tid");
-    page.put_thread(3, 4, RoleKind::Vcpu as u8, 0, b"good");
-    let names: Vec<_> = Snapshot::parse(&page.bytes).unwrap().threads.into_iter().map(|t| t.name).collect();
-    assert_eq!(names, ["good"]);
+    for mut page in [page(), Page::of_layout_1()] {
+        page.put_thread(0, 1, 99, 0, b"no such role");
+        assert_eq!(page.read().threads, []);
+        page.put_thread(0, 2, RoleKind::Vcpu as u8, 2, b"no such set");
+        assert_eq!(page.read().threads, []);
+        page.put_thread(0, -5, RoleKind::Vcpu as u8, 0, b"no such tid");
+        assert_eq!(page.read().threads, []);
+        page.put_thread(0, 4, RoleKind::Vcpu as u8, 0, b"no such state");
+        page.bytes[page.entries_at + 4] = 6;
+        assert_eq!(page.read().threads, []);
+        page.put_thread(0, 4, RoleKind::Vcpu as u8, 0, b"no such home");
+        page.put_u16(page.entries_at + 12, 2);
+        assert_eq!(page.read().threads, []);
+        page.put_u16(page.entries_at + 12, 1);
+        page.put_thread(1, 5, RoleKind::Vcpu as u8, 0, b"good");
+        page.put_u16(page.entries_at + 128 + 14, u16::MAX);
+        let threads = page.read().threads;
+        assert_eq!(threads.len(), 2);
+        assert_eq!(threads[1].name.len(), 64, "a name is not longer than its place");
+    }
 }
 
 #[test]
 fn a_name_cannot_speak_to_the_terminal() {
-    let mut page = Page::new(&[]);
+    let mut page = page();
     page.put_thread(0, 1, RoleKind::Vcpu as u8, 0, b"\x1b[2J\xff\nCPU 0");
-    let name = &Snapshot::parse(&page.bytes).unwrap().threads[0].name;
+    let name = &page.read().threads[0].name;
     assert!(!name.chars().any(char::is_control), "{name:?}");
 }
 
 #[test]
 fn a_page_that_lies_about_itself_is_refused() {
-    let good = Page::new(&[]);
-    let refusal = |change: &dyn Fn(&mut Page)| {
-        let mut page = Page { bytes: good.bytes.clone(), plan: good.plan };
-        change(&mut page);
-        Snapshot::parse(&page.bytes).unwrap_err()
-    };
-    assert_eq!(refusal(&|p| p.bytes.truncate(4)), BadPage::Short);
-    assert_eq!(refusal(&|p| p.bytes[0] = b'P'), BadPage::Magic);
-    assert_eq!(refusal(&|p| p.put_u32(offset_of!(Header, version), 2)), BadPage::Version(2));
-    assert_eq!(refusal(&|p| p.put_u32(offset_of!(Header, owner), 0)), BadPage::Unfinished);
-    for (at, what) in [
-        (offset_of!(Header, set_count), "sets"),
-        (offset_of!(Header, text_bytes), "text"),
-        (offset_of!(Header, entry_count), "entries"),
-        (offset_of!(Header, entry_bytes), "entry_bytes"),
-        (offset_of!(Header, entries_at), "entries"),
-    ] {
-        assert_eq!(refusal(&|p| p.put_u32(at, u32::MAX)), BadPage::Field(what));
+    for good in [page(), Page::of_layout_1()] {
+        let refusal = |change: &dyn Fn(&mut Page)| {
+            let mut page = good.clone();
+            change(&mut page);
+            Snapshot::parse(&page.bytes).unwrap_err()
+        };
+        assert_eq!(refusal(&|p| p.bytes.truncate(4)), BadPage::Short);
+        assert_eq!(refusal(&|p| p.bytes.truncate(8)), BadPage::Short);
+        assert_eq!(refusal(&|p| p.bytes.truncate(p.bytes.len() - 1)), BadPage::Short);
+        assert_eq!(refusal(&|p| p.bytes[0] = b'P'), BadPage::Magic);
+        for version in [0, 3, 77, u32::MAX] {
+            assert_eq!(refusal(&|p| p.put_u32(8, version)), BadPage::Version(version));
+        }
+        assert_eq!(refusal(&|p| p.put_u32(12, 0)), BadPage::Unfinished);
+        for (at, what) in [
+            (24, "sets"),
+            (28, "sets"),
+            (32, "set_words"),
+            (36, "text"),
+            (40, "text"),
+            (44, "entries"),
+            (48, "entries"),
+            (52, "entry_bytes"),
+        ] {
+            assert_eq!(refusal(&|p| p.put_u32(at, u32::MAX)), BadPage::Field(what), "offset {at}");
+        }
+        for (at, value, what) in
+            [(28, 0, "sets"), (28, 65_537, "sets"), (32, 0, "set_words"), (32, 1025, "set_words")]
+        {
+            assert_eq!(refusal(&|p| p.put_u32(at, value)), BadPage::Field(what), "offset {at}");
+        }
     }
-    assert_eq!(refusal(&|p| p.put_u32(offset_of!(Header, set_words), 0)), BadPage::Field("set_words"));
-    assert_eq!(refusal(&|p| p.put_u32(offset_of!(Header, set_count), 0)), BadPage::Field("sets"));
 }
 
 #[test]
-fn a_plan_that_would_be_too_large_is_none() {
-    assert_eq!(Plan::new(&[set(&[0])], &"x".repeat(MAX_BYTES)), None);
+fn a_host_that_lies_outside_the_page_is_refused() {
+    let mut page = page();
+    for at in [u32::MAX, page.bytes.len() as u32, page.bytes.len() as u32 - 31] {
+        page.put_u32(76, at);
+        assert_eq!(Snapshot::parse(&page.bytes), Err(BadPage::Field("host")));
+    }
+    // Layout 1 has nothing there, whatever the bytes are.
+    let mut page = Page::of_layout_1();
+    page.put_u32(76, u32::MAX);
+    assert_eq!(page.read().host, None);
+}
+
+#[test]
+fn a_text_of_other_than_variables_is_refused() {
+    let text = |text: &[u8]| {
+        let mut page = Page::of_layout_1();
+        let at = page.bytes.len();
+        page.bytes.extend_from_slice(text);
+        page.put_u32(36, at as u32);
+        page.put_u32(40, text.len() as u32);
+        Snapshot::parse(&page.bytes).map(|snapshot| snapshot.environment.len())
+    };
+    assert_eq!(text(b""), Ok(0));
+    assert_eq!(text(b"A=1\0B=\0"), Ok(2));
+    let long = [&b"A="[..], &b"x".repeat(MAX_VALUE_BYTES), b"\0"].concat();
+    assert_eq!(text(&long), Ok(1));
+    let too_long = [&b"A=x"[..], &b"x".repeat(MAX_VALUE_BYTES), b"\0"].concat();
+    for bad in [&too_long[..], b"A", b"A=1\0\0", b"A=\xff\0", &b"A=\0".repeat(65)] {
+        assert_eq!(text(bad), Err(BadPage::Field("text")));
+    }
+}
+
+#[test]
+fn a_page_that_would_be_too_large_is_none() {
+    let page = |vcpus: u32| {
+        // 8 KiB a set: each reaches up to the last CPU that there may be.
+        let sets: Vec<String> = (0..vcpus).map(|vcpu| format!("[{vcpu},65535]")).collect();
+        let environment = [("PIN_VCPUS", sets.join(",")), ("PIN_MANAGER", "libvirt".to_owned())];
+        let policy = Policy::parse(environment, &host()).policy.unwrap();
+        NewPage::new(&policy, &host())
+    };
+    assert!(page(1_900).is_some_and(|page| page.page_bytes() <= MAX_BYTES));
+    assert_eq!(page(2_100), None);
+}
+
+#[test]
+fn a_value_that_no_environment_holds_is_neither_written_nor_read() {
+    let page = |bytes: usize| {
+        let target = "x".repeat(bytes);
+        let policy = Policy::parse([("PIN_CPUS", "1"), ("PIN_TARGET", &target)], &host()).policy.unwrap();
+        NewPage::new(&policy, &host())
+    };
+    assert!(page(MAX_VALUE_BYTES).is_some());
+    assert_eq!(page(MAX_VALUE_BYTES + 1), None);
 }
 
 proptest! {
     #[test]
-    fn no_bytes_bring_the_reader_down(
+    fn no_bytes_cause_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600), layout in 0u32..4) {
+        let _ = Snapshot::parse(&bytes);
+        let mut page = Page { bytes, entries_at: 0 };
+        if page.bytes.len() >= 16 {
+            page.bytes[..8].copy_from_slice(b"pinshim\n");
+            page.put_u32(8, layout);
+            let _ = Snapshot::parse(&page.bytes);
+        }
+    }
+
+    #[test]
+    fn what_is_read_of_a_mutated_page_is_consistent(
         changes in proptest::collection::vec((0usize..1 << 20, any::<u8>()), 0..64),
-        header in proptest::collection::vec((0usize..size_of::<Header>(), any::<u8>()), 0..8),
-        length in 0usize..1 << 20,
+        fields in proptest::collection::vec(
+            (3usize..30, prop_oneof![any::<u32>(), 0u32..600, Just(u32::MAX)]), 0..4
+        ),
+        cut in prop_oneof![3 => Just(0), 1 => 0usize..1 << 20],
+        layout_1 in any::<bool>(),
     ) {
-        let mut page = Page::new(&[entry("PIN_CPUS", "1")]);
+        let mut page = if layout_1 { Page::of_layout_1() } else { page() };
         page.put_thread(0, 7, RoleKind::Vcpu as u8, 0, b"CPU 0/KVM");
         let total = page.bytes.len();
-        for (at, byte) in changes.into_iter().chain(header) {
-            page.bytes[at % total] = byte;
+        for (at, byte) in changes {
+            // The header decides most, so half of the changes go there.
+            let at = if at % 2 == 0 { 16 + at % 240 } else { at % total };
+            page.bytes[at] = byte;
         }
-        page.bytes.truncate(length.max(total / 2));
+        for (field, value) in fields {
+            page.put_u32(field * 4, value);
+        }
+        page.bytes.truncate(total - cut % total);
         if let Ok(snapshot) = Snapshot::parse(&page.bytes) {
+            prop_assert!(!snapshot.sets.is_empty());
+            prop_assert_eq!(snapshot.host.is_none(), page.bytes[8..12] == 1u32.to_ne_bytes());
             for thread in snapshot.threads {
                 prop_assert!(usize::from(thread.set.0) < snapshot.sets.len());
                 prop_assert!(usize::from(thread.home.0) < snapshot.sets.len());
+                prop_assert!(!thread.name.contains(char::is_control));
             }
         }
     }
