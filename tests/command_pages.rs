@@ -49,6 +49,36 @@ fn is_refused(kind: &str, why: &str) {
     assert!(holder.ended().is_none() && began.elapsed().as_secs() < 50);
 }
 
+/// Of either layout, `all` in the page's variables is what the process may run on, and it runs there.
+#[track_caller]
+fn is_read(kind: &str) {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let scratch = Scratch::new();
+    let Some(holder) = holder(&scratch, kind) else { return };
+    let pid = holder.pid().to_string();
+    let checked = pinshim(&["check", &pid]);
+    assert_eq!((checked.code(), checked.stderr.as_str()), (0, ""), "{checked:?}");
+    let shown = pinshim(&["show", &pid]);
+    assert_eq!(shown.code(), 0, "{shown:?}");
+    assert!(shown.stdout.contains("emulator") && !shown.stdout.contains("NOT PINNED"), "{shown:?}");
+}
+
+#[test]
+fn a_page_of_layout_1_is_read() {
+    is_read("layout-1");
+}
+
+#[test]
+fn a_page_of_layout_2_is_read() {
+    is_read("layout-2");
+}
+
+#[test]
+fn a_host_on_which_the_variables_make_other_sets_is_refused() {
+    is_refused("another-host", "contradicts itself in its policy");
+}
+
 #[test]
 fn a_page_that_is_not_sealed_is_not_read() {
     is_refused("unsealed", "is not sealed, so it was not read");

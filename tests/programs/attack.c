@@ -3,7 +3,7 @@
 
    usage: attack KIND. VICTIM is the pid of a process that is none of its business. After the attack,
    threads are created from a thread that stands on FROM_CPU, and it says how many of them were in
-   place. The layouts are those of src/shim/broker/message.rs and src/pinning/status_page.rs. */
+   place. The layouts are those of src/shim/broker/message.rs and src/pinning/status_page/layout.rs. */
 #include "common.h"
 #include <dirent.h>
 #include <errno.h>
@@ -356,7 +356,7 @@ static void answers_written_over(void)
     caught_up();
 }
 
-/* Offsets of status_page::Header and status_page::Entry. */
+/* Offsets of status_page::Header and status_page::Entry, the same in layouts 1 and 2. */
 #define ENTRIES_AT 44
 #define BROKER_AT 56
 #define ENTRIES_USED_AT 72

@@ -1,6 +1,7 @@
 /* Holds something that calls itself a status page, of the kind that its argument names, and waits. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,13 +20,14 @@
         }                                                        \
     } while (0)
 
-/* The beginning of version 1's header, all that most readers would look at. */
+/* The header of layout 2. That of layout 1 is the same, with nothing in host_at and 120 bytes long. */
 struct header {
     char magic[8];
     uint32_t version, owner;
     uint64_t page_bytes;
     uint32_t sets_at, set_count, set_words, text_at, text_bytes, entries_at, entry_count, entry_bytes;
-    uint32_t rest[64];
+    uint32_t broker, settled, sandboxed, unlisted, entries_used, host_at;
+    uint64_t counters[5], spare[17];
 };
 
 static int page(size_t size, int seals, const struct header *header)
@@ -36,6 +38,46 @@ static int page(size_t size, int seals, const struct header *header)
     if (header && pwrite(fd, header, sizeof *header < size ? sizeof *header : size, 0) < 0)
         return -1;
     return seals && fcntl(fd, F_ADD_SEALS, seals) < 0 ? -1 : fd;
+}
+
+/* A sound page of this process: every CPU that it may run on is its one set, which the policy calls `all`.
+   Of layout 2, `available` is what the host is said to have. */
+static int sound_page(uint32_t version, const uint64_t *available)
+{
+    enum { WORDS = 128 };
+    static const char text[] = "PIN_CPUS=all";
+    struct {
+        struct header header;
+        uint64_t set[WORDS], host[2][WORDS];
+        char text[sizeof text];
+        uint64_t end[64];
+    } page = {
+        .header = {.magic = "pinshim\n",
+                   .version = version,
+                   .owner = (uint32_t)getpid(),
+                   .page_bytes = sizeof page,
+                   .sets_at = version == 1 ? 120 : sizeof(struct header),
+                   .set_count = 1,
+                   .set_words = WORDS,
+                   .text_at = offsetof(__typeof__(page), text),
+                   .text_bytes = sizeof text,
+                   .entries_at = offsetof(__typeof__(page), end),
+                   .entry_bytes = 128}};
+    unsigned char *bytes = (unsigned char *)&page;
+    if (syscall(SYS_sched_getaffinity, 0, sizeof page.set, page.set) < 0)
+        return -1;
+    if (version == 1) {
+        memmove(bytes + 120, page.set, sizeof page.set);
+    } else {
+        page.header.host_at = offsetof(__typeof__(page), host);
+        memcpy(page.host[0], available ? available : page.set, available ? 8 : sizeof page.set);
+        memcpy(page.host[1], page.set, sizeof page.set);
+    }
+    memcpy(page.text, text, sizeof text);
+    int fd = memfd_create("pinshim", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0 || write(fd, &page, sizeof page) != sizeof page)
+        return -1;
+    return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0 ? -1 : fd;
 }
 
 /* A root of its own, in which a file can be called as the page's link is. */
@@ -56,9 +98,17 @@ int main(int argc, char **argv)
         return 98;
     const char *kind = argv[1];
     const int size_seals = F_SEAL_SHRINK | F_SEAL_GROW;
-    struct header header = {.magic = "pinshim\n", .version = 1, .owner = (uint32_t)getpid()};
+    struct header header = {.magic = "pinshim\n", .version = 2, .owner = (uint32_t)getpid()};
     int fd = -1;
-    if (!strcmp(kind, "unsealed")) {
+    if (!strcmp(kind, "layout-1")) {
+        fd = sound_page(1, NULL);
+    } else if (!strcmp(kind, "layout-2")) {
+        fd = sound_page(2, NULL);
+    } else if (!strcmp(kind, "another-host")) {
+        /* On a host whose only CPU is 63, `all` is another set than the page's. */
+        const uint64_t available = 1ull << 63;
+        fd = sound_page(2, &available);
+    } else if (!strcmp(kind, "unsealed")) {
         fd = page(4096, 0, &header);
     } else if (!strcmp(kind, "may-shrink")) {
         fd = page(1 << 20, F_SEAL_GROW, &header);
@@ -72,14 +122,14 @@ int main(int argc, char **argv)
         header.version = 77;
         fd = page(4096, size_seals, &header);
     } else if (!strcmp(kind, "huge-counts")) {
-        header.sets_at = header.text_at = header.entries_at = 112;
+        header.sets_at = header.text_at = header.entries_at = header.host_at = sizeof header;
         header.set_count = header.set_words = header.entry_count = header.text_bytes = UINT32_MAX;
         header.entry_bytes = 128;
         fd = page(1 << 20, size_seals, &header);
     } else if (!strcmp(kind, "anothers")) {
         /* Sound, and of another process. */
         header.owner = 1;
-        header.sets_at = header.text_at = header.entries_at = 2048;
+        header.sets_at = header.text_at = header.entries_at = header.host_at = 2048;
         header.set_count = header.set_words = 1;
         header.entry_bytes = 128;
         fd = page(4096, size_seals, &header);
