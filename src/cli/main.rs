@@ -2,30 +2,40 @@
 //!
 //! Only the way in: [`arguments`] says what can be asked, and each subcommand answers in a file of its own.
 
+#[forbid(unsafe_code)]
 mod arguments;
+#[forbid(unsafe_code)]
 mod commands;
+#[forbid(unsafe_code)]
 mod libvirt;
+#[forbid(unsafe_code)]
 mod output;
+#[forbid(unsafe_code)]
 mod preload;
+#[forbid(unsafe_code)]
 mod present;
 mod sys;
+#[forbid(unsafe_code)]
 mod verdict;
+#[forbid(unsafe_code)]
 mod vm;
 
 use arguments::Command;
 use std::process::ExitCode;
+use sys::linux::Linux;
 
 fn main() -> ExitCode {
     let arguments = match arguments::read() {
         Ok(arguments) => arguments,
         Err(exit) => return exit,
     };
+    let kernel = Linux::new();
     let done = match arguments.command {
-        Command::Run(arguments) => commands::run::run(&arguments),
-        Command::Show(arguments) => commands::show::show(&arguments),
-        Command::Check(arguments) => commands::check::check(&arguments),
-        Command::Apply(arguments) => commands::apply::apply(&arguments),
-        Command::LibvirtHook(arguments) => commands::libvirt_hook::libvirt_hook(&arguments),
+        Command::Run(arguments) => commands::run::run(&arguments, &kernel),
+        Command::Show(arguments) => commands::show::show(&arguments, &kernel),
+        Command::Check(arguments) => commands::check::check(&arguments, &kernel),
+        Command::Apply(arguments) => commands::apply::apply(&arguments, &kernel),
+        Command::LibvirtHook(arguments) => commands::libvirt_hook::libvirt_hook(&arguments, &kernel),
         Command::Generate(arguments) => commands::generate::generate(&arguments),
     };
     done.unwrap_or_else(|failure| failure.report())

@@ -8,8 +8,8 @@ use crate::output::exit_status::{FAILED, NOT_PINNED, OFF};
 use crate::output::failure::{Done, Failure};
 use crate::output::print::{self, count};
 use crate::present::table;
-use crate::sys::affinity;
 use crate::sys::cpuset;
+use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
 use crate::sys::threads::Migrations;
 use crate::verdict::diagnosis;
@@ -31,8 +31,8 @@ use std::process::ExitCode;
 const ROUNDS: u32 = 50;
 
 /// Puts the threads where the VM's own policy, or the one given, says.
-pub(crate) fn apply(arguments: &Apply) -> Done {
-    let vm = find::named(&arguments.vm)?;
+pub(crate) fn apply(arguments: &Apply, kernel: &dyn Kernel) -> Done {
+    let vm = find::named(kernel, &arguments.vm)?;
     let policy = match policy(&vm, arguments)? {
         Some(Given::Policy(policy)) => Some(policy),
         Some(Given::Faulty) => return Ok(ExitCode::from(FAILED)),
@@ -57,7 +57,7 @@ pub(crate) fn apply(arguments: &Apply) -> Done {
         });
     };
     loop {
-        std::thread::sleep(pause);
+        kernel.sleep(pause);
         match mender.mend() {
             Err(_) if !vm.process.is_alive() => {
                 print::note(vm.ended());
@@ -76,7 +76,7 @@ enum Given {
 }
 
 /// The policy that was given; `None` where the VM's own counts.
-fn policy(vm: &Vm, arguments: &Apply) -> Result<Option<Given>, Failure> {
+fn policy(vm: &Vm<'_>, arguments: &Apply) -> Result<Option<Given>, Failure> {
     let variables = arguments.placement.variables();
     let content = vm.look(Migrations::Ignore, None, None)?;
     if variables.is_empty() {
@@ -115,8 +115,10 @@ fn policy(vm: &Vm, arguments: &Apply) -> Result<Option<Given>, Failure> {
 }
 
 /// Names the cpuset, where one limits the process to less than is online.
-fn say_whose_limit(process: Process, available: &CpuSet) {
-    if let Some(cpuset) = cpuset::of(process, Tid(process.pid)).filter(|_| *available != cpuset::online()) {
+fn say_whose_limit(process: Process<'_>, available: &CpuSet) {
+    if let Some(cpuset) =
+        cpuset::of_thread(process, Tid(process.pid)).filter(|_| *available != cpuset::online(process.kernel))
+    {
         print::note(format_args!(
             "process {} is limited to {available} by its cgroup ({})",
             process.shown(),
@@ -129,7 +131,7 @@ fn say_whose_limit(process: Process, available: &CpuSet) {
 type Key = (Tid, u64);
 
 struct Mender<'a> {
-    vm: &'a Vm,
+    vm: &'a Vm<'a>,
     arguments: &'a Apply,
     policy: Option<&'a Policy>,
     ids: Option<Ids>,
@@ -167,7 +169,7 @@ impl Mender<'_> {
             if !again {
                 break;
             }
-            std::thread::sleep(PAUSE);
+            self.vm.process.kernel.sleep(PAUSE);
         }
         // Who is gone needs no keeping.
         let there = |key: &Key| last.iter().any(|member| key_of(member) == *key);
@@ -198,7 +200,8 @@ impl Mender<'_> {
             Err(NotPut::Ended) => false,
             Err(NotPut::Because(why)) => {
                 // Where a part of the set is left, that is where it may run now.
-                let now = affinity::get(member.thread.tid).unwrap_or_else(|_| allowed.clone());
+                let now =
+                    self.vm.process.kernel.affinity(member.thread.tid).unwrap_or_else(|_| allowed.clone());
                 self.given_up.insert(key, now);
                 print::note(format_args!("{who} could not be put on {expected}: {why}"));
                 false

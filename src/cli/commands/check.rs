@@ -6,6 +6,7 @@ use crate::output::failure::{Done, Failure};
 use crate::output::print::{self, count};
 use crate::present::json::{self, Checked};
 use crate::present::table;
+use crate::sys::kernel::Kernel;
 use crate::sys::threads::Migrations;
 use crate::verdict::watch::{self, Offence, Watched};
 use crate::verdict::{against_qmp, diagnosis};
@@ -15,8 +16,8 @@ use crate::vm::page::Missing;
 use std::process::ExitCode;
 
 /// Watches a VM and judges.
-pub(crate) fn check(arguments: &Check) -> Done {
-    let vm = find::named(&arguments.vm)?;
+pub(crate) fn check(arguments: &Check, kernel: &dyn Kernel) -> Done {
+    let vm = find::named(kernel, &arguments.vm)?;
     if let Err(missing) = vm.look(Migrations::Ignore, None, None)?.content {
         let why = diagnosis::why_not_pinned(vm.process, &missing);
         if missing == Missing::NotPermitted {
@@ -44,7 +45,7 @@ pub(crate) fn check(arguments: &Check) -> Done {
 }
 
 /// Silent on success.
-fn text(vm: &Vm, watched: &Watched, differences: &[String]) -> String {
+fn text(vm: &Vm<'_>, watched: &Watched, differences: &[String]) -> String {
     let mut text = String::new();
     if !watched.offences.is_empty() {
         let (off, all) = (watched.offences.len(), count(watched.threads, "thread"));

@@ -14,6 +14,7 @@ use crate::libvirt::{domain_file, domain_log, policy, verify};
 use crate::output::exit_status::REFUSED;
 use crate::output::failure::Done;
 use crate::output::print::harmless;
+use crate::sys::kernel::Kernel;
 use pinning::OnError;
 use std::ffi::OsStr;
 use std::io::{self, Read};
@@ -28,14 +29,14 @@ const XML_BYTES: u64 = 16 << 20;
 const PATIENCE: Duration = Duration::from_millis(900);
 
 /// Does what is to be done at this moment of a domain's life.
-pub(crate) fn libvirt_hook(arguments: &LibvirtHook) -> Done {
+pub(crate) fn libvirt_hook(arguments: &LibvirtHook, kernel: &dyn Kernel) -> Done {
     let log = Log::new(&arguments.syslog);
     give_up_in_time(log.clone());
     let [domain, operation, suboperation, ..] = arguments.event.as_slice() else {
         log.warning("the hook was called without a domain, an operation and a sub-operation");
         return Ok(ExitCode::SUCCESS);
     };
-    let call = Call { arguments, log, domain };
+    let call = Call { arguments, kernel, log, domain };
     let moment = (operation.as_bytes(), suboperation.as_bytes());
     let code = match moment {
         (b"prepare", b"begin") => call.prepare(),
@@ -64,6 +65,7 @@ fn give_up_in_time(log: Log) {
 /// One call of the hook.
 struct Call<'a> {
     arguments: &'a LibvirtHook,
+    kernel: &'a dyn Kernel,
     log: Log,
     domain: &'a OsStr,
 }
@@ -95,7 +97,7 @@ impl Call<'_> {
         self.forget();
         let Some(domain) = self.read() else { return ExitCode::SUCCESS };
         let Some(placement) = &domain.placement else { return ExitCode::SUCCESS };
-        let reading = policy::read(&domain);
+        let reading = policy::read(&domain, self.kernel);
         let refused = reading.on_error == OnError::Exit && !reading.faults.is_empty();
         if refused || !domain.faults.is_empty() {
             let faults = reading.faults.iter().map(ToString::to_string);
@@ -121,7 +123,7 @@ impl Call<'_> {
 
     fn verify(&self, is_reconnect: bool) {
         let Some(domain) = self.read() else { return };
-        match verify::verify(&domain, is_reconnect) {
+        match verify::verify(self.kernel, &domain, is_reconnect) {
             None => {}
             Some(Ok(line)) => self.log.info(&format!("domain {}: {line}", self.name())),
             Some(Err(line)) => self.warning(line),

@@ -11,13 +11,14 @@ use crate::preload::elf::Elf;
 use crate::preload::library;
 use crate::preload::reach::{self, Unfit};
 use crate::sys::host;
+use crate::sys::kernel::Kernel;
 use pinning::{OnError, Policy};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 /// Starts the command in place of this one.
-pub(crate) fn run(arguments: &Run) -> Done {
+pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel) -> Done {
     let placement = arguments.placement.variables();
     let environment = environment(std::env::vars_os(), &placement);
     if !Policy::names_placement(pairs(&environment)) {
@@ -25,7 +26,7 @@ pub(crate) fn run(arguments: &Run) -> Done {
             .next("give --cpus SET or another of the options, or set one of the PIN_* variables")
             .status(OWN_FAILURE));
     }
-    let host = host::here();
+    let host = host::here(kernel);
     let reading = Policy::read(pairs(&environment), &host);
     if reading.on_error == OnError::Exit || arguments.dry_run {
         for fault in &reading.faults {

@@ -6,6 +6,7 @@ use crate::output::failure::{Done, Failure};
 use crate::output::print::{self, count};
 use crate::present::json::{self, Shown, ShownVm};
 use crate::present::table;
+use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
 use crate::sys::threads::Migrations;
 use crate::verdict::diagnosis;
@@ -21,9 +22,9 @@ use std::process::ExitCode;
 const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
 
 /// Shows the VMs that were named, or all pinned ones, once or again and again.
-pub(crate) fn show(arguments: &Show) -> Done {
+pub(crate) fn show(arguments: &Show, kernel: &dyn Kernel) -> Done {
     loop {
-        let picture = Picture::take(arguments)?;
+        let picture = Picture::take(arguments, kernel)?;
         if arguments.json {
             json::print(&picture.document())?;
         } else {
@@ -35,7 +36,7 @@ pub(crate) fn show(arguments: &Show) -> Done {
         }
         match arguments.watch {
             // The VMs that are left are worth watching; without any there is nothing to wait for.
-            Some(pause) if arguments.vms.is_empty() || !picture.vms.is_empty() => std::thread::sleep(pause),
+            Some(pause) if arguments.vms.is_empty() || !picture.vms.is_empty() => kernel.sleep(pause),
             _ if picture.failures.is_empty() => return Ok(ExitCode::SUCCESS),
             _ => return Ok(ExitCode::from(FAILED)),
         }
@@ -43,39 +44,39 @@ pub(crate) fn show(arguments: &Show) -> Done {
 }
 
 /// All there is to show at one moment.
-struct Picture {
-    vms: Vec<Seen>,
-    not_pinned: Vec<Process>,
-    unreadable: Vec<Process>,
+struct Picture<'k> {
+    vms: Vec<Seen<'k>>,
+    not_pinned: Vec<Process<'k>>,
+    unreadable: Vec<Process<'k>>,
     failures: Vec<Failure>,
     /// Nobody was named.
     everyone: bool,
 }
 
 /// A VM as it was seen.
-struct Seen {
-    vm: Vm,
+struct Seen<'k> {
+    vm: Vm<'k>,
     judge: Judge,
     look: Look,
     verdicts: Vec<Verdict>,
     notes: Vec<String>,
 }
 
-impl Picture {
-    fn take(arguments: &Show) -> Result<Self, Failure> {
+impl<'k> Picture<'k> {
+    fn take(arguments: &Show, kernel: &'k dyn Kernel) -> Result<Self, Failure> {
         let (vms, mut failures, rest) = if arguments.vms.is_empty() {
-            let mut everyone = find::everyone()?;
+            let mut everyone = find::everyone(kernel)?;
             let vms = everyone.pinned.drain(..).chain(everyone.bad.drain(..)).collect();
             (vms, Vec::new(), everyone)
         } else {
             let mut failures = Vec::new();
-            let named = arguments.vms.iter().map(|word| find::named(word));
-            let vms: Vec<Vm> =
+            let named = arguments.vms.iter().map(|word| find::named(kernel, word));
+            let vms: Vec<Vm<'k>> =
                 named.filter_map(|vm| vm.map_err(|failure| failures.push(failure)).ok()).collect();
             (vms, failures, find::Everyone::default())
         };
         let everyone = arguments.vms.is_empty();
-        let mut keep = |seen: Result<Seen, Failure>| match seen {
+        let mut keep = |seen: Result<Seen<'k>, Failure>| match seen {
             Ok(seen) => Some(seen),
             // One that ends while all are looked at is no failure.
             Err(_) if everyone => None,
@@ -84,17 +85,17 @@ impl Picture {
                 None
             }
         };
-        let mut seen: Vec<Seen> = vms.into_iter().filter_map(|vm| keep(Seen::first(vm))).collect();
+        let mut seen: Vec<Seen<'k>> = vms.into_iter().filter_map(|vm| keep(Seen::first(vm))).collect();
         // One pause for all of them, and none where nothing is open.
         if seen.iter().any(Seen::leaves_something_open) {
-            std::thread::sleep(PAUSE);
+            kernel.sleep(PAUSE);
             seen = seen.into_iter().filter_map(|seen| keep(seen.again())).collect();
         }
         Ok(Self { vms: seen, not_pinned: rest.not_pinned, unreadable: rest.unreadable, failures, everyone })
     }
 
     fn document(&self) -> Shown {
-        let pids = |processes: &[Process]| processes.iter().map(|process| process.pid).collect();
+        let pids = |processes: &[Process<'_>]| processes.iter().map(|process| process.pid).collect();
         let vms = self
             .vms
             .iter()
@@ -114,7 +115,7 @@ impl Picture {
     /// What is to be said of the QEMUs that are not shown.
     fn rest(&self) -> String {
         let mut lines = String::new();
-        let pids = |processes: &[Process]| {
+        let pids = |processes: &[Process<'_>]| {
             processes.iter().map(|process| process.pid.to_string()).collect::<Vec<_>>().join(", ")
         };
         let mut line = |text: String| lines.extend([text.as_str(), "\n"]);
@@ -141,12 +142,12 @@ impl Picture {
     }
 }
 
-impl Seen {
-    fn first(vm: Vm) -> Result<Self, Failure> {
+impl<'k> Seen<'k> {
+    fn first(vm: Vm<'k>) -> Result<Self, Failure> {
         Self::of(vm, Judge::default())
     }
 
-    fn of(vm: Vm, mut judge: Judge) -> Result<Self, Failure> {
+    fn of(vm: Vm<'k>, mut judge: Judge) -> Result<Self, Failure> {
         let look = vm.look(Migrations::Count, None, None)?;
         let verdicts = judge.judge(&look.members);
         let notes = notes(&vm, &look, &verdicts);
@@ -192,7 +193,7 @@ impl Seen {
 }
 
 /// What the table does not say.
-fn notes(vm: &Vm, look: &Look, verdicts: &[Verdict]) -> Vec<String> {
+fn notes(vm: &Vm<'_>, look: &Look, verdicts: &[Verdict]) -> Vec<String> {
     let mut notes = Vec::new();
     match &look.content {
         Err(missing) => {

@@ -7,7 +7,7 @@
 use crate::libvirt::domain_xml::{Domain, Tuning};
 use crate::libvirt::policy;
 use crate::output::print::count;
-use crate::sys::affinity;
+use crate::sys::kernel::Kernel;
 use crate::sys::threads::Migrations;
 use crate::vm::expected::Member;
 use crate::vm::find;
@@ -24,10 +24,14 @@ const NAMED: usize = 4;
 
 /// Puts threads back; what to say of the domain: `Err` where something is not as it should be, `None` where
 /// it has no pinning.
-pub(crate) fn verify(domain: &Domain, is_reconnect: bool) -> Option<Result<String, String>> {
-    let vm = Vm::of(find::by_uuid(&domain.uuid)?);
+pub(crate) fn verify(
+    kernel: &dyn Kernel,
+    domain: &Domain,
+    is_reconnect: bool,
+) -> Option<Result<String, String>> {
+    let vm = Vm::of(find::by_uuid(kernel, &domain.uuid)?);
     // The page has the policy that the library works by; without one, the XML says what was meant.
-    let policy = if vm.is_pinned() { None } else { Some(policy::read(domain).policy?) };
+    let policy = if vm.is_pinned() { None } else { Some(policy::read(domain, kernel).policy?) };
     let by_administrator = |member: &Member| is_reconnect && pinned_by_libvirt(member, &domain.tuning);
     let off = |look: &Member| is_off(look) && !by_administrator(look);
     let look = || vm.look(Migrations::Ignore, None, policy.as_ref()).map(|look| look.members);
@@ -35,7 +39,7 @@ pub(crate) fn verify(domain: &Domain, is_reconnect: bool) -> Option<Result<Strin
     let mut put_back = 0;
     let before = look().ok()?;
     if before.iter().any(off) {
-        std::thread::sleep(BIRTH);
+        kernel.sleep(BIRTH);
         for member in look().ok()?.iter().filter(|member| off(member)) {
             let was_off = |before: &Member| {
                 (before.thread.tid, before.thread.started) == (member.thread.tid, member.thread.started)
@@ -61,13 +65,13 @@ fn is_off(member: &Member) -> bool {
 }
 
 /// Whether the thread is there now.
-fn put(vm: &Vm, member: &Member) -> bool {
-    let tid: Tid = member.thread.tid;
+fn put(vm: &Vm<'_>, member: &Member) -> bool {
+    let (kernel, tid): (_, Tid) = (vm.process.kernel, member.thread.tid);
     let Some(expected) = &member.expected else { return false };
     // Its cpuset may leave a part of the set, or nothing; the last look tells.
-    affinity::is_thread_of(vm.process.pid, tid)
-        && affinity::set(tid, expected.words()).is_ok()
-        && affinity::get(tid).is_ok_and(|now| now == *expected)
+    kernel.has_thread(vm.process.pid, tid)
+        && kernel.set_affinity(tid, expected.words()).is_ok()
+        && kernel.affinity(tid).is_ok_and(|now| now == *expected)
 }
 
 /// What libvirt's XML says of a thread's CPUs.

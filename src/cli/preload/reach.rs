@@ -4,7 +4,8 @@
 //! than its caller's (ld.so(8), "secure-execution mode"); QEMU would run unpinned, and nobody would know.
 
 use crate::preload::elf::{Elf, Machine};
-use std::ffi::{CString, OsStr};
+use crate::sys::rights;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -54,16 +55,9 @@ fn executable(path: &Path) -> Result<(), Unfit> {
         }
         Err(error) => not_executable(&format!("cannot be executed: {error}")),
         Ok(about) if about.is_dir() => not_executable("is a folder"),
-        Ok(_) if !may_execute(path) => not_executable("is not executable"),
+        Ok(_) if !rights::may_execute(path) => not_executable("is not executable"),
         Ok(_) => Ok(()),
     }
-}
-
-fn may_execute(path: &Path) -> bool {
-    // SAFETY: the path is a C string that lives across the call.
-    c_path(path).is_some_and(|path| unsafe {
-        libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::X_OK, libc::AT_EACCESS) == 0
-    })
 }
 
 /// Whether a preload of a library for `machine` reaches what this path executes.
@@ -118,11 +112,8 @@ fn interpreter(script: &Path) -> Option<PathBuf> {
 /// The rights that execve(2) would add to this user's, which switch ld.so to secure execution.
 fn more_rights(path: &Path) -> Option<String> {
     let about = fs::metadata(path).ok()?;
-    // SAFETY: takes no pointer and cannot fail.
-    let user = unsafe { libc::getuid() };
-    // SAFETY: takes no pointer and cannot fail.
-    let group = unsafe { libc::getgid() };
-    if !rights_are_granted(path) {
+    let (user, group) = (rights::real_user(), rights::real_group());
+    if !rights::are_granted(path) {
         return None;
     }
     if about.mode() & libc::S_ISUID != 0 && about.uid() != user {
@@ -133,32 +124,7 @@ fn more_rights(path: &Path) -> Option<String> {
     if about.mode() & setgid == setgid && about.gid() != group {
         return Some("is setgid".to_owned());
     }
-    (user != 0 && has_capabilities(path)).then(|| "has file capabilities".to_owned())
-}
-
-/// Not on a `nosuid` mount, and not under `no_new_privs`.
-fn rights_are_granted(path: &Path) -> bool {
-    // SAFETY: takes no pointer.
-    if unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) } == 1 {
-        return false;
-    }
-    let Some(path) = c_path(path) else { return false };
-    // SAFETY: integers all of them; zero is a value.
-    let mut mount: libc::statvfs = unsafe { std::mem::zeroed() };
-    // SAFETY: a C string and a live struct.
-    let known = unsafe { libc::statvfs(path.as_ptr(), &raw mut mount) } == 0;
-    !known || mount.f_flag & libc::ST_NOSUID == 0
-}
-
-fn has_capabilities(path: &Path) -> bool {
-    let Some(path) = c_path(path) else { return false };
-    let name = c"security.capability";
-    // SAFETY: C strings; a size of 0 asks for the length alone.
-    unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) > 0 }
-}
-
-fn c_path(path: &Path) -> Option<CString> {
-    CString::new(path.as_os_str().as_bytes()).ok()
+    (user != 0 && rights::has_capabilities(path)).then(|| "has file capabilities".to_owned())
 }
 
 #[cfg(test)]

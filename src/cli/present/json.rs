@@ -117,7 +117,7 @@ impl Shown {
 
 impl ShownVm {
     /// A VM, one look at it and the verdicts.
-    pub(crate) fn new(vm: &Vm, look: &Look, verdicts: &[Verdict], notes: Vec<String>) -> Self {
+    pub(crate) fn new(vm: &Vm<'_>, look: &Look, verdicts: &[Verdict], notes: Vec<String>) -> Self {
         let snapshot = look.content.as_ref().ok().map(|content| &content.snapshot);
         let counters = snapshot.map(|snapshot| snapshot.counters);
         Self {
@@ -172,7 +172,7 @@ impl ShownThread {
 
 impl Checked {
     /// The outcome for a VM that is not pinned.
-    pub(crate) fn not_pinned(vm: &Vm, why: String) -> Self {
+    pub(crate) fn not_pinned(vm: &Vm<'_>, why: String) -> Self {
         Self {
             version: VERSION,
             pid: vm.process.pid,
@@ -188,7 +188,7 @@ impl Checked {
     }
 
     /// The outcome for a pinned VM.
-    pub(crate) fn new(vm: &Vm, watched: &crate::verdict::watch::Watched, notes: Vec<String>) -> Self {
+    pub(crate) fn new(vm: &Vm<'_>, watched: &crate::verdict::watch::Watched, notes: Vec<String>) -> Self {
         let offender = |offence: &crate::verdict::watch::Offence| Offender {
             thread: ShownThread::new(&offence.member, &offence.verdict),
             looks: offence.looks,
@@ -221,6 +221,7 @@ pub(crate) fn print(document: &impl Serialize) -> Result<(), crate::output::fail
 mod tests {
     use super::*;
     use crate::output::print::harmless;
+    use crate::sys::linux::Linux;
     use crate::sys::process::Process;
     use crate::sys::threads::Migrations;
     use crate::verdict::judge::Judge;
@@ -247,7 +248,8 @@ mod tests {
     /// Nobody may meet a field that is not documented.
     #[test]
     fn every_field_is_documented() {
-        let vm = Vm::of(Process { pid: i32::try_from(std::process::id()).unwrap() });
+        let kernel = Linux::new();
+        let vm = Vm::of(Process::new(&kernel, i32::try_from(std::process::id()).unwrap()).unwrap());
         let look = vm.look(Migrations::Count, None, None).unwrap();
         let verdicts = Judge::default().judge(&look.members);
         let offences = look.members.iter().zip(&verdicts);

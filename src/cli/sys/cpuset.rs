@@ -2,10 +2,10 @@
 //!
 //! cgroups(7) and cpuset(7). Both versions; where nothing can be read there is no answer.
 
+use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
 use crate::sys::threads::{self, Migrations};
 use pinning::{CpuSet, Tid};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The cpuset of a thread.
@@ -18,15 +18,16 @@ pub(crate) struct Cpuset {
 }
 
 /// The cpuset of a thread of a process.
-pub(crate) fn of(process: Process, tid: Tid) -> Option<Cpuset> {
-    let cgroups = fs::read_to_string(process.file(&format!("task/{tid}/cgroup"))).ok()?;
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+pub(crate) fn of_thread(process: Process<'_>, tid: Tid) -> Option<Cpuset> {
+    let kernel = process.kernel;
+    let cgroups = kernel.read_text(process.file(&format!("task/{tid}/cgroup"))).ok()?;
+    let mounts = kernel.read_text("/proc/self/mounts").ok()?;
     let (folder, names) = folder(&cgroups, &mounts)?;
     // In version 2 a group without the controller is limited by the next one above that has it.
     folder.ancestors().find_map(|folder| {
         names.iter().find_map(|name| {
             let file = folder.join(name);
-            let cpus = CpuSet::parse(fs::read_to_string(&file).ok()?.trim(), &CpuSet::new()).ok()?;
+            let cpus = CpuSet::parse(kernel.read_text(&file).ok()?.trim(), &CpuSet::new()).ok()?;
             Some(Cpuset { file, cpus })
         })
     })
@@ -55,23 +56,25 @@ fn folder(cgroups: &str, mounts: &str) -> Option<(PathBuf, &'static [&'static st
 }
 
 /// The CPUs that are online.
-pub(crate) fn online() -> CpuSet {
-    let online = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+pub(crate) fn online(kernel: &dyn Kernel) -> CpuSet {
+    let online = kernel.read_text("/sys/devices/system/cpu/online").unwrap_or_default();
     CpuSet::parse(online.trim(), &CpuSet::new()).unwrap_or_default()
 }
 
 /// The CPUs that a process's threads may be put on: those of all its cpusets (a manager may give each thread one
 /// of its own) that are online.
-pub(crate) fn available_to(process: Process) -> CpuSet {
-    let threads = threads::of(process.pid, Migrations::Ignore).unwrap_or_default();
-    let cpusets = threads.iter().filter_map(|thread| of(process, thread.tid));
+pub(crate) fn available_to(process: Process<'_>) -> CpuSet {
+    let threads = threads::list(process, Migrations::Ignore).unwrap_or_default();
+    let cpusets = threads.iter().filter_map(|thread| of_thread(process, thread.tid));
     let all = cpusets.fold(CpuSet::new(), |all, cpuset| all.union(&cpuset.cpus));
-    if all.is_empty() { online() } else { all.intersection(&online()) }
+    let online = online(process.kernel);
+    if all.is_empty() { online } else { all.intersection(&online) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::linux::Linux;
 
     const V1: &str = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\ncgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n\
                       cgroup /sys/fs/cgroup/cpuset cgroup rw,cpuset 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
@@ -89,7 +92,8 @@ mod tests {
 
     #[test]
     fn this_process_may_have_what_it_has() {
-        let own = Process { pid: i32::try_from(std::process::id()).unwrap() };
-        assert!(crate::sys::affinity::get(Tid(0)).unwrap().is_subset(&available_to(own)));
+        let kernel = Linux::new();
+        let own = Process::new(&kernel, i32::try_from(std::process::id()).unwrap()).unwrap();
+        assert!(kernel.affinity(Tid(0)).unwrap().is_subset(&available_to(own)));
     }
 }

@@ -1,8 +1,20 @@
 //! What the kernel tells and does: processes, threads, affinities, cpusets.
+//!
+//! Only `linux` and `rights` make system calls of their own, and only they have unsafe code.
 
-pub(crate) mod affinity;
+#[forbid(unsafe_code)]
 pub(crate) mod cpuset;
+#[forbid(unsafe_code)]
+pub(crate) mod descriptors;
+#[forbid(unsafe_code)]
 pub(crate) mod host;
+#[forbid(unsafe_code)]
+pub(crate) mod kernel;
+pub(crate) mod linux;
+#[forbid(unsafe_code)]
 pub(crate) mod process;
+pub(crate) mod rights;
+#[forbid(unsafe_code)]
 pub(crate) mod threads;
+#[forbid(unsafe_code)]
 pub(crate) mod user;

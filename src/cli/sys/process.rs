@@ -3,38 +3,38 @@
 //! All of it is somebody else's and may change or vanish at any moment; nothing in here changes it.
 
 use crate::output::print::harmless;
+use crate::sys::kernel::Kernel;
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// A process id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Process {
+/// A process, by its id.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Process<'k> {
+    /// The kernel that is asked about it.
+    pub(crate) kernel: &'k dyn Kernel,
     pub(crate) pid: i32,
 }
 
 /// getauxval(3): the kernel has told the loader to be careful.
 const AT_SECURE: usize = 23;
 
-impl Process {
+impl<'k> Process<'k> {
     /// The process with this id, if there is one.
-    pub(crate) fn new(pid: i32) -> io::Result<Self> {
-        let process = Self { pid };
-        if pid > 0 && process.file("task").is_dir() {
+    pub(crate) fn new(kernel: &'k dyn Kernel, pid: i32) -> io::Result<Self> {
+        let process = Self { kernel, pid };
+        if pid > 0 && kernel.is_folder(process.file("task")) {
             return Ok(process);
         }
         Err(io::Error::from(io::ErrorKind::NotFound))
     }
 
-    /// Every process there is.
-    pub(crate) fn all() -> io::Result<Vec<Self>> {
-        let mut all: Vec<Self> = fs::read_dir("/proc")?
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(|pid| Self { pid }))
-            .collect();
-        all.sort();
+    /// Every process there is, in the order of their ids.
+    pub(crate) fn all(kernel: &'k dyn Kernel) -> io::Result<Vec<Self>> {
+        let pids = kernel.names_in(Path::new("/proc"))?.filter_map(|name| name.to_str()?.parse().ok());
+        let mut all: Vec<Self> = pids.map(|pid| Self { kernel, pid }).collect();
+        all.sort_by_key(|process| process.pid);
         Ok(all)
     }
 
@@ -43,16 +43,20 @@ impl Process {
         PathBuf::from(format!("/proc/{}/{name}", self.pid))
     }
 
+    fn read(self, name: &str) -> io::Result<Vec<u8>> {
+        self.kernel.read(self.file(name))
+    }
+
     /// Whether it still runs.
     pub(crate) fn is_alive(self) -> bool {
         // A zombie keeps its folder, and has no memory map.
-        self.file("task").is_dir()
+        self.kernel.is_folder(self.file("task"))
             && !self.status("State:").is_some_and(|state| state.starts_with(['Z', 'X']))
     }
 
     /// Its arguments. Readable by everyone.
     pub(crate) fn arguments(self) -> Vec<OsString> {
-        let bytes = fs::read(self.file("cmdline")).unwrap_or_default();
+        let bytes = self.read("cmdline").unwrap_or_default();
         let text = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
         if text.is_empty() {
             return Vec::new();
@@ -62,7 +66,7 @@ impl Process {
 
     /// The environment that it was started with.
     pub(crate) fn environment(self) -> io::Result<Vec<(OsString, OsString)>> {
-        let bytes = fs::read(self.file("environ"))?;
+        let bytes = self.read("environ")?;
         Ok(bytes
             .split(|byte| *byte == 0)
             .filter_map(|entry| {
@@ -76,7 +80,7 @@ impl Process {
     /// The basename of its executable, as the library sees it; where that may not be read, of its first
     /// argument.
     pub(crate) fn executable_name(self) -> OsString {
-        let path = fs::read_link(self.file("exe")).ok();
+        let path = self.kernel.read_link(self.file("exe")).ok();
         let path = path.or_else(|| self.arguments().first().map(PathBuf::from)).unwrap_or_default();
         let name = path.file_name().unwrap_or_default().as_bytes();
         OsStr::from_bytes(name.strip_suffix(b" (deleted)").unwrap_or(name)).to_owned()
@@ -89,7 +93,7 @@ impl Process {
 
     /// A field of its `status` file.
     fn status(self, field: &str) -> Option<String> {
-        let status = fs::read(self.file("status")).ok()?;
+        let status = self.read("status").ok()?;
         let status = String::from_utf8_lossy(&status);
         status.lines().find_map(|line| line.strip_prefix(field)).map(|value| value.trim().to_owned())
     }
@@ -107,7 +111,7 @@ impl Process {
 
     /// Whether a mapped file of it has this basename.
     pub(crate) fn maps_file(self, basename: &str) -> io::Result<bool> {
-        let maps = fs::read(self.file("maps"))?;
+        let maps = self.read("maps")?;
         let ends = [format!("/{basename}"), format!("/{basename} (deleted)")];
         Ok(maps
             .split(|byte| *byte == b'\n')
@@ -117,7 +121,7 @@ impl Process {
     /// Whether the kernel has told its loader to ignore `LD_PRELOAD` (getauxval(3), AT_SECURE).
     pub(crate) fn is_secure(self) -> io::Result<bool> {
         const WORD: usize = size_of::<usize>();
-        let auxv = fs::read(self.file("auxv"))?;
+        let auxv = self.read("auxv")?;
         let mut words =
             auxv.chunks_exact(WORD).map(|word| usize::from_ne_bytes(word.try_into().unwrap_or_default()));
         while let (Some(key), Some(value)) = (words.next(), words.next()) {
@@ -130,7 +134,7 @@ impl Process {
 
     /// The profile that an LSM (AppArmor, SELinux) confines it by, if one does.
     pub(crate) fn confinement(self) -> Option<String> {
-        let profile = fs::read(self.file("attr/current")).ok()?;
+        let profile = self.read("attr/current").ok()?;
         let profile = harmless(profile.strip_suffix(b"\0").unwrap_or(&profile).trim_ascii());
         (!profile.is_empty() && !profile.starts_with("unconfined") && profile != "kernel").then_some(profile)
     }
@@ -139,15 +143,15 @@ impl Process {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn own() -> Process {
-        Process::new(i32::try_from(std::process::id()).unwrap()).unwrap()
-    }
+    use crate::sys::linux::Linux;
 
     #[test]
     fn this_process_is_seen_as_it_is() {
-        let own = own();
-        assert!(own.is_alive() && Process::all().unwrap().contains(&own));
+        let kernel = Linux::new();
+        let own = Process::new(&kernel, i32::try_from(std::process::id()).unwrap()).unwrap();
+        assert!(
+            own.is_alive() && Process::all(&kernel).unwrap().iter().any(|process| process.pid == own.pid)
+        );
         assert_eq!(own.arguments(), std::env::args_os().collect::<Vec<_>>());
         let path = own.environment().unwrap().into_iter().find(|(name, _)| name == "PATH").unwrap().1;
         assert_eq!(Some(path), std::env::var_os("PATH"));
@@ -160,7 +164,7 @@ mod tests {
     #[test]
     fn nobody_is_no_process() {
         for pid in [0, -1, i32::MAX] {
-            assert!(Process::new(pid).is_err());
+            assert!(Process::new(&Linux::new(), pid).is_err());
         }
     }
 }

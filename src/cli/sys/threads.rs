@@ -2,10 +2,9 @@
 //!
 //! A name is whatever the process says; everything else is the kernel's word. proc(5) has the fields.
 
+use crate::sys::process::Process;
 use pinning::{CpuId, CpuSet, Tid};
-use std::fs;
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 /// One thread at one moment.
@@ -41,24 +40,25 @@ pub(crate) enum Migrations {
 }
 
 /// The living threads of a process, in the order of their ids.
-pub(crate) fn of(pid: i32, migrations: Migrations) -> io::Result<Vec<Thread>> {
+pub(crate) fn list(process: Process<'_>, migrations: Migrations) -> io::Result<Vec<Thread>> {
     let mut threads: Vec<Thread> = Vec::new();
-    for task in fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
-        let Some(tid) = task.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // One that ends meanwhile is not there any more.
-        threads.extend(read(Tid(tid), &task.path(), migrations));
+    for name in process.kernel.names_in(&process.file("task"))? {
+        let Some(tid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        // A thread that ends meanwhile is left out.
+        threads.extend(read(process, Tid(tid), migrations));
     }
     threads.sort_by_key(|thread| thread.tid);
     Ok(threads)
 }
 
-fn read(tid: Tid, folder: &Path, migrations: Migrations) -> Option<Thread> {
+fn read(process: Process<'_>, tid: Tid, migrations: Migrations) -> Option<Thread> {
+    let (kernel, folder) = (process.kernel, process.file(&format!("task/{tid}")));
     // In this order: what `stat` says of the last CPU is not older than what `status` allows.
-    let status = fs::read(folder.join("status")).ok()?;
-    let stat = fs::read(folder.join("stat")).ok()?;
-    let mut thread = parse(tid, &String::from_utf8_lossy(&status), &stat, ticks_per_second())?;
+    let status = kernel.read(folder.join("status")).ok()?;
+    let stat = kernel.read(folder.join("stat")).ok()?;
+    let mut thread = parse(tid, &String::from_utf8_lossy(&status), &stat, kernel.ticks_per_second())?;
     if migrations == Migrations::Count {
-        thread.migrations = fs::read_to_string(folder.join("sched")).ok().as_deref().and_then(parse_sched);
+        thread.migrations = kernel.read_text(folder.join("sched")).ok().as_deref().and_then(parse_sched);
     }
     Some(thread)
 }
@@ -100,14 +100,11 @@ fn parse_sched(sched: &str) -> Option<u64> {
     line.trim_start().strip_prefix(':')?.trim().parse().ok()
 }
 
-fn ticks_per_second() -> u64 {
-    // SAFETY: takes no pointer.
-    u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).unwrap_or(100)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::kernel::Kernel;
+    use crate::sys::linux::Linux;
 
     const STATUS: &str = "State:\tS (sleeping)\nNSpid:\t7\t3\nCpus_allowed_list:\t0-1,8\n\
                           voluntary_ctxt_switches:\t3\nnonvoluntary_ctxt_switches:\t4\n";
@@ -143,11 +140,14 @@ mod tests {
 
     #[test]
     fn this_thread_is_among_those_of_this_process() {
-        // SAFETY: takes no pointer and cannot fail.
-        let tid = Tid(unsafe { libc::gettid() });
-        let threads = of(i32::try_from(std::process::id()).unwrap(), Migrations::Count).unwrap();
+        let kernel = Linux::new();
+        // `PID/task/TID` (proc_pid_task(5)).
+        let own = (&kernel as &dyn Kernel).read_link("/proc/thread-self").unwrap();
+        let tid = Tid(own.file_name().unwrap().to_str().unwrap().parse().unwrap());
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let threads = list(Process::new(&kernel, pid).unwrap(), Migrations::Count).unwrap();
         let own = threads.iter().find(|thread| thread.tid == tid).unwrap();
-        assert_eq!(own.allowed, crate::sys::affinity::get(tid).unwrap());
+        assert_eq!(own.allowed, kernel.affinity(tid).unwrap());
         assert!(own.allowed.contains(own.last_cpu));
     }
 }

@@ -1,16 +1,10 @@
-//! Users: this process's own, and the name of one.
+//! The name of a user.
 
-use std::fs;
-
-/// The user that this process acts as (geteuid(2)).
-pub(crate) fn own() -> u32 {
-    // SAFETY: takes no pointer and cannot fail.
-    unsafe { libc::geteuid() }
-}
+use crate::sys::kernel::Kernel;
 
 /// A user's name where /etc/passwd has it, for a sentence.
-pub(crate) fn name(uid: u32) -> String {
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+pub(crate) fn name(kernel: &dyn Kernel, uid: u32) -> String {
+    let passwd = kernel.read_text("/etc/passwd").unwrap_or_default();
     let name = passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;

@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// Where QEMU's own answer differs from the library's. Asked again where it does: a vCPU may have been
 /// plugged between the two.
-pub(crate) fn differences(vm: &Vm, socket: &Path) -> Result<Vec<String>, Failure> {
+pub(crate) fn differences(vm: &Vm<'_>, socket: &Path) -> Result<Vec<String>, Failure> {
     let mut differences = Vec::new();
     for _ in 0..3 {
         let ids = qmp::ask(socket)?;
@@ -20,7 +20,7 @@ pub(crate) fn differences(vm: &Vm, socket: &Path) -> Result<Vec<String>, Failure
         if differences.is_empty() {
             break;
         }
-        std::thread::sleep(watch::PAUSE);
+        vm.process.kernel.sleep(watch::PAUSE);
     }
     Ok(differences)
 }

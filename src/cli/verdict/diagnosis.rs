@@ -10,11 +10,12 @@ use crate::sys::user;
 use crate::vm::page::Missing;
 use pinning::{Policy, acts_in};
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Why there is no sound page, in a sentence.
-pub(crate) fn why_not_pinned(process: Process, missing: &Missing) -> String {
+pub(crate) fn why_not_pinned(process: Process<'_>, missing: &Missing) -> String {
     match missing {
         Missing::Bad(why) => why.clone(),
         Missing::NotPermitted => not_permitted(process),
@@ -26,12 +27,12 @@ pub(crate) fn why_not_pinned(process: Process, missing: &Missing) -> String {
 }
 
 /// Why this user may not look into a process, and who may.
-fn not_permitted(process: Process) -> String {
+fn not_permitted(process: Process<'_>) -> String {
     match process.user() {
-        Some(user) if user != user::own() => format!(
+        Some(user) if user != process.kernel.user() => format!(
             "it belongs to {}, and only {} or root (CAP_SYS_PTRACE) may look into it",
-            user::name(user),
-            user::name(user)
+            user::name(process.kernel, user),
+            user::name(process.kernel, user)
         ),
         _ => "it has changed its user or its rights since its start (as -runas does), so that only root \
                   (CAP_SYS_PTRACE) may look into it"
@@ -39,7 +40,7 @@ fn not_permitted(process: Process) -> String {
     }
 }
 
-fn without_a_page(process: Process, environment: &[(OsString, OsString)]) -> String {
+fn without_a_page(process: Process<'_>, environment: &[(OsString, OsString)]) -> String {
     let value = |name: &str| environment.iter().find(|(found, _)| found == name).map(|(_, value)| value);
     let variables = || environment.iter().map(|(name, value)| (name, value));
     let pid = process.pid;
@@ -82,7 +83,7 @@ fn ours(preload: &OsStr) -> Option<PathBuf> {
     path.map(|path| PathBuf::from(OsStr::from_bytes(path)))
 }
 
-fn why_not_loaded(process: Process, library: &Path) -> String {
+fn why_not_loaded(process: Process<'_>, library: &Path) -> String {
     let pid = process.pid;
     if process.is_secure().unwrap_or(false) {
         return format!(
@@ -90,13 +91,13 @@ fn why_not_loaded(process: Process, library: &Path) -> String {
              and then ld.so ignores it (AT_SECURE in /proc/{pid}/auxv)"
         );
     }
-    let executable = Elf::of(&process.file("exe")).ok().flatten();
+    let executable = elf_of(process, &process.file("exe")).ok().flatten();
     if executable.is_some_and(|elf| !elf.has_loader) {
         return format!("it is linked statically, so that no ld.so takes part (/proc/{pid}/exe)");
     }
     // As the process itself sees it: it may have another root.
     let seen = process.file("root").join(library.strip_prefix("/").unwrap_or(library));
-    let found = Elf::of(&seen);
+    let found = elf_of(process, &seen);
     match (found, executable) {
         (Ok(Some(found)), Some(executable)) if found.machine != executable.machine => {
             return format!(
@@ -114,6 +115,10 @@ fn why_not_loaded(process: Process, library: &Path) -> String {
         ),
         None => "ld.so has said why on its standard error".to_owned(),
     }
+}
+
+fn elf_of(process: Process<'_>, file: &Path) -> io::Result<Option<Elf>> {
+    Elf::of(&process.kernel.locate(file)?)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::vm::look::{Look, Vm};
 use crate::vm::qmp::Ids;
 use pinning::Tid;
 use std::collections::{BTreeMap, HashSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Between two looks. A thread places itself within microseconds; a busy machine may make that some milliseconds.
 pub(crate) const PAUSE: Duration = Duration::from_millis(20);
@@ -39,8 +39,9 @@ pub(crate) struct Offence {
 }
 
 /// Looks at a VM for a time, twice at least.
-pub(crate) fn watch(vm: &Vm, ids: Option<&Ids>, time: Duration) -> Result<Watched, Failure> {
-    let began = Instant::now();
+pub(crate) fn watch(vm: &Vm<'_>, ids: Option<&Ids>, time: Duration) -> Result<Watched, Failure> {
+    let kernel = vm.process.kernel;
+    let began = kernel.now();
     let mut judge = Judge::default();
     let mut threads: HashSet<(Tid, u64)> = HashSet::new();
     let mut offences: BTreeMap<(Tid, u64), Offence> = BTreeMap::new();
@@ -59,16 +60,16 @@ pub(crate) fn watch(vm: &Vm, ids: Option<&Ids>, time: Duration) -> Result<Watche
                 offences.insert(key, Offence { member, verdict, looks });
             }
         }
-        let elapsed = began.elapsed();
+        let elapsed = kernel.now().saturating_sub(began);
         if looks >= 2 && elapsed >= time && (!unjudged || elapsed >= time + GRACE) {
             let offences = offences.into_values().collect();
             return Ok(Watched { offences, looks, time: elapsed, threads: threads.len() });
         }
-        std::thread::sleep(PAUSE);
+        kernel.sleep(PAUSE);
     }
 }
 
-fn look(vm: &Vm, ids: Option<&Ids>) -> Result<Look, Failure> {
+fn look(vm: &Vm<'_>, ids: Option<&Ids>) -> Result<Look, Failure> {
     let look = vm.look(Migrations::Ignore, ids, None)?;
     match &look.content {
         Ok(_) => Ok(look),

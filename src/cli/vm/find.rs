@@ -1,6 +1,7 @@
 //! Which VM a user means, and which VMs there are.
 
 use crate::output::failure::Failure;
+use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
 use crate::vm::command_line;
 use crate::vm::look::Vm;
@@ -9,29 +10,29 @@ use pinning::acts_in;
 use std::os::unix::ffi::OsStrExt;
 
 /// The VM that a PID or the name of a VM stands for.
-pub(crate) fn named(word: &str) -> Result<Vm, Failure> {
+pub(crate) fn named<'k>(kernel: &'k dyn Kernel, word: &str) -> Result<Vm<'k>, Failure> {
     if let Ok(pid) = word.parse() {
         // A VM may be called 7; the process goes before.
-        if let Ok(process) = Process::new(pid) {
+        if let Ok(process) = Process::new(kernel, pid) {
             return Ok(Vm::of(process));
         }
     }
     let is_meant =
         |process: &Process| command_line::vm_name(&process.arguments()).is_some_and(|name| name == word);
-    let processes = Process::all().map_err(no_proc)?;
+    let processes = Process::all(kernel).map_err(no_proc)?;
     // Wrappers such as timeout carry QEMU's arguments too.
-    let meant: Vec<Vm> = processes
+    let meant: Vec<Vm<'_>> = processes
         .into_iter()
         .filter(is_meant)
         .map(Vm::of)
         .filter(|vm| vm.is_pinned() || is_qemu(vm.process))
         .collect();
     let pids: Vec<String> = meant.iter().map(|vm| vm.process.pid.to_string()).collect();
-    match (<[Vm; 1]>::try_from(meant), word.parse()) {
+    match (<[Vm<'_>; 1]>::try_from(meant), word.parse()) {
         (Ok([vm]), _) => Ok(vm),
         (Err(none), Ok(pid)) if none.is_empty() => {
             // It may have come into being meanwhile.
-            Err(if Process::new(pid).is_err() { no_process(pid) } else { no_vm(word) })
+            Err(if Process::new(kernel, pid).is_err() { no_process(pid) } else { no_vm(word) })
         }
         (Err(none), _) if none.is_empty() => Err(no_vm(word)),
         _ => Err(Failure::new(format!("{} QEMUs are called {word:?}", pids.len()))
@@ -56,21 +57,21 @@ fn no_proc(error: std::io::Error) -> Failure {
 
 /// All QEMUs.
 #[derive(Debug, Default)]
-pub(crate) struct Everyone {
+pub(crate) struct Everyone<'k> {
     /// Those with a page.
-    pub(crate) pinned: Vec<Vm>,
+    pub(crate) pinned: Vec<Vm<'k>>,
     /// Those without one.
-    pub(crate) not_pinned: Vec<Process>,
+    pub(crate) not_pinned: Vec<Process<'k>>,
     /// Those that this user may not look into.
-    pub(crate) unreadable: Vec<Process>,
+    pub(crate) unreadable: Vec<Process<'k>>,
     /// Those with something that is no sound page.
-    pub(crate) bad: Vec<Vm>,
+    pub(crate) bad: Vec<Vm<'k>>,
 }
 
 /// Looks for every QEMU. One with a page is found under any name.
-pub(crate) fn everyone() -> Result<Everyone, Failure> {
+pub(crate) fn everyone(kernel: &dyn Kernel) -> Result<Everyone<'_>, Failure> {
     let mut everyone = Everyone::default();
-    for process in Process::all().map_err(no_proc)? {
+    for process in Process::all(kernel).map_err(no_proc)? {
         let vm = Vm::of(process);
         match &vm.page {
             Ok(_) => everyone.pinned.push(vm),
@@ -84,17 +85,17 @@ pub(crate) fn everyone() -> Result<Everyone, Failure> {
 }
 
 /// The domain's QEMU, by the UUID that libvirt starts it with.
-pub(crate) fn by_uuid(uuid: &str) -> Option<Process> {
+pub(crate) fn by_uuid<'k>(kernel: &'k dyn Kernel, uuid: &str) -> Option<Process<'k>> {
     let is_the_one = |process: &Process| {
         let arguments = process.arguments();
         arguments.windows(2).any(|pair| matches!(pair, [option, value] if option == "-uuid" && value == uuid))
             && is_qemu(*process)
     };
-    Process::all().ok()?.into_iter().find(is_the_one)
+    Process::all(kernel).ok()?.into_iter().find(is_the_one)
 }
 
 /// Whether a process looks like a QEMU that the library would act in, by its executable's name.
-pub(crate) fn is_qemu(process: Process) -> bool {
+pub(crate) fn is_qemu(process: Process<'_>) -> bool {
     let target = std::env::var_os("PIN_TARGET");
     let name = process.executable_name();
     // The broker is a copy of QEMU's process, which says so in its arguments.

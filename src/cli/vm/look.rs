@@ -14,13 +14,13 @@ use std::os::unix::ffi::OsStrExt;
 
 /// A VM.
 #[derive(Debug)]
-pub(crate) struct Vm {
+pub(crate) struct Vm<'k> {
     /// Its QEMU.
-    pub(crate) process: Process,
+    pub(crate) process: Process<'k>,
     /// What `-name` calls it.
     pub(crate) name: Option<String>,
     /// The library's page.
-    pub(crate) page: Result<Page, Missing>,
+    pub(crate) page: Result<Page<'k>, Missing>,
     inner_pid: i32,
 }
 
@@ -33,9 +33,9 @@ pub(crate) struct Look {
     pub(crate) members: Vec<Member>,
 }
 
-impl Vm {
+impl<'k> Vm<'k> {
     /// The VM that a process runs.
-    pub(crate) fn of(process: Process) -> Self {
+    pub(crate) fn of(process: Process<'k>) -> Self {
         Self {
             process,
             name: command_line::vm_name(&process.arguments()),
@@ -61,7 +61,7 @@ impl Vm {
             Ok(page) => page.read(),
             Err(missing) => Err(missing.clone()),
         };
-        let threads = threads::of(self.process.pid, migrations).unwrap_or_default();
+        let threads = threads::list(self.process, migrations).unwrap_or_default();
         if threads.is_empty() {
             return Err(self.ended());
         }

@@ -6,21 +6,22 @@
 
 use super::layout_1;
 use crate::sys::cpuset;
+use crate::sys::descriptors::{self, Descriptor};
+use crate::sys::linux::size_is_sealed;
 use crate::sys::process::Process;
 use pinning::status_page::{BadPage, Listed, MAX_BYTES, NAME, Snapshot, State};
 use pinning::{CpuSet, Policy};
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 
 /// A page that was found to be sound, and stays open: its size can no longer change.
 #[derive(Debug)]
-pub(crate) struct Page {
+pub(crate) struct Page<'k> {
     file: File,
-    process: Process,
+    process: Process<'k>,
     owner: u32,
 }
 
@@ -66,15 +67,15 @@ const CANDIDATES: usize = 16;
 /// So many descriptors are looked at: the library's is the first free one from 200 on.
 const DESCRIPTORS: usize = 1 << 16;
 
-impl Page {
+impl<'k> Page<'k> {
     /// The page of a process.
-    pub(crate) fn find(process: Process) -> Result<Self, Missing> {
-        let folder = fs::read_dir(process.file("fd")).map_err(|error| missing(&error))?;
+    pub(crate) fn find(process: Process<'k>) -> Result<Self, Missing> {
+        let all = descriptors::list(process).map_err(|error| missing(&error))?;
         let link = format!("/memfd:{NAME} (deleted)");
         let mut why = Missing::None;
         let mut candidates = 0;
-        for descriptor in folder.flatten().take(DESCRIPTORS) {
-            match fs::read_link(descriptor.path()) {
+        for descriptor in all.take(DESCRIPTORS) {
+            match descriptor.target() {
                 Ok(target) if target.as_os_str() == link.as_str() => {}
                 Err(error) if missing(&error) == Missing::NotPermitted => return Err(Missing::NotPermitted),
                 _ => continue,
@@ -83,7 +84,7 @@ impl Page {
             if candidates > CANDIDATES {
                 break;
             }
-            match open(&descriptor.path(), &link).and_then(|file| Self::of(file, process)) {
+            match open(&descriptor, &link).and_then(|file| Self::of(file, process)) {
                 Ok(page) => return Ok(page),
                 // Of a bad page there is something to say, of none there is not.
                 Err(Missing::None) => {}
@@ -93,7 +94,7 @@ impl Page {
         Err(why)
     }
 
-    fn of(file: File, process: Process) -> Result<Self, Missing> {
+    fn of(file: File, process: Process<'k>) -> Result<Self, Missing> {
         let owner = Snapshot::parse(&bytes(&file)?)?.owner;
         // A child that a QEMU forks holds its parent's page too.
         if i64::from(owner) != i64::from(process.inner_pid()) {
@@ -119,30 +120,18 @@ impl Page {
 /// Opens what a descriptor of another process stands for, if it is a memfd of this name whose size is
 /// sealed.
 ///
-/// O_PATH takes hold of it without opening it, so that what is judged is what is opened: the process may
-/// put something else in its place at any time.
-fn open(descriptor: &std::path::Path, link: &str) -> Result<File, Missing> {
-    let held = File::options()
-        .read(true)
-        .custom_flags(libc::O_PATH | libc::O_CLOEXEC)
-        .open(descriptor)
-        .map_err(|error| missing(&error))?;
-    let held_path = format!("/proc/self/fd/{}", held.as_raw_fd());
-    if fs::read_link(&held_path).is_ok_and(|target| target.as_os_str() != link) {
+/// It is taken hold of first, so that what is judged is what is opened: the process may put something else
+/// in its place at any time.
+fn open(descriptor: &Descriptor<'_>, link: &str) -> Result<File, Missing> {
+    let held = descriptor.hold().map_err(|error| missing(&error))?;
+    if held.target().is_ok_and(|target| target.as_os_str() != link) {
         return Err(Missing::None);
     }
-    if !held.metadata().is_ok_and(|about| about.is_file()) {
+    if !held.is_file() {
         return Err(Missing::Bad("its status page is not a regular file".to_owned()));
     }
-    let file = File::options()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC)
-        .open(&held_path)
-        .map_err(|error| missing(&error))?;
-    // SAFETY: an open descriptor, and a request without an argument.
-    let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
-    let size = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
-    if seals < 0 || seals & size != size {
+    let file = held.open().map_err(|error| missing(&error))?;
+    if !size_is_sealed(&file) {
         return Err(Missing::Bad("its status page is not sealed, so it was not read".to_owned()));
     }
     Ok(file)

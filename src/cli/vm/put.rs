@@ -1,7 +1,7 @@
 //! Putting a thread on its set from outside, and why that did not work.
 
 use crate::sys::process::Process;
-use crate::sys::{affinity, cpuset, user};
+use crate::sys::{cpuset, user};
 use pinning::{CpuSet, Tid};
 use std::io;
 
@@ -12,12 +12,12 @@ pub(crate) enum NotPut {
     Because(String),
 }
 
-pub(crate) fn put(process: Process, tid: Tid, expected: &CpuSet) -> Result<(), NotPut> {
-    if !affinity::is_thread_of(process.pid, tid) {
+pub(crate) fn put(process: Process<'_>, tid: Tid, expected: &CpuSet) -> Result<(), NotPut> {
+    if !process.kernel.has_thread(process.pid, tid) {
         return Err(NotPut::Ended);
     }
     let because = |why: String| Err(NotPut::Because(why));
-    match affinity::set(tid, expected.words()) {
+    match process.kernel.set_affinity(tid, expected.words()) {
         Ok(()) => {}
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Err(NotPut::Ended),
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => return because(not_permitted(process)),
@@ -27,10 +27,10 @@ pub(crate) fn put(process: Process, tid: Tid, expected: &CpuSet) -> Result<(), N
         }
         Err(error) => return because(error.to_string()),
     }
-    match affinity::get(tid) {
+    match process.kernel.affinity(tid) {
         Ok(allowed) if allowed == *expected => Ok(()),
         Ok(allowed) => {
-            let cpuset = cpuset::of(process, tid);
+            let cpuset = cpuset::of_thread(process, tid);
             let whose = cpuset
                 .map_or(String::new(), |cpuset| format!(" ({} has {})", cpuset.file.display(), cpuset.cpus));
             because(format!("its cpuset leaves it {allowed}{whose}"))
@@ -39,13 +39,13 @@ pub(crate) fn put(process: Process, tid: Tid, expected: &CpuSet) -> Result<(), N
     }
 }
 
-fn not_permitted(process: Process) -> String {
-    let owner = process.user().map_or("its owner".to_owned(), user::name);
+fn not_permitted(process: Process<'_>) -> String {
+    let owner = process.user().map_or("its owner".to_owned(), |uid| user::name(process.kernel, uid));
     format!("not permitted; {owner} or root (CAP_SYS_NICE) may move it")
 }
 
-fn in_the_way(process: Process, tid: Tid, expected: &CpuSet, error: &io::Error) -> String {
-    match cpuset::of(process, tid) {
+fn in_the_way(process: Process<'_>, tid: Tid, expected: &CpuSet, error: &io::Error) -> String {
+    match cpuset::of_thread(process, tid) {
         Some(cpuset) if cpuset.cpus.intersection(expected).is_empty() => format!(
             "its cgroup is in the way: {} has only {}; whoever made that group (libvirt, systemd, a container) \
              must give it more",

@@ -1,0 +1,73 @@
+//! What the command asks of the kernel, in one place: its files and the few system calls.
+//!
+//! Nothing else in the command reads /proc, /sys or a cgroup, or changes an affinity. The real kernel is
+//! `Linux` in linux.rs; tests have one of their own, which holds a recorded tree and writes
+//! down what it was asked to change.
+
+use pinning::{CpuSet, Tid};
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The kernel, as far as the command needs it.
+pub(crate) trait Kernel: fmt::Debug {
+    /// Where a file of the system (`/proc/…`, `/sys/…`, `/etc/…`) is to be read.
+    fn locate(&self, file: &Path) -> io::Result<PathBuf>;
+
+    /// Takes hold of what a descriptor of a process (`/proc/PID/fd/N`) stands for without opening it
+    /// (open(2), O_PATH): opening a pipe could block.
+    fn hold(&self, descriptor: &Path) -> io::Result<File>;
+
+    /// The affinity of a thread; `Tid(0)` is the calling one (sched_getaffinity(2)).
+    fn affinity(&self, tid: Tid) -> io::Result<CpuSet>;
+
+    /// Asks for an affinity (sched_setaffinity(2)). The kernel cuts it to the cpuset without saying so: read
+    /// it back.
+    fn set_affinity(&self, tid: Tid, words: &[u64]) -> io::Result<()>;
+
+    /// Whether a thread is one of the process's. True too where it is, and belongs to another user.
+    fn has_thread(&self, pid: i32, tid: Tid) -> bool;
+
+    /// The user that this command acts as (geteuid(2)).
+    fn user(&self) -> u32;
+
+    /// The unit of the times in a thread's `stat` file (sysconf(3), _SC_CLK_TCK).
+    fn ticks_per_second(&self) -> u64;
+
+    /// The time since some moment in the past; it never goes back.
+    fn now(&self) -> Duration;
+
+    /// Waits.
+    fn sleep(&self, time: Duration);
+}
+
+impl dyn Kernel + '_ {
+    /// The bytes of a file.
+    pub(crate) fn read(&self, file: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+        fs::read(self.locate(file.as_ref())?)
+    }
+
+    /// The text of a file.
+    pub(crate) fn read_text(&self, file: impl AsRef<Path>) -> io::Result<String> {
+        fs::read_to_string(self.locate(file.as_ref())?)
+    }
+
+    /// Where a link points to.
+    pub(crate) fn read_link(&self, link: impl AsRef<Path>) -> io::Result<PathBuf> {
+        fs::read_link(self.locate(link.as_ref())?)
+    }
+
+    /// The names in a folder, in no order.
+    pub(crate) fn names_in(&self, folder: &Path) -> io::Result<impl Iterator<Item = OsString> + use<>> {
+        let entries = fs::read_dir(self.locate(folder)?)?;
+        Ok(entries.flatten().map(|entry| entry.file_name()))
+    }
+
+    /// Whether there is such a folder.
+    pub(crate) fn is_folder(&self, path: impl AsRef<Path>) -> bool {
+        self.locate(path.as_ref()).is_ok_and(|path| path.is_dir())
+    }
+}

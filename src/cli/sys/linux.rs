@@ -1,0 +1,114 @@
+//! The kernel that this command runs on.
+//!
+//! glibc's own functions for affinities stop at 1024 CPUs, so the system calls are made directly.
+
+use crate::sys::kernel::Kernel;
+use pinning::{CpuSet, Tid};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Words of a mask that reaches as far as any kernel does (NR_CPUS is 8192 at most).
+pub(crate) const MASK_WORDS: usize = 128;
+
+/// The real kernel.
+#[derive(Debug)]
+pub(crate) struct Linux {
+    started: Instant,
+}
+
+impl Linux {
+    /// The kernel, with the clock at zero.
+    pub(crate) fn new() -> Self {
+        Self { started: Instant::now() }
+    }
+}
+
+impl Kernel for Linux {
+    fn locate(&self, file: &Path) -> io::Result<PathBuf> {
+        Ok(file.to_owned())
+    }
+
+    fn hold(&self, descriptor: &Path) -> io::Result<File> {
+        File::options().read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC).open(descriptor)
+    }
+
+    fn affinity(&self, tid: Tid) -> io::Result<CpuSet> {
+        let mut words = [0u64; MASK_WORDS];
+        // SAFETY: the pointer and length are those of a live array, which the kernel fills.
+        let bytes = unsafe {
+            libc::syscall(libc::SYS_sched_getaffinity, tid.0, size_of_val(&words), words.as_mut_ptr())
+        };
+        if bytes < 0 { Err(io::Error::last_os_error()) } else { Ok(CpuSet::from_words(&words)) }
+    }
+
+    fn set_affinity(&self, tid: Tid, words: &[u64]) -> io::Result<()> {
+        // SAFETY: the pointer and length are those of a live slice, which the kernel only reads.
+        let result =
+            unsafe { libc::syscall(libc::SYS_sched_setaffinity, tid.0, size_of_val(words), words.as_ptr()) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Signal 0 is only asked about, never sent (tgkill(2), kill(2)).
+    fn has_thread(&self, pid: i32, tid: Tid) -> bool {
+        // SAFETY: takes no pointer; signal 0 has no effect.
+        let result = unsafe { libc::syscall(libc::SYS_tgkill, pid, tid.0, 0) };
+        result == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+    }
+
+    fn user(&self) -> u32 {
+        // SAFETY: takes no pointer and cannot fail.
+        unsafe { libc::geteuid() }
+    }
+
+    fn ticks_per_second(&self) -> u64 {
+        // SAFETY: takes no pointer; an unknown name is answered with -1.
+        u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).unwrap_or(100)
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+}
+
+/// Whether nobody can change the size of a file any more: it is a memfd that is sealed so (fcntl(2),
+/// F_GET_SEALS).
+pub(crate) fn size_is_sealed(file: &File) -> bool {
+    // SAFETY: an open descriptor that `file` keeps open across the call, and a request without an argument.
+    let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
+    let size = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
+    seals >= 0 && seals & size == size
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_of_another_process_is_not_ours() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let kernel = Linux::new();
+        assert!(kernel.has_thread(own, Tid(own)));
+        assert!(!kernel.has_thread(own, Tid(1)));
+    }
+
+    #[test]
+    fn a_thread_that_does_not_exist_is_an_error() {
+        let kernel = Linux::new();
+        let nobody = Tid(i32::MAX);
+        assert_eq!(kernel.affinity(nobody).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+        assert_eq!(kernel.set_affinity(nobody, &[1]).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+    }
+
+    #[test]
+    fn a_regular_file_is_not_sealed() {
+        assert!(!size_is_sealed(&tempfile::tempfile().unwrap()));
+    }
+}
