@@ -21,6 +21,7 @@ mod verdict;
 mod vm;
 
 use arguments::Command;
+use output::print::Output;
 use std::process::ExitCode;
 use sys::linux::Linux;
 
@@ -30,13 +31,14 @@ fn main() -> ExitCode {
         Err(exit) => return exit,
     };
     let kernel = Linux::new();
+    let mut output = Output::standard();
     let done = match arguments.command {
-        Command::Run(arguments) => commands::run::run(&arguments, &kernel),
-        Command::Show(arguments) => commands::show::show(&arguments, &kernel),
-        Command::Check(arguments) => commands::check::check(&arguments, &kernel),
-        Command::Apply(arguments) => commands::apply::apply(&arguments, &kernel),
+        Command::Run(arguments) => commands::run::run(&arguments, &kernel, &mut output),
+        Command::Show(arguments) => commands::show::show(&arguments, &kernel, &mut output),
+        Command::Check(arguments) => commands::check::check(&arguments, &kernel, &mut output),
+        Command::Apply(arguments) => commands::apply::apply(&arguments, &kernel, &mut output),
         Command::LibvirtHook(arguments) => commands::libvirt_hook::libvirt_hook(&arguments, &kernel),
         Command::Generate(arguments) => commands::generate::generate(&arguments),
     };
-    done.unwrap_or_else(|failure| failure.report())
+    done.unwrap_or_else(|failure| failure.report(&mut output))
 }

@@ -6,7 +6,8 @@
 use crate::arguments::Apply;
 use crate::output::exit_status::{FAILED, NOT_PINNED, OFF};
 use crate::output::failure::{Done, Failure};
-use crate::output::print::{self, count};
+use crate::output::print::Output;
+use crate::output::text::count;
 use crate::present::table;
 use crate::sys::cpuset;
 use crate::sys::kernel::Kernel;
@@ -31,9 +32,9 @@ use std::process::ExitCode;
 const ROUNDS: u32 = 50;
 
 /// Puts the threads where the VM's own policy, or the one given, says.
-pub(crate) fn apply(arguments: &Apply, kernel: &dyn Kernel) -> Done {
+pub(crate) fn apply(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output) -> Done {
     let vm = find::named(kernel, &arguments.vm)?;
-    let policy = match policy(&vm, arguments)? {
+    let policy = match policy(&vm, arguments, output)? {
         Some(Given::Policy(policy)) => Some(policy),
         Some(Given::Faulty) => return Ok(ExitCode::from(FAILED)),
         None => None,
@@ -47,8 +48,8 @@ pub(crate) fn apply(arguments: &Apply, kernel: &dyn Kernel) -> Done {
         given_up: HashMap::new(),
         moved: 0,
     };
-    let all = mender.mend()?;
-    print::print(mender.summary(all));
+    let all = mender.mend(output)?;
+    output.print(mender.summary(all));
     let Some(pause) = arguments.watch else {
         return Ok(if mender.given_up.is_empty() || arguments.dry_run {
             ExitCode::SUCCESS
@@ -58,9 +59,9 @@ pub(crate) fn apply(arguments: &Apply, kernel: &dyn Kernel) -> Done {
     };
     loop {
         kernel.sleep(pause);
-        match mender.mend() {
+        match mender.mend(output) {
             Err(_) if !vm.process.is_alive() => {
-                print::note(vm.ended());
+                output.note(vm.ended());
                 return Ok(ExitCode::SUCCESS);
             }
             done => done?,
@@ -76,7 +77,7 @@ enum Given {
 }
 
 /// The policy that was given; `None` where the VM's own counts.
-fn policy(vm: &Vm<'_>, arguments: &Apply) -> Result<Option<Given>, Failure> {
+fn policy(vm: &Vm<'_>, arguments: &Apply, output: &mut Output) -> Result<Option<Given>, Failure> {
     let variables = arguments.placement.variables();
     let content = vm.look(Migrations::Ignore, None, None)?;
     if variables.is_empty() {
@@ -106,20 +107,20 @@ fn policy(vm: &Vm<'_>, arguments: &Apply) -> Result<Option<Given>, Failure> {
     let host = Host { available: cpuset::available_to(vm.process), start: start.unwrap_or_default() };
     let reading = Policy::read(variables.iter().map(|(name, value)| (name, value)), &host);
     for fault in &reading.faults {
-        print::note(fault);
+        output.note(fault);
     }
     if !reading.faults.is_empty() {
-        say_whose_limit(vm.process, &host.available);
+        say_whose_limit(vm.process, &host.available, output);
     }
     Ok(Some(reading.policy.map_or(Given::Faulty, Given::Policy)))
 }
 
 /// Names the cpuset, where one limits the process to less than is online.
-fn say_whose_limit(process: Process<'_>, available: &CpuSet) {
+fn say_whose_limit(process: Process<'_>, available: &CpuSet, output: &mut Output) {
     if let Some(cpuset) =
         cpuset::of_thread(process, Tid(process.pid)).filter(|_| *available != cpuset::online(process.kernel))
     {
-        print::note(format_args!(
+        output.note(format_args!(
             "process {} is limited to {available} by its cgroup ({})",
             process.shown(),
             cpuset.file.display()
@@ -143,7 +144,7 @@ struct Mender<'a> {
 
 impl Mender<'_> {
     /// Looks and moves until nothing is left to move. The threads as they were last.
-    fn mend(&mut self) -> Result<Vec<Member>, Failure> {
+    fn mend(&mut self, output: &mut Output) -> Result<Vec<Member>, Failure> {
         if let Some(socket) = &self.arguments.qmp {
             match qmp::ask(socket) {
                 Ok(ids) => self.ids = Some(ids),
@@ -160,7 +161,7 @@ impl Mender<'_> {
             let mut again = false;
             for (member, verdict) in members.iter().zip(&verdicts) {
                 match verdict {
-                    Verdict::Off(_) => again |= self.put_back(member),
+                    Verdict::Off(_) => again |= self.put_back(member, output),
                     Verdict::Unsure | Verdict::Newborn => again = true,
                     _ => {}
                 }
@@ -178,7 +179,7 @@ impl Mender<'_> {
     }
 
     /// Moves a thread and says so; whether another look is worth it.
-    fn put_back(&mut self, member: &Member) -> bool {
+    fn put_back(&mut self, member: &Member, output: &mut Output) -> bool {
         let (Some(expected), allowed) = (&member.expected, &member.thread.allowed) else { return false };
         let key = key_of(member);
         if self.given_up.get(&key) == Some(allowed) {
@@ -187,14 +188,14 @@ impl Mender<'_> {
         let who = format!("{} {} ({})", member.thread.tid, member.name, table::role(member));
         if self.arguments.dry_run {
             self.given_up.insert(key, allowed.clone());
-            print::print(format_args!("would move {who} from {allowed} to {expected}\n"));
+            output.print(format_args!("would move {who} from {allowed} to {expected}\n"));
             return false;
         }
         match put::put(self.vm.process, member.thread.tid, expected) {
             Ok(()) => {
                 self.moved += 1;
                 self.given_up.remove(&key);
-                print::print(format_args!("moved {who} from {allowed} to {expected}\n"));
+                output.print(format_args!("moved {who} from {allowed} to {expected}\n"));
                 true
             }
             Err(NotPut::Ended) => false,
@@ -203,7 +204,7 @@ impl Mender<'_> {
                 let now =
                     self.vm.process.kernel.affinity(member.thread.tid).unwrap_or_else(|_| allowed.clone());
                 self.given_up.insert(key, now);
-                print::note(format_args!("{who} could not be put on {expected}: {why}"));
+                output.note(format_args!("{who} could not be put on {expected}: {why}"));
                 false
             }
         }

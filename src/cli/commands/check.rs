@@ -3,7 +3,8 @@
 use crate::arguments::Check;
 use crate::output::exit_status::{NOT_PINNED, OFF};
 use crate::output::failure::{Done, Failure};
-use crate::output::print::{self, count};
+use crate::output::print::Output;
+use crate::output::text::count;
 use crate::present::json::{self, Checked};
 use crate::present::table;
 use crate::sys::kernel::Kernel;
@@ -16,7 +17,7 @@ use crate::vm::page::Missing;
 use std::process::ExitCode;
 
 /// Watches a VM and judges.
-pub(crate) fn check(arguments: &Check, kernel: &dyn Kernel) -> Done {
+pub(crate) fn check(arguments: &Check, kernel: &dyn Kernel, output: &mut Output) -> Done {
     let vm = find::named(kernel, &arguments.vm)?;
     if let Err(missing) = vm.look(Migrations::Ignore, None, None)?.content {
         let why = diagnosis::why_not_pinned(vm.process, &missing);
@@ -24,9 +25,9 @@ pub(crate) fn check(arguments: &Check, kernel: &dyn Kernel) -> Done {
             return Err(Failure::new(format!("process {} cannot be checked: {why}", vm.process.shown())));
         }
         if arguments.json {
-            json::print(&Checked::not_pinned(&vm, why))?;
+            json::print(output, &Checked::not_pinned(&vm, why))?;
         } else {
-            print::print(format_args!("{} is not pinned: {why}\n", vm.title()));
+            output.print(format_args!("{} is not pinned: {why}\n", vm.title()));
         }
         return Ok(ExitCode::from(NOT_PINNED));
     }
@@ -37,9 +38,9 @@ pub(crate) fn check(arguments: &Check, kernel: &dyn Kernel) -> Done {
     let watched = watch::watch(&vm, None, arguments.time.unwrap_or_default())?;
     let is_ok = watched.offences.is_empty() && differences.is_empty();
     if arguments.json {
-        json::print(&Checked::new(&vm, &watched, differences))?;
+        json::print(output, &Checked::new(&vm, &watched, differences))?;
     } else {
-        print::print(text(&vm, &watched, &differences));
+        output.print(text(&vm, &watched, &differences));
     }
     Ok(if is_ok { ExitCode::SUCCESS } else { ExitCode::from(OFF) })
 }

@@ -13,7 +13,7 @@ use crate::libvirt::syslog::Log;
 use crate::libvirt::{domain_file, domain_log, policy, verify};
 use crate::output::exit_status::REFUSED;
 use crate::output::failure::Done;
-use crate::output::print::harmless;
+use crate::output::text::harmless;
 use crate::sys::kernel::Kernel;
 use pinning::OnError;
 use std::ffi::OsStr;

@@ -6,7 +6,7 @@ use crate::arguments::Run;
 use crate::commands::dry_run;
 use crate::output::exit_status::{NOT_EXECUTABLE, NOT_FOUND, OWN_FAILURE};
 use crate::output::failure::{Done, Failure};
-use crate::output::print;
+use crate::output::print::Output;
 use crate::preload::elf::Elf;
 use crate::preload::library;
 use crate::preload::reach::{self, Unfit};
@@ -18,7 +18,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 /// Starts the command in place of this one.
-pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel) -> Done {
+pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> Done {
     let placement = arguments.placement.variables();
     let environment = environment(std::env::vars_os(), &placement);
     if !Policy::names_placement(pairs(&environment)) {
@@ -30,13 +30,13 @@ pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel) -> Done {
     let reading = Policy::read(pairs(&environment), &host);
     if reading.on_error == OnError::Exit || arguments.dry_run {
         for fault in &reading.faults {
-            print::note(fault);
+            output.note(fault);
         }
     }
     // The library repeats what is only a warning, once QEMU runs.
     if arguments.dry_run {
         for warning in &reading.warnings {
-            print::note(format_args!("warning: {warning}"));
+            output.note(format_args!("warning: {warning}"));
         }
     }
     if !reading.faults.is_empty() && reading.on_error == OnError::Exit {
@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel) -> Done {
     reach::check(&path, machine).map_err(unfit)?;
     let preload = library::appended(std::env::var_os("LD_PRELOAD"), &library);
     if arguments.dry_run {
-        print::print(dry_run::text(&placement, &preload, &arguments.command, reading.policy.as_ref()));
+        output.print(dry_run::text(&placement, &preload, &arguments.command, reading.policy.as_ref()));
         return Ok(ExitCode::SUCCESS);
     }
     let error = Command::new(&path)

@@ -3,7 +3,8 @@
 use crate::arguments::Show;
 use crate::output::exit_status::FAILED;
 use crate::output::failure::{Done, Failure};
-use crate::output::print::{self, count};
+use crate::output::print::{Output, Style};
+use crate::output::text::{count, harmless};
 use crate::present::json::{self, Shown, ShownVm};
 use crate::present::table;
 use crate::sys::kernel::Kernel;
@@ -22,17 +23,17 @@ use std::process::ExitCode;
 const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
 
 /// Shows the VMs that were named, or all pinned ones, once or again and again.
-pub(crate) fn show(arguments: &Show, kernel: &dyn Kernel) -> Done {
+pub(crate) fn show(arguments: &Show, kernel: &dyn Kernel, output: &mut Output) -> Done {
     loop {
         let picture = Picture::take(arguments, kernel)?;
         if arguments.json {
-            json::print(&picture.document())?;
+            json::print(output, &picture.document())?;
         } else {
-            let clear = if arguments.watch.is_some() && print::is_terminal() { CLEAR } else { "" };
-            print::print(format_args!("{clear}{}", picture.text()));
+            let clear = if arguments.watch.is_some() && output.style().is_terminal { CLEAR } else { "" };
+            output.print(format_args!("{clear}{}", picture.text(output.style())));
         }
         for failure in &picture.failures {
-            print::note(failure);
+            output.note(failure);
         }
         match arguments.watch {
             // The VMs that are left are worth watching; without any there is nothing to wait for.
@@ -103,8 +104,8 @@ impl<'k> Picture<'k> {
         Shown::new(vms.collect(), pids(&self.not_pinned), pids(&self.unreadable))
     }
 
-    fn text(&self) -> String {
-        let mut parts: Vec<String> = self.vms.iter().map(Seen::text).collect();
+    fn text(&self, style: Style) -> String {
+        let mut parts: Vec<String> = self.vms.iter().map(|seen| seen.text(style)).collect();
         let rest = self.rest();
         if !rest.is_empty() {
             parts.push(rest);
@@ -163,17 +164,16 @@ impl<'k> Seen<'k> {
         if self.leaves_something_open() { Self::of(self.vm, self.judge) } else { Ok(self) }
     }
 
-    fn text(&self) -> String {
+    fn text(&self, style: Style) -> String {
         let mut text = format!("{}: {}\n", self.vm.title(), self.summary());
         if let Ok(content) = &self.look.content {
             let variables = content.snapshot.environment.iter();
-            let policy: Vec<String> = variables
-                .map(|(name, value)| format!("{name}={}", print::harmless(value.as_bytes())))
-                .collect();
+            let policy: Vec<String> =
+                variables.map(|(name, value)| format!("{name}={}", harmless(value.as_bytes()))).collect();
             // Writing to a String cannot fail.
             let _ = writeln!(text, "  {}", policy.join(" "));
         }
-        text += &table::of(&self.look.members, &self.verdicts);
+        text += &table::of(&self.look.members, &self.verdicts, style);
         for note in &self.notes {
             let _ = writeln!(text, "  {note}");
         }

@@ -6,7 +6,7 @@
 
 use crate::libvirt::domain_xml::{Domain, Tuning};
 use crate::libvirt::policy;
-use crate::output::print::count;
+use crate::output::text::count;
 use crate::sys::kernel::Kernel;
 use crate::sys::threads::Migrations;
 use crate::vm::expected::Member;

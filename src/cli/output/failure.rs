@@ -1,7 +1,7 @@
 //! Why the command could not do what was asked: a sentence, what to do next, and an exit status.
 
 use crate::output::exit_status::FAILED;
-use crate::output::print::note;
+use crate::output::print::Output;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -38,8 +38,8 @@ impl Failure {
     }
 
     /// Says it on stderr; the exit status.
-    pub(crate) fn report(&self) -> ExitCode {
-        note(self);
+    pub(crate) fn report(&self, output: &mut Output) -> ExitCode {
+        output.note(self);
         ExitCode::from(self.status)
     }
 }

@@ -3,3 +3,4 @@
 pub(crate) mod exit_status;
 pub(crate) mod failure;
 pub(crate) mod print;
+pub(crate) mod text;

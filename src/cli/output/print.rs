@@ -1,4 +1,4 @@
-//! Saying things: results on stdout, everything else on stderr.
+//! Where the command writes: results to stdout, everything else to stderr.
 //!
 //! `println!` panics when the reader has gone away (`pinshim show | head`); nothing here does.
 
@@ -6,61 +6,55 @@ use crate::output::exit_status::READER_HAS_GONE;
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-/// Writes text to stdout as it is. Ends the process quietly where nobody reads it any more.
-pub(crate) fn print(text: impl fmt::Display) {
-    let mut stdout = io::stdout().lock();
-    if let Err(error) = write!(stdout, "{text}").and_then(|()| stdout.flush()) {
-        if error.kind() != ErrorKind::BrokenPipe {
-            note(format_args!("the output could not be written: {error}"));
+/// The two streams of a command.
+pub(crate) struct Output {
+    results: Box<dyn Write>,
+    notes: Box<dyn Write>,
+    style: Style,
+}
+
+/// How text for people may look on stdout.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Style {
+    /// It goes to a terminal, which has a width and can be cleared.
+    pub(crate) is_terminal: bool,
+    /// It may be coloured: it goes to a terminal, and `NO_COLOR` is not set (no-color.org).
+    pub(crate) may_colour: bool,
+}
+
+impl Output {
+    /// This process's stdout and stderr.
+    pub(crate) fn standard() -> Self {
+        let is_terminal = io::stdout().is_terminal();
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let style = Style { is_terminal, may_colour: is_terminal && !no_colour };
+        Self::new(io::stdout(), io::stderr(), style)
+    }
+
+    /// Streams for results and for notes.
+    pub(crate) fn new(results: impl Write + 'static, notes: impl Write + 'static, style: Style) -> Self {
+        Self { results: Box::new(results), notes: Box::new(notes), style }
+    }
+
+    /// Writes a result as it is. Ends the process quietly where nobody reads it any more.
+    pub(crate) fn print(&mut self, text: impl fmt::Display) {
+        let written = self.results.write_all(text.to_string().as_bytes());
+        if let Err(error) = written.and_then(|()| self.results.flush()) {
+            if error.kind() != ErrorKind::BrokenPipe {
+                self.note(format_args!("the output could not be written: {error}"));
+            }
+            std::process::exit(READER_HAS_GONE);
         }
-        std::process::exit(READER_HAS_GONE);
-    }
-}
-
-/// Writes a line to stderr, as the library does.
-pub(crate) fn note(line: impl fmt::Display) {
-    // There is nobody left to tell.
-    let _ = writeln!(io::stderr(), "pinshim: {line}");
-}
-
-/// Whether stdout is a terminal.
-pub(crate) fn is_terminal() -> bool {
-    io::stdout().is_terminal()
-}
-
-/// Whether stdout may be coloured: a terminal, and `NO_COLOR` is not set (no-color.org).
-pub(crate) fn may_colour() -> bool {
-    is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-/// Text of somebody else's, made safe for a terminal: control characters become `?`.
-pub(crate) fn harmless(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).replace(|c: char| c.is_control() || is_invisible(c), "?")
-}
-
-/// Characters that reorder or hide others.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
-/// A count with its noun.
-pub(crate) fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_terminal_is_not_commanded() {
-        assert_eq!(harmless(b"a\x1b[2Jb\n\xff"), "a?[2Jb?\u{fffd}");
-        assert_eq!(harmless("x\u{202e}y".as_bytes()), "x?y");
-        assert_eq!(harmless("é".as_bytes()), "é");
     }
 
-    #[test]
-    fn one_is_singular() {
-        assert_eq!([count(0, "thread"), count(1, "thread")].join(", "), "0 threads, 1 thread");
+    /// Writes a line about something else than results, as the library does.
+    pub(crate) fn note(&mut self, line: impl fmt::Display) {
+        // Where stderr cannot be written to, nothing is left to say it on.
+        let _ = self.notes.write_all(format!("pinshim: {line}\n").as_bytes());
+    }
+
+    /// How results may look.
+    pub(crate) fn style(&self) -> Style {
+        self.style
     }
 }

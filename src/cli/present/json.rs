@@ -2,7 +2,8 @@
 //!
 //! Fields are only ever added. Sets are cpulists, as the kernel prints them.
 
-use crate::output::print;
+use crate::output::failure::Failure;
+use crate::output::print::Output;
 use crate::verdict::judge::Verdict;
 use crate::vm::expected::Member;
 use crate::vm::identify::Known;
@@ -209,18 +210,17 @@ impl Checked {
 }
 
 /// Prints a document on a line of its own.
-pub(crate) fn print(document: &impl Serialize) -> Result<(), crate::output::failure::Failure> {
-    let text = serde_json::to_string(document).map_err(|error| {
-        crate::output::failure::Failure::new(format!("the JSON output could not be made: {error}"))
-    })?;
-    print::print(text + "\n");
+pub(crate) fn print(output: &mut Output, document: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(document)
+        .map_err(|error| Failure::new(format!("the JSON output could not be made: {error}")))?;
+    output.print(text + "\n");
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::print::harmless;
+    use crate::output::text::harmless;
     use crate::sys::linux::Linux;
     use crate::sys::process::Process;
     use crate::sys::threads::Migrations;

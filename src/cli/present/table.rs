@@ -2,7 +2,7 @@
 //!
 //! What is wrong always stands there as a word; colour only underlines it.
 
-use crate::output::print;
+use crate::output::print::Style;
 use crate::verdict::judge::Verdict;
 use crate::vm::expected::Member;
 use crate::vm::identify::Known;
@@ -18,15 +18,15 @@ const WIDTH: u16 = 100;
 const HEADER: [&str; 9] = ["TID", "ROLE", "NAME", "EXPECTED", "ALLOWED", "LAST", "TIME", "MIGR", "STATE"];
 
 /// The table of some threads and the verdicts on them.
-pub(crate) fn of(members: &[Member], verdicts: &[Verdict]) -> String {
-    let colour = print::may_colour();
+pub(crate) fn of(members: &[Member], verdicts: &[Verdict], style: Style) -> String {
+    let colour = style.may_colour;
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(HEADER.map(|name| {
         let cell = Cell::new(name);
         if colour { cell.add_attribute(Attribute::Bold) } else { cell }
     }));
-    if !print::is_terminal() {
+    if !style.is_terminal {
         table.set_width(WIDTH);
     }
     if colour {
@@ -149,7 +149,7 @@ mod tests {
             home_assumed: false,
         };
         let off = Verdict::Off(Off::AlsoOn(many.clone()));
-        let table = of(&[member(250), member(251)], &[off, Verdict::Ok]);
+        let table = of(&[member(250), member(251)], &[off, Verdict::Ok], Style::default());
         let widest = table.lines().map(|line| line.chars().count()).max();
         assert!(widest.is_some_and(|widest| widest <= usize::from(WIDTH)), "{widest:?}\n{table}");
         // Nothing that stands for one thing is broken in two.

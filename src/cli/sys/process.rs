@@ -2,7 +2,7 @@
 //!
 //! All of it is somebody else's and may change or vanish at any moment; nothing in here changes it.
 
-use crate::output::print::harmless;
+use crate::output::text::harmless;
 use crate::sys::kernel::Kernel;
 use std::ffi::{OsStr, OsString};
 use std::io;

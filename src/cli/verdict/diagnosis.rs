@@ -2,7 +2,7 @@
 //!
 //! Each sentence names the file of /proc that it rests on, so that nobody has to believe it.
 
-use crate::output::print::harmless;
+use crate::output::text::harmless;
 use crate::preload::elf::Elf;
 use crate::preload::library;
 use crate::sys::process::Process;

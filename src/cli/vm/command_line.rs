@@ -1,6 +1,6 @@
 //! What is read out of QEMU's arguments: the VM's name and its IOThreads.
 
-use crate::output::print::harmless;
+use crate::output::text::harmless;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 

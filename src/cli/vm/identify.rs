@@ -4,7 +4,7 @@
 //! QEMU's names speak, in this order. What is only assumed is marked so: it must never look like
 //! knowledge.
 
-use crate::output::print::harmless;
+use crate::output::text::harmless;
 use crate::sys::threads::Thread;
 use crate::vm::page::Content;
 use crate::vm::qmp::Ids;

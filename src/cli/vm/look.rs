@@ -1,7 +1,7 @@
 //! A VM as it is at one moment: its process, its status page, its threads and where they belong.
 
 use crate::output::failure::Failure;
-use crate::output::print::harmless;
+use crate::output::text::harmless;
 use crate::sys::process::Process;
 use crate::sys::threads::{self, Migrations};
 use crate::vm::command_line;
