@@ -8,18 +8,17 @@ use crate::output::text::count;
 use crate::present::json::{self, Checked};
 use crate::present::table;
 use crate::sys::kernel::Kernel;
-use crate::sys::threads::Migrations;
 use crate::verdict::watch::{self, Offence, Watched};
 use crate::verdict::{against_qmp, diagnosis};
 use crate::vm::find;
-use crate::vm::look::Vm;
+use crate::vm::look::{Ask, Vm};
 use crate::vm::page::Missing;
 use std::process::ExitCode;
 
 /// Watches a VM and judges.
 pub(crate) fn check(arguments: &Check, kernel: &dyn Kernel, output: &mut Output) -> Done {
     let vm = find::named(kernel, &arguments.vm)?;
-    if let Err(missing) = vm.look(Migrations::Ignore, None, None)?.content {
+    if let Err(missing) = vm.look(&Ask::default())?.content {
         let why = diagnosis::why_not_pinned(vm.process, &missing);
         if missing == Missing::NotPermitted {
             return Err(Failure::new(format!("process {} cannot be checked: {why}", vm.process.shown())));
@@ -35,7 +34,7 @@ pub(crate) fn check(arguments: &Check, kernel: &dyn Kernel, output: &mut Output)
         Some(socket) => against_qmp::differences(&vm, socket)?,
         None => Vec::new(),
     };
-    let watched = watch::watch(&vm, None, arguments.time.unwrap_or_default())?;
+    let watched = watch::watch(&vm, arguments.time.unwrap_or_default())?;
     let is_ok = watched.offences.is_empty() && differences.is_empty();
     if arguments.json {
         json::print(output, &Checked::new(&vm, &watched, differences))?;
@@ -58,14 +57,14 @@ fn text(vm: &Vm<'_>, watched: &Watched, differences: &[String]) -> String {
 }
 
 fn line(offence: &Offence, of: u64) -> String {
-    let Offence { member, verdict, looks } = offence;
-    let expected = member.expected.as_ref().map(|set| set.to_string()).unwrap_or_default();
+    let Offence { vm_thread, verdict, looks } = offence;
+    let expected = vm_thread.expected.as_ref().map(|set| set.to_string()).unwrap_or_default();
     let looks =
         if *looks == of { String::new() } else { format!(" (in {looks} of {})", count(of as usize, "look")) };
     format!(
         "  {} {} ({}) belongs on {expected}: {verdict}{looks}\n",
-        member.thread.tid,
-        member.name,
-        table::role(member)
+        vm_thread.thread.tid,
+        vm_thread.name,
+        table::role(vm_thread)
     )
 }

@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> 
     }
     let library = library::find().map_err(|failure| failure.status(OWN_FAILURE))?;
     let machine =
-        Elf::of(&library).ok().flatten().map(|elf| elf.machine).ok_or_else(|| {
+        Elf::read(&library).ok().flatten().map(|elf| elf.machine).ok_or_else(|| {
             Failure::new(format!("{} is no library", library.display())).status(OWN_FAILURE)
         })?;
     let name = arguments.command.first().cloned().unwrap_or_default();

@@ -1,85 +1,73 @@
 //! Whether a domain's threads are where they belong once QEMU runs, and putting back those that are not.
 //!
-//! The library does that by itself; here it is done once more from outside, so that it is also done for
-//! a QEMU that was started without the library, and said in the system's log. What an administrator has
-//! asked libvirt for since the start (`virsh vcpupin`) stands.
+//! The library does that by itself. Here it is done once more from outside: for a QEMU that was started
+//! without the library, and so that the outcome is in the system's log. A CPU that an administrator has asked
+//! libvirt for since the start (`virsh vcpupin`) stands.
 
 use crate::libvirt::domain_xml::{Domain, Tuning};
 use crate::libvirt::policy;
 use crate::output::text::count;
 use crate::sys::kernel::Kernel;
-use crate::sys::threads::Migrations;
-use crate::vm::expected::Member;
+use crate::verdict::judge::Judge;
+use crate::verdict::watch::PAUSE;
+use crate::vm::expected::VmThread;
 use crate::vm::find;
-use crate::vm::look::Vm;
-use pinning::status_page::State;
-use pinning::{CpuSet, RoleKind, Tid};
-use std::time::Duration;
-
-/// A newborn thread may show its creator's CPUs until it has placed itself.
-const BIRTH: Duration = Duration::from_millis(20);
+use crate::vm::look::{Ask, Vm};
+use crate::vm::put::put;
+use pinning::{CpuSet, RoleKind};
 
 /// So many threads are named in the line.
 const NAMED: usize = 4;
 
-/// Puts threads back; what to say of the domain: `Err` where something is not as it should be, `None` where
-/// it has no pinning.
+/// Puts threads back that are off their set. The answer is the line to log: `Err` where something is still
+/// not as it should be, `None` for a domain without a pinning.
+///
+/// `is_reconnect`: libvirt has found a running QEMU again, so that an administrator may have moved threads.
 pub(crate) fn verify(
     kernel: &dyn Kernel,
     domain: &Domain,
     is_reconnect: bool,
 ) -> Option<Result<String, String>> {
-    let vm = Vm::of(find::by_uuid(kernel, &domain.uuid)?);
+    let vm = Vm::new(find::by_uuid(kernel, &domain.uuid)?);
     // The page has the policy that the library works by; without one, the XML says what was meant.
     let policy = if vm.is_pinned() { None } else { Some(policy::read(domain, kernel).policy?) };
-    let by_administrator = |member: &Member| is_reconnect && pinned_by_libvirt(member, &domain.tuning);
-    let off = |look: &Member| is_off(look) && !by_administrator(look);
-    let look = || vm.look(Migrations::Ignore, None, policy.as_ref()).map(|look| look.members);
+    let ask = Ask { policy: policy.as_ref(), ..Ask::default() };
+    let is_intended = |thread: &VmThread| is_reconnect && pinned_by_libvirt(thread, &domain.tuning);
+    let mut judge = Judge::default();
+    let mut look = || {
+        let threads = vm.look(&ask).ok()?.threads;
+        let verdicts = judge.judge(&threads);
+        Some(threads.into_iter().zip(verdicts).collect::<Vec<_>>())
+    };
 
+    let mut seen = look()?;
     let mut put_back = 0;
-    let before = look().ok()?;
-    if before.iter().any(off) {
-        kernel.sleep(BIRTH);
-        for member in look().ok()?.iter().filter(|member| off(member)) {
-            let was_off = |before: &Member| {
-                (before.thread.tid, before.thread.started) == (member.thread.tid, member.thread.started)
-            };
-            if before.iter().filter(|before| off(before)).any(was_off) && put(&vm, member) {
+    // A thread that the register does not list may be placing itself just now: a second look tells.
+    if seen.iter().any(|(thread, verdict)| verdict.may_be_off() && !is_intended(thread)) {
+        kernel.sleep(PAUSE);
+        for (thread, verdict) in look()? {
+            let Some(expected) = thread.expected.as_ref().filter(|_| verdict.is_off()) else { continue };
+            // Where it cannot be put there, the next look says so.
+            if !is_intended(&thread) && put(vm.process, thread.thread.tid, expected).is_ok() {
                 put_back += 1;
             }
         }
+        seen = look()?;
     }
-    let members = look().ok()?;
-    let judged = members.iter().filter(|member| member.role != RoleKind::Exempt).count();
-    let wrong: Vec<String> =
-        members.iter().filter(|member| off(member)).map(|member| said(member, &domain.tuning)).collect();
-    let left_alone = members.iter().filter(|member| is_off(member) && by_administrator(member)).count();
-    Some(line(vm.is_pinned(), judged, put_back, left_alone, &wrong))
+
+    let judged = seen.iter().filter(|(thread, _)| thread.role != RoleKind::Exempt).count();
+    let off = seen.iter().filter(|(_, verdict)| verdict.is_off()).map(|(thread, _)| thread);
+    let (left_alone, wrong): (Vec<&VmThread>, Vec<&VmThread>) = off.partition(|thread| is_intended(thread));
+    let wrong: Vec<String> = wrong.into_iter().map(|thread| describe(thread, &domain.tuning)).collect();
+    Some(line(vm.is_pinned(), judged, put_back, left_alone.len(), &wrong))
 }
 
-fn is_off(member: &Member) -> bool {
-    let being_born = member.state == Some(State::Born);
-    member.role != RoleKind::Exempt
-        && !being_born
-        && member.expected.as_ref().is_some_and(|expected| member.thread.allowed != *expected)
-}
-
-/// Whether the thread is there now.
-fn put(vm: &Vm<'_>, member: &Member) -> bool {
-    let (kernel, tid): (_, Tid) = (vm.process.kernel, member.thread.tid);
-    let Some(expected) = &member.expected else { return false };
-    // Its cpuset may leave a part of the set, or nothing; the last look tells.
-    kernel.has_thread(vm.process.pid, tid)
-        && kernel.set_affinity(tid, expected.words()).is_ok()
-        && kernel.affinity(tid).is_ok_and(|now| now == *expected)
-}
-
-/// What libvirt's XML says of a thread's CPUs.
-fn told_to_libvirt<'a>(member: &Member, tuning: &'a Tuning) -> Option<&'a CpuSet> {
-    match member.role {
-        RoleKind::Vcpu => tuning.vcpus.iter().find(|(vcpu, _)| Some(*vcpu) == member.index),
+/// The CPUs that libvirt's XML gives to a thread.
+fn cpus_by_libvirt<'a>(thread: &VmThread, tuning: &'a Tuning) -> Option<&'a CpuSet> {
+    match thread.role {
+        RoleKind::Vcpu => tuning.vcpus.iter().find(|(vcpu, _)| Some(*vcpu) == thread.index),
         RoleKind::IoThread => {
-            let number: u32 = member.name.strip_prefix("IO iothread")?.parse().ok()?;
+            let number: u32 = thread.name.strip_prefix("IO iothread")?.parse().ok()?;
             tuning.iothreads.iter().find(|(iothread, _)| *iothread == number)
         }
         _ => return tuning.emulator.as_ref(),
@@ -87,14 +75,14 @@ fn told_to_libvirt<'a>(member: &Member, tuning: &'a Tuning) -> Option<&'a CpuSet
     .map(|(_, cpus)| cpus)
 }
 
-fn pinned_by_libvirt(member: &Member, tuning: &Tuning) -> bool {
-    told_to_libvirt(member, tuning).is_some_and(|told| *told == member.thread.allowed)
+fn pinned_by_libvirt(thread: &VmThread, tuning: &Tuning) -> bool {
+    cpus_by_libvirt(thread, tuning).is_some_and(|cpus| *cpus == thread.thread.allowed)
 }
 
-fn said(member: &Member, tuning: &Tuning) -> String {
-    let expected = member.expected.as_ref().map(CpuSet::to_string).unwrap_or_default();
-    let why = if pinned_by_libvirt(member, tuning) { ", as <cputune> says" } else { "" };
-    format!("{} may run on {} and belongs on {expected}{why}", member.name, member.thread.allowed)
+fn describe(thread: &VmThread, tuning: &Tuning) -> String {
+    let expected = thread.expected.as_ref().map(CpuSet::to_string).unwrap_or_default();
+    let why = if pinned_by_libvirt(thread, tuning) { ", as <cputune> says" } else { "" };
+    format!("{} may run on {} and belongs on {expected}{why}", thread.name, thread.thread.allowed)
 }
 
 fn line(

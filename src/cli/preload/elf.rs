@@ -54,7 +54,7 @@ const HEADERS: usize = 512;
 
 impl Elf {
     /// What the file's beginning says; `None` if it is no ELF file.
-    pub(crate) fn of(path: &Path) -> io::Result<Option<Self>> {
+    pub(crate) fn read(path: &Path) -> io::Result<Option<Self>> {
         let file = File::open(path)?;
         let mut begin = [0u8; 64];
         let length = file.read_at(&mut begin, 0)?;
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn this_program_has_a_loader() {
-        let elf = Elf::of(&std::env::current_exe().unwrap()).unwrap().unwrap();
+        let elf = Elf::read(&std::env::current_exe().unwrap()).unwrap().unwrap();
         assert!(elf.has_loader);
     }
 
@@ -125,7 +125,7 @@ mod tests {
         let path = folder.path().join("x");
         for bytes in [&b""[..], b"\x7fELF", b"#!/bin/sh\n", &[0x7f; 64], b"\x7fELF\x02\x01\xff\xff"] {
             std::fs::write(&path, bytes).unwrap();
-            assert_eq!(Elf::of(&path).unwrap(), None);
+            assert_eq!(Elf::read(&path).unwrap(), None);
         }
     }
 
@@ -141,7 +141,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         std::fs::write(&path, bytes).unwrap();
-        let elf = Elf::of(&path).unwrap().unwrap();
+        let elf = Elf::read(&path).unwrap().unwrap();
         assert_eq!((elf.machine.to_string(), elf.has_loader), ("S/390".to_owned(), true));
     }
 }

@@ -66,7 +66,7 @@ pub(crate) fn check(path: &Path, machine: Machine) -> Result<(), Unfit> {
     if let Some(rights) = more_rights(path) {
         return out(format!("{rights}, and ld.so preloads nothing into such a program"));
     }
-    match Elf::of(path) {
+    match Elf::read(path) {
         // A file that may be executed and not read is judged by nobody.
         Err(_) => Ok(()),
         Ok(Some(elf)) if elf.machine != machine => {
@@ -133,7 +133,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn own_machine() -> Machine {
-        Elf::of(&std::env::current_exe().unwrap()).unwrap().unwrap().machine
+        Elf::read(&std::env::current_exe().unwrap()).unwrap().unwrap().machine
     }
 
     fn script(folder: &Path, text: &str) -> PathBuf {

@@ -5,8 +5,8 @@
 use crate::output::failure::Failure;
 use crate::output::print::Output;
 use crate::verdict::judge::Verdict;
-use crate::vm::expected::Member;
-use crate::vm::identify::Known;
+use crate::vm::expected::VmThread;
+use crate::vm::identify::Evidence;
 use crate::vm::look::{Look, Vm};
 use pinning::{CpuSet, RoleKind};
 use serde::Serialize;
@@ -138,33 +138,33 @@ impl ShownVm {
                 refused: counters.refused,
                 put_back: counters.put_back,
             }),
-            threads: look.members.iter().zip(verdicts).map(|(m, v)| ShownThread::new(m, v)).collect(),
+            threads: look.threads.iter().zip(verdicts).map(|(m, v)| ShownThread::new(m, v)).collect(),
         }
     }
 }
 
 impl ShownThread {
     /// A thread and the verdict on it.
-    pub(crate) fn new(member: &Member, verdict: &Verdict) -> Self {
-        let thread = &member.thread;
+    pub(crate) fn new(vm_thread: &VmThread, verdict: &Verdict) -> Self {
+        let thread = &vm_thread.thread;
         Self {
             tid: thread.tid.0,
-            role: member.role.to_string(),
-            role_from: match member.known {
-                Known::Assumed => "assumed",
-                _ if member.home_assumed => "assumed",
-                Known::Surely => "library",
-                Known::FromQemu => "qemu",
-                Known::ByName => "name",
+            role: vm_thread.role.to_string(),
+            role_from: match vm_thread.evidence {
+                Evidence::Assumed => "assumed",
+                _ if vm_thread.home_assumed => "assumed",
+                Evidence::Certain => "library",
+                Evidence::Qemu => "qemu",
+                Evidence::Name => "name",
             },
-            vcpu: member.index.filter(|_| member.role == RoleKind::Vcpu),
-            name: member.name.clone(),
-            expected: member.expected.as_ref().map(CpuSet::to_string),
+            vcpu: vm_thread.index.filter(|_| vm_thread.role == RoleKind::Vcpu),
+            name: vm_thread.name.clone(),
+            expected: vm_thread.expected.as_ref().map(CpuSet::to_string),
             allowed: thread.allowed.to_string(),
             last_cpu: thread.last_cpu.0,
             cpu_seconds: thread.cpu_time.as_secs_f64(),
             migrations: thread.migrations,
-            register: member.state.map(|state| state.to_string()),
+            register: vm_thread.state.map(|state| state.to_string()),
             verdict: verdict.word(),
             words: verdict.to_string(),
         }
@@ -191,7 +191,7 @@ impl Checked {
     /// The outcome for a pinned VM.
     pub(crate) fn new(vm: &Vm<'_>, watched: &crate::verdict::watch::Watched, notes: Vec<String>) -> Self {
         let offender = |offence: &crate::verdict::watch::Offence| Offender {
-            thread: ShownThread::new(&offence.member, &offence.verdict),
+            thread: ShownThread::new(&offence.vm_thread, &offence.verdict),
             looks: offence.looks,
         };
         Self {
@@ -226,6 +226,7 @@ mod tests {
     use crate::sys::threads::Migrations;
     use crate::verdict::judge::Judge;
     use crate::verdict::watch::{Offence, Watched};
+    use crate::vm::look::Ask;
     use serde_json::Value;
     use std::collections::BTreeSet;
     use std::time::Duration;
@@ -249,12 +250,12 @@ mod tests {
     #[test]
     fn every_field_is_documented() {
         let kernel = Linux::new();
-        let vm = Vm::of(Process::new(&kernel, i32::try_from(std::process::id()).unwrap()).unwrap());
-        let look = vm.look(Migrations::Count, None, None).unwrap();
-        let verdicts = Judge::default().judge(&look.members);
-        let offences = look.members.iter().zip(&verdicts);
+        let vm = Vm::new(Process::new(&kernel, i32::try_from(std::process::id()).unwrap()).unwrap());
+        let look = vm.look(&Ask { migrations: Migrations::Count, ..Ask::default() }).unwrap();
+        let verdicts = Judge::default().judge(&look.threads);
+        let offences = look.threads.iter().zip(&verdicts);
         let offences =
-            offences.map(|(m, v)| Offence { member: m.clone(), verdict: v.clone(), looks: 1 }).collect();
+            offences.map(|(m, v)| Offence { vm_thread: m.clone(), verdict: v.clone(), looks: 1 }).collect();
         let watched = Watched { offences, looks: 1, time: Duration::ZERO, threads: 1 };
         let counters = Counters { created: 0, unlisted: 0, brokered: 0, cut: 0, refused: 0, put_back: 0 };
         let mut names = BTreeSet::new();

@@ -2,3 +2,4 @@
 
 pub(crate) mod json;
 pub(crate) mod table;
+pub(crate) mod vm_report;

@@ -4,8 +4,8 @@
 
 use crate::output::print::Style;
 use crate::verdict::judge::Verdict;
-use crate::vm::expected::Member;
-use crate::vm::identify::Known;
+use crate::vm::expected::VmThread;
+use crate::vm::identify::Evidence;
 use comfy_table::{
     Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width,
 };
@@ -18,7 +18,7 @@ const WIDTH: u16 = 100;
 const HEADER: [&str; 9] = ["TID", "ROLE", "NAME", "EXPECTED", "ALLOWED", "LAST", "TIME", "MIGR", "STATE"];
 
 /// The table of some threads and the verdicts on them.
-pub(crate) fn of(members: &[Member], verdicts: &[Verdict], style: Style) -> String {
+pub(crate) fn render(threads: &[VmThread], verdicts: &[Verdict], style: Style) -> String {
     let colour = style.may_colour;
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
@@ -48,8 +48,8 @@ pub(crate) fn of(members: &[Member], verdicts: &[Verdict], style: Style) -> Stri
             _ => {}
         }
     }
-    for (member, verdict) in members.iter().zip(verdicts) {
-        table.add_row(cells(member, verdict).map(|cell| Cell::new(cell).fg_if(colour, paint(verdict))));
+    for (vm_thread, verdict) in threads.iter().zip(verdicts) {
+        table.add_row(cells(vm_thread, verdict).map(|cell| Cell::new(cell).fg_if(colour, paint(verdict))));
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
     lines.concat()
@@ -71,19 +71,19 @@ impl Paint for Cell {
 fn paint(verdict: &Verdict) -> Option<Color> {
     match verdict {
         verdict if verdict.is_offence() => Some(Color::Red),
-        Verdict::Newborn | Verdict::Unsure => Some(Color::Yellow),
+        Verdict::NotPlacedYet | Verdict::Unsure => Some(Color::Yellow),
         Verdict::Exempt => Some(Color::DarkGrey),
         _ => None,
     }
 }
 
-fn cells(member: &Member, verdict: &Verdict) -> [String; 9] {
-    let thread = &member.thread;
+fn cells(vm_thread: &VmThread, verdict: &Verdict) -> [String; 9] {
+    let thread = &vm_thread.thread;
     [
         thread.tid.to_string(),
-        role(member),
-        member.name.clone(),
-        member.expected.as_ref().map_or("-".to_owned(), list),
+        role(vm_thread),
+        vm_thread.name.clone(),
+        vm_thread.expected.as_ref().map_or("-".to_owned(), list),
         list(&thread.allowed),
         thread.last_cpu.to_string(),
         time(thread.cpu_time),
@@ -93,9 +93,9 @@ fn cells(member: &Member, verdict: &Verdict) -> [String; 9] {
 }
 
 /// The role, with whose it is, and a question mark where it is assumed.
-pub(crate) fn role(member: &Member) -> String {
-    let doubt = if member.known == Known::Assumed || member.home_assumed { "?" } else { "" };
-    match (member.role, member.index) {
+pub(crate) fn role(vm_thread: &VmThread) -> String {
+    let doubt = if vm_thread.evidence == Evidence::Assumed || vm_thread.home_assumed { "?" } else { "" };
+    match (vm_thread.role, vm_thread.index) {
         (RoleKind::Vcpu, Some(index)) => format!("vcpu {index}{doubt}"),
         (role, _) => format!("{role}{doubt}"),
     }
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn it_is_readable_at_100_columns() {
         let many: CpuSet = CpuSet::parse("0-250:3", &CpuSet::new()).unwrap();
-        let member = |index| Member {
+        let vm_thread = |index| VmThread {
             thread: Thread {
                 tid: Tid(4_194_303),
                 inner: Tid(4_194_303),
@@ -141,7 +141,7 @@ mod tests {
                 migrations: Some(12_345_678),
             },
             role: RoleKind::Vcpu,
-            known: Known::Surely,
+            evidence: Evidence::Certain,
             index: Some(index),
             name: "CPU 250/KVM".to_owned(),
             expected: Some(many.clone()),
@@ -149,7 +149,7 @@ mod tests {
             home_assumed: false,
         };
         let off = Verdict::Off(Off::AlsoOn(many.clone()));
-        let table = of(&[member(250), member(251)], &[off, Verdict::Ok], Style::default());
+        let table = render(&[vm_thread(250), vm_thread(251)], &[off, Verdict::Ok], Style::default());
         let widest = table.lines().map(|line| line.chars().count()).max();
         assert!(widest.is_some_and(|widest| widest <= usize::from(WIDTH)), "{widest:?}\n{table}");
         // Nothing that stands for one thing is broken in two.

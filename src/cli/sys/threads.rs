@@ -14,7 +14,7 @@ pub(crate) struct Thread {
     pub(crate) tid: Tid,
     /// Its id as its own process sees it: another one where that runs in a container.
     pub(crate) inner: Tid,
-    /// When it was started, in clock ticks since boot: with the id, who it is.
+    /// When it was started, in clock ticks since boot.
     pub(crate) started: u64,
     /// Its comm: 15 bytes at most.
     pub(crate) comm: Vec<u8>,
@@ -30,12 +30,27 @@ pub(crate) struct Thread {
     pub(crate) migrations: Option<u64>,
 }
 
+/// One thread and no other: an id alone may be used again for a later thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ThreadKey {
+    tid: Tid,
+    started: u64,
+}
+
+impl Thread {
+    /// Tells it from every other thread, earlier and later ones included.
+    pub(crate) fn key(&self) -> ThreadKey {
+        ThreadKey { tid: self.tid, started: self.started }
+    }
+}
+
 /// Whether migrations are wanted: they are in a file of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Migrations {
     /// Read them.
     Count,
     /// Leave them out.
+    #[default]
     Ignore,
 }
 

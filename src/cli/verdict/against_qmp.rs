@@ -1,10 +1,9 @@
 //! Whether the library and QEMU agree on which thread is which vCPU and IOThread.
 
 use crate::output::failure::Failure;
-use crate::sys::threads::Migrations;
 use crate::verdict::watch;
-use crate::vm::expected::Member;
-use crate::vm::look::Vm;
+use crate::vm::expected::VmThread;
+use crate::vm::look::{Ask, Vm};
 use crate::vm::qmp::{self, Ids};
 use pinning::RoleKind;
 use std::path::Path;
@@ -15,8 +14,8 @@ pub(crate) fn differences(vm: &Vm<'_>, socket: &Path) -> Result<Vec<String>, Fai
     let mut differences = Vec::new();
     for _ in 0..3 {
         let ids = qmp::ask(socket)?;
-        let look = vm.look(Migrations::Ignore, None, None)?;
-        differences = compare(&ids, &look.members);
+        let look = vm.look(&Ask::default())?;
+        differences = compare(&ids, &look.threads);
         if differences.is_empty() {
             break;
         }
@@ -25,48 +24,54 @@ pub(crate) fn differences(vm: &Vm<'_>, socket: &Path) -> Result<Vec<String>, Fai
     Ok(differences)
 }
 
-fn compare(ids: &Ids, members: &[Member]) -> Vec<String> {
+fn compare(ids: &Ids, threads: &[VmThread]) -> Vec<String> {
     let mut differences = Vec::new();
-    let find = |tid| members.iter().find(|member| member.thread.inner == tid);
-    let mut must_be = |tid: pinning::Tid, what: String, is_it: &dyn Fn(&Member) -> bool| match find(tid) {
+    let find = |tid| threads.iter().find(|vm_thread| vm_thread.thread.inner == tid);
+    let mut must_be = |tid: pinning::Tid, what: String, is_it: &dyn Fn(&VmThread) -> bool| match find(tid) {
         None => {
             differences.push(format!("QEMU says that thread {tid} is {what}, and there is no such thread"))
         }
-        Some(member) if !is_it(member) => differences.push(format!(
+        Some(vm_thread) if !is_it(vm_thread) => differences.push(format!(
             "QEMU says that thread {tid} is {what}, the library has it as {}",
-            described(member)
+            described(vm_thread)
         )),
         Some(_) => {}
     };
     for (index, tid) in &ids.vcpus {
-        must_be(*tid, format!("vCPU {index}"), &|member| {
-            member.role == RoleKind::Vcpu && member.index.is_none_or(|of| of == *index)
+        must_be(*tid, format!("vCPU {index}"), &|vm_thread| {
+            vm_thread.role == RoleKind::Vcpu && vm_thread.index.is_none_or(|of| of == *index)
         });
     }
     for (id, tid) in &ids.iothreads {
-        must_be(*tid, format!("IOThread {id}"), &|member| {
+        must_be(*tid, format!("IOThread {id}"), &|vm_thread| {
             // The register keeps the beginning of a long name.
-            let named = member.name.strip_prefix("IO ").unwrap_or_default();
-            member.role == RoleKind::IoThread && !named.is_empty() && id.starts_with(named)
+            let named = vm_thread.name.strip_prefix("IO ").unwrap_or_default();
+            vm_thread.role == RoleKind::IoThread && !named.is_empty() && id.starts_with(named)
         });
     }
     let is_known =
         |tid| ids.vcpus.iter().any(|(_, of)| *of == tid) || ids.iothreads.iter().any(|(_, of)| *of == tid);
-    let unknown = members.iter().filter(|member| {
-        matches!(member.role, RoleKind::Vcpu | RoleKind::IoThread) && !is_known(member.thread.inner)
+    let unknown = threads.iter().filter(|vm_thread| {
+        matches!(vm_thread.role, RoleKind::Vcpu | RoleKind::IoThread) && !is_known(vm_thread.thread.inner)
     });
-    differences.extend(unknown.map(|member| {
-        format!("the library has thread {} as {}, QEMU does not", member.thread.inner, described(member))
+    differences.extend(unknown.map(|vm_thread| {
+        format!(
+            "the library has thread {} as {}, QEMU does not",
+            vm_thread.thread.inner,
+            described(vm_thread)
+        )
     }));
     differences
 }
 
-fn described(member: &Member) -> String {
-    match member.role {
+fn described(vm_thread: &VmThread) -> String {
+    match vm_thread.role {
         RoleKind::Vcpu => {
-            format!("vCPU {}", member.index.map_or("of all".to_owned(), |index| index.to_string()))
+            format!("vCPU {}", vm_thread.index.map_or("of all".to_owned(), |index| index.to_string()))
         }
-        RoleKind::IoThread => format!("IOThread {}", member.name.strip_prefix("IO ").unwrap_or(&member.name)),
+        RoleKind::IoThread => {
+            format!("IOThread {}", vm_thread.name.strip_prefix("IO ").unwrap_or(&vm_thread.name))
+        }
         role => role.to_string(),
     }
 }
@@ -75,12 +80,12 @@ fn described(member: &Member) -> String {
 mod tests {
     use super::*;
     use crate::sys::threads::Thread;
-    use crate::vm::identify::Known;
+    use crate::vm::identify::Evidence;
     use pinning::{CpuId, CpuSet, Tid};
     use std::time::Duration;
 
-    fn member(tid: i32, role: RoleKind, index: Option<u32>, name: &str) -> Member {
-        Member {
+    fn vm_thread(tid: i32, role: RoleKind, index: Option<u32>, name: &str) -> VmThread {
+        VmThread {
             thread: Thread {
                 tid: Tid(tid),
                 inner: Tid(tid),
@@ -93,7 +98,7 @@ mod tests {
                 migrations: None,
             },
             role,
-            known: Known::Surely,
+            evidence: Evidence::Certain,
             index,
             name: name.to_owned(),
             expected: None,
@@ -109,19 +114,19 @@ mod tests {
         }
     }
 
-    fn library() -> [Member; 4] {
+    fn library() -> [VmThread; 4] {
         [
-            member(1, RoleKind::Emulator, None, "qemu"),
-            member(2, RoleKind::Vcpu, Some(0), "CPU 0/KVM"),
-            member(3, RoleKind::Vcpu, Some(1), "CPU 1/KVM"),
-            member(4, RoleKind::IoThread, Some(0), "IO io1"),
+            vm_thread(1, RoleKind::Emulator, None, "qemu"),
+            vm_thread(2, RoleKind::Vcpu, Some(0), "CPU 0/KVM"),
+            vm_thread(3, RoleKind::Vcpu, Some(1), "CPU 1/KVM"),
+            vm_thread(4, RoleKind::IoThread, Some(0), "IO io1"),
         ]
     }
 
     #[test]
     fn who_agrees_with_qemu_is_not_mentioned() {
         assert!(compare(&ids(&[(0, 2), (1, 3)], &[("io1", 4)]), &library()).is_empty());
-        let one_for_all = [member(2, RoleKind::Vcpu, None, "ALL CPUs/TCG")];
+        let one_for_all = [vm_thread(2, RoleKind::Vcpu, None, "ALL CPUs/TCG")];
         assert!(compare(&ids(&[(0, 2), (1, 2)], &[]), &one_for_all).is_empty());
     }
 

@@ -118,7 +118,7 @@ fn why_not_loaded(process: Process<'_>, library: &Path) -> String {
 }
 
 fn elf_of(process: Process<'_>, file: &Path) -> io::Result<Option<Elf>> {
-    Elf::of(&process.kernel.locate(file)?)
+    Elf::read(&process.kernel.locate(file)?)
 }
 
 #[cfg(test)]

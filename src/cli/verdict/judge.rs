@@ -5,9 +5,10 @@
 //! register does not have is judged when two looks in a row show the same. A thread that was moved while it
 //! slept shows its old CPU until it runs again, so a CPU is held against it only if it has run in between.
 
-use crate::vm::expected::Member;
+use crate::sys::threads::ThreadKey;
+use crate::vm::expected::VmThread;
 use pinning::status_page::State;
-use pinning::{CpuId, CpuSet, RoleKind, Tid};
+use pinning::{CpuId, CpuSet, RoleKind};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -21,7 +22,7 @@ pub(crate) enum Verdict {
     /// QEMU places it itself: nobody judges it.
     Exempt,
     /// It is being born.
-    Newborn,
+    NotPlacedYet,
     /// It has left the register, and is about to end.
     Ending,
     /// It looks wrong; only another look can tell.
@@ -55,9 +56,19 @@ impl Verdict {
         matches!(self, Verdict::Off(_) | Verdict::RanOn(_))
     }
 
+    /// Whether it may not run exactly where it belongs.
+    pub(crate) fn is_off(&self) -> bool {
+        matches!(self, Verdict::Off(_))
+    }
+
+    /// Whether it is off its set, or looks so.
+    pub(crate) fn may_be_off(&self) -> bool {
+        matches!(self, Verdict::Off(_) | Verdict::Unsure)
+    }
+
     /// Whether another look would tell more.
     pub(crate) fn needs_another_look(&self) -> bool {
-        matches!(self, Verdict::Unsure | Verdict::Newborn | Verdict::NotRunYet)
+        matches!(self, Verdict::Unsure | Verdict::NotPlacedYet | Verdict::NotRunYet)
     }
 
     /// One word, stable: the `verdict` of the JSON output.
@@ -65,7 +76,7 @@ impl Verdict {
         match self {
             Verdict::Ok | Verdict::NotRunYet => "ok",
             Verdict::Exempt => "exempt",
-            Verdict::Newborn | Verdict::Unsure => "newborn",
+            Verdict::NotPlacedYet | Verdict::Unsure => "newborn",
             Verdict::Ending => "ending",
             Verdict::Unknown => "unknown",
             Verdict::Off(Off::Cut(_) | Off::OnlyOn(_)) => "cut",
@@ -81,7 +92,7 @@ impl fmt::Display for Verdict {
             Verdict::Ok => f.write_str("ok"),
             Verdict::NotRunYet => f.write_str("ok, has not run since"),
             Verdict::Exempt => f.write_str("exempt: placed by QEMU"),
-            Verdict::Newborn | Verdict::Unsure => f.write_str("being born"),
+            Verdict::NotPlacedYet | Verdict::Unsure => f.write_str("being born"),
             Verdict::Ending => f.write_str("ending"),
             Verdict::Unknown => f.write_str("-"),
             Verdict::Off(Off::AlsoOn(others)) => write!(f, "OFF: may also run on {others}"),
@@ -97,12 +108,12 @@ impl fmt::Display for Verdict {
 /// Judges one look after another.
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
-    before: HashMap<(Tid, u64), Seen>,
+    before: HashMap<ThreadKey, LastSeen>,
 }
 
 /// What the last look showed of a thread.
 #[derive(Debug)]
-struct Seen {
+struct LastSeen {
     expected: CpuSet,
     /// The register had it.
     listed: bool,
@@ -113,14 +124,14 @@ struct Seen {
     has_run: bool,
 }
 
-impl Seen {
-    fn of(member: &Member, expected: &CpuSet, listed: bool) -> Self {
+impl LastSeen {
+    fn new(vm_thread: &VmThread, expected: &CpuSet, listed: bool) -> Self {
         Self {
             expected: expected.clone(),
             listed,
-            allowed: member.thread.allowed.clone(),
-            switches: member.thread.switches,
-            time: member.thread.cpu_time,
+            allowed: vm_thread.thread.allowed.clone(),
+            switches: vm_thread.thread.switches,
+            time: vm_thread.thread.cpu_time,
             has_run: false,
         }
     }
@@ -128,11 +139,11 @@ impl Seen {
 
 impl Judge {
     /// The verdicts on the threads of a look, in their order.
-    pub(crate) fn judge(&mut self, members: &[Member]) -> Vec<Verdict> {
+    pub(crate) fn judge(&mut self, threads: &[VmThread]) -> Vec<Verdict> {
         let mut now = HashMap::new();
-        let verdicts = members.iter().map(|member| {
-            let key = (member.thread.tid, member.thread.started);
-            let (verdict, seen) = judge(member, self.before.get(&key));
+        let verdicts = threads.iter().map(|vm_thread| {
+            let key = vm_thread.thread.key();
+            let (verdict, seen) = judge(vm_thread, self.before.get(&key));
             now.extend(seen.map(|seen| (key, seen)));
             verdict
         });
@@ -142,25 +153,25 @@ impl Judge {
     }
 }
 
-fn judge(member: &Member, before: Option<&Seen>) -> (Verdict, Option<Seen>) {
-    if member.role == RoleKind::Exempt {
+fn judge(vm_thread: &VmThread, before: Option<&LastSeen>) -> (Verdict, Option<LastSeen>) {
+    if vm_thread.role == RoleKind::Exempt {
         return (Verdict::Exempt, None);
     }
-    let Some(expected) = &member.expected else { return (Verdict::Unknown, None) };
-    if member.state == Some(State::Born) {
-        return (Verdict::Newborn, None);
+    let Some(expected) = &vm_thread.expected else { return (Verdict::Unknown, None) };
+    if vm_thread.state == Some(State::Born) {
+        return (Verdict::NotPlacedYet, None);
     }
-    let listed = member.state.is_some();
-    let thread = &member.thread;
+    let listed = vm_thread.state.is_some();
+    let thread = &vm_thread.thread;
     if before.is_some_and(|before| before.listed) && !listed {
-        let seen = Seen::of(member, before.map_or(expected, |before| &before.expected), true);
+        let seen = LastSeen::new(vm_thread, before.map_or(expected, |before| &before.expected), true);
         return (Verdict::Ending, Some(seen));
     }
     let before = before.filter(|before| before.expected == *expected);
-    let mut seen = Seen::of(member, expected, listed);
+    let mut seen = LastSeen::new(vm_thread, expected, listed);
     if thread.allowed != *expected {
         let is_certain = listed || before.is_some_and(|before| before.allowed != *expected);
-        let off = Verdict::Off(off(expected, &thread.allowed, member.state));
+        let off = Verdict::Off(off(expected, &thread.allowed, vm_thread.state));
         return (if is_certain { off } else { Verdict::Unsure }, Some(seen));
     }
     let was_right = before.filter(|before| before.allowed == *expected);
@@ -192,15 +203,22 @@ fn off(expected: &CpuSet, allowed: &CpuSet, state: Option<State>) -> Off {
 mod tests {
     use super::*;
     use crate::sys::threads::Thread;
-    use crate::vm::identify::Known;
+    use crate::vm::identify::Evidence;
+    use pinning::Tid;
     use std::time::Duration;
 
     fn cpus(list: &str) -> CpuSet {
         CpuSet::parse(list, &CpuSet::new()).unwrap()
     }
 
-    fn member(state: Option<State>, expected: &str, allowed: &str, last_cpu: u32, switches: u64) -> Member {
-        Member {
+    fn vm_thread(
+        state: Option<State>,
+        expected: &str,
+        allowed: &str,
+        last_cpu: u32,
+        switches: u64,
+    ) -> VmThread {
+        VmThread {
             thread: Thread {
                 tid: Tid(7),
                 inner: Tid(7),
@@ -213,7 +231,7 @@ mod tests {
                 migrations: None,
             },
             role: RoleKind::Worker,
-            known: Known::Surely,
+            evidence: Evidence::Certain,
             index: None,
             name: "worker".to_owned(),
             expected: Some(cpus(expected)),
@@ -223,7 +241,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn said(looks: &[Member], verdicts: &[&str]) {
+    fn said(looks: &[VmThread], verdicts: &[&str]) {
         let mut judge = Judge::default();
         let said: Vec<String> =
             looks.iter().map(|look| judge.judge(std::slice::from_ref(look))[0].to_string()).collect();
@@ -234,49 +252,52 @@ mod tests {
 
     #[test]
     fn a_placed_thread_is_judged_at_once() {
-        said(&[member(PLACED, "1", "1", 1, 0)], &["ok"]);
-        said(&[member(PLACED, "1", "0-1", 1, 0)], &["OFF: may also run on 0"]);
-        said(&[member(PLACED, "1", "0", 1, 0)], &["OFF: may run on 0"]);
-        said(&[member(PLACED, "0-1", "0", 0, 0)], &["CUT: may run only on 0"]);
-        said(&[member(Some(State::Cut), "0-1", "0", 0, 0)], &["CUT to 0 by its cpuset"]);
-        said(&[member(Some(State::Refused), "1", "0", 0, 0)], &["OFF: on 0, moving it was refused"]);
+        said(&[vm_thread(PLACED, "1", "1", 1, 0)], &["ok"]);
+        said(&[vm_thread(PLACED, "1", "0-1", 1, 0)], &["OFF: may also run on 0"]);
+        said(&[vm_thread(PLACED, "1", "0", 1, 0)], &["OFF: may run on 0"]);
+        said(&[vm_thread(PLACED, "0-1", "0", 0, 0)], &["CUT: may run only on 0"]);
+        said(&[vm_thread(Some(State::Cut), "0-1", "0", 0, 0)], &["CUT to 0 by its cpuset"]);
+        said(&[vm_thread(Some(State::Refused), "1", "0", 0, 0)], &["OFF: on 0, moving it was refused"]);
     }
 
     #[test]
     fn a_newborn_is_not_judged() {
         let born = Some(State::Born);
-        said(&[member(born, "1", "0", 0, 0), member(born, "1", "0", 0, 1)], &["being born", "being born"]);
+        said(
+            &[vm_thread(born, "1", "0", 0, 0), vm_thread(born, "1", "0", 0, 1)],
+            &["being born", "being born"],
+        );
     }
 
     #[test]
     fn an_unlisted_thread_is_judged_on_two_looks_in_a_row() {
-        let (off, on) = (|| member(None, "1", "0", 0, 0), || member(None, "1", "1", 1, 0));
+        let (off, on) = (|| vm_thread(None, "1", "0", 0, 0), || vm_thread(None, "1", "1", 1, 0));
         said(&[off(), off()], &["being born", "OFF: may run on 0"]);
         said(&[off(), on(), off()], &["being born", "ok", "being born"]);
     }
 
     #[test]
     fn a_thread_that_has_left_the_register_is_not_judged() {
-        let gone = || member(None, "0", "1", 1, 9);
-        said(&[member(PLACED, "1", "1", 1, 0), gone(), gone()], &["ok", "ending", "ending"]);
+        let gone = || vm_thread(None, "0", "1", 1, 9);
+        said(&[vm_thread(PLACED, "1", "1", 1, 0), gone(), gone()], &["ok", "ending", "ending"]);
     }
 
     #[test]
     fn another_thread_of_the_same_id_begins_anew() {
         let mut judge = Judge::default();
-        let mut member = member(None, "1", "0", 0, 0);
-        judge.judge(std::slice::from_ref(&member));
-        member.thread.started = 2;
-        assert_eq!(judge.judge(&[member]), [Verdict::Unsure]);
+        let mut vm_thread = vm_thread(None, "1", "0", 0, 0);
+        judge.judge(std::slice::from_ref(&vm_thread));
+        vm_thread.thread.started = 2;
+        assert_eq!(judge.judge(&[vm_thread]), [Verdict::Unsure]);
     }
 
     #[test]
     fn a_cpu_counts_only_if_the_thread_has_run_since() {
-        let on = |last, switches| member(PLACED, "1", "1", last, switches);
+        let on = |last, switches| vm_thread(PLACED, "1", "1", last, switches);
         said(&[on(0, 5), on(0, 5)], &["ok, has not run since", "ok, has not run since"]);
         said(&[on(0, 5), on(0, 6)], &["ok, has not run since", "OFF: ran on 0"]);
         said(&[on(0, 5), on(1, 6), on(0, 6)], &["ok, has not run since", "ok", "OFF: ran on 0"]);
-        let moved = [member(PLACED, "1", "0", 0, 5), on(0, 6), on(1, 7)];
+        let moved = [vm_thread(PLACED, "1", "0", 0, 5), on(0, 6), on(1, 7)];
         said(&moved, &["OFF: may run on 0", "ok, has not run since", "ok"]);
         let mut long = on(0, 5);
         long.thread.cpu_time = Duration::from_millis(10);
@@ -285,14 +306,14 @@ mod tests {
 
     #[test]
     fn what_qemu_places_itself_is_exempt() {
-        let mut exempt = member(Some(State::LeftAlone), "1", "0", 0, 0);
+        let mut exempt = vm_thread(Some(State::LeftAlone), "1", "0", 0, 0);
         exempt.role = RoleKind::Exempt;
         said(&[exempt], &["exempt: placed by QEMU"]);
     }
 
     #[test]
     fn without_an_expectation_there_is_no_verdict() {
-        let mut unknown = member(None, "1", "0", 0, 0);
+        let mut unknown = vm_thread(None, "1", "0", 0, 0);
         unknown.expected = None;
         said(&[unknown], &["-"]);
     }

@@ -1,12 +1,10 @@
 //! Looking at a VM for a time and keeping what was wrong.
 
 use crate::output::failure::Failure;
-use crate::sys::threads::Migrations;
+use crate::sys::threads::ThreadKey;
 use crate::verdict::judge::{Judge, Verdict};
-use crate::vm::expected::Member;
-use crate::vm::look::{Look, Vm};
-use crate::vm::qmp::Ids;
-use pinning::Tid;
+use crate::vm::expected::VmThread;
+use crate::vm::look::{Ask, Look, Vm};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
@@ -32,32 +30,32 @@ pub(crate) struct Watched {
 /// A thread off its set.
 #[derive(Debug, Clone)]
 pub(crate) struct Offence {
-    pub(crate) member: Member,
+    pub(crate) vm_thread: VmThread,
     pub(crate) verdict: Verdict,
     /// In how many looks.
     pub(crate) looks: u64,
 }
 
 /// Looks at a VM for a time, twice at least.
-pub(crate) fn watch(vm: &Vm<'_>, ids: Option<&Ids>, time: Duration) -> Result<Watched, Failure> {
+pub(crate) fn watch(vm: &Vm<'_>, time: Duration) -> Result<Watched, Failure> {
     let kernel = vm.process.kernel;
     let began = kernel.now();
     let mut judge = Judge::default();
-    let mut threads: HashSet<(Tid, u64)> = HashSet::new();
-    let mut offences: BTreeMap<(Tid, u64), Offence> = BTreeMap::new();
+    let mut threads: HashSet<ThreadKey> = HashSet::new();
+    let mut offences: BTreeMap<ThreadKey, Offence> = BTreeMap::new();
     let mut looks = 0;
     loop {
-        let look = look(vm, ids)?;
-        let verdicts = judge.judge(&look.members);
+        let look = look(vm)?;
+        let verdicts = judge.judge(&look.threads);
         looks += 1;
         let mut unjudged = false;
-        for (member, verdict) in look.members.into_iter().zip(verdicts) {
-            let key = (member.thread.tid, member.thread.started);
+        for (vm_thread, verdict) in look.threads.into_iter().zip(verdicts) {
+            let key = vm_thread.thread.key();
             threads.insert(key);
-            unjudged |= matches!(verdict, Verdict::Unsure | Verdict::Newborn);
+            unjudged |= matches!(verdict, Verdict::Unsure | Verdict::NotPlacedYet);
             if verdict.is_offence() {
                 let looks = offences.get(&key).map_or(0, |before| before.looks) + 1;
-                offences.insert(key, Offence { member, verdict, looks });
+                offences.insert(key, Offence { vm_thread, verdict, looks });
             }
         }
         let elapsed = kernel.now().saturating_sub(began);
@@ -69,8 +67,8 @@ pub(crate) fn watch(vm: &Vm<'_>, ids: Option<&Ids>, time: Duration) -> Result<Wa
     }
 }
 
-fn look(vm: &Vm<'_>, ids: Option<&Ids>) -> Result<Look, Failure> {
-    let look = vm.look(Migrations::Ignore, ids, None)?;
+fn look(vm: &Vm<'_>) -> Result<Look, Failure> {
+    let look = vm.look(&Ask::default())?;
     match &look.content {
         Ok(_) => Ok(look),
         Err(missing) => Err(Failure::new(format!("process {}: {missing}", vm.process.pid))),

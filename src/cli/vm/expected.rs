@@ -1,76 +1,99 @@
 //! Where the threads of a VM belong.
 
 use crate::sys::threads::Thread;
-use crate::vm::homes::{Homes, workers_follow_home};
-use crate::vm::identify::{Known, Sources, Told, Who, name_shown, policy, tell};
-use pinning::status_page::{Listed, State};
-use pinning::{CpuSet, RoleKind, Tid};
-use std::collections::HashMap;
+use crate::vm::homes::Homes;
+use crate::vm::identify::{Evidence, Identified, OwnedRole, Sources, identify, name_shown};
+use pinning::status_page::State;
+use pinning::{CpuSet, Policy, RoleKind, SetId};
 
 /// A thread and where it belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Member {
-    /// What the kernel says of it.
+pub(crate) struct VmThread {
+    /// What the kernel says about it.
     pub(crate) thread: Thread,
     /// What it does.
     pub(crate) role: RoleKind,
-    /// How that is known.
-    pub(crate) known: Known,
-    /// A vCPU's index, an IOThread's place in the order of creation.
+    /// How its role is known.
+    pub(crate) evidence: Evidence,
+    /// A vCPU's index, or an IOThread's place in the order of creation.
     pub(crate) index: Option<u32>,
     /// QEMU's name for it, or its comm; harmless to a terminal.
     pub(crate) name: String,
     /// Where it belongs; `None` without a policy.
     pub(crate) expected: Option<CpuSet>,
-    /// What the register says of it.
+    /// What the register says about it; `None` if it is not listed.
     pub(crate) state: Option<State>,
-    /// A worker of which nobody knows whose it is: it counts as the main loop's.
+    /// It is a worker, and nothing says which thread it works for: the main loop is assumed.
     pub(crate) home_assumed: bool,
 }
 
-/// Who the threads are, in their order.
-pub(crate) fn members(threads: Vec<Thread>, sources: &Sources<'_>) -> Vec<Member> {
-    let listed = sources.page.map(|page| page.snapshot.threads.as_slice()).unwrap_or_default();
-    let listed: HashMap<Tid, &Listed> = listed.iter().map(|listed| (listed.tid, listed)).collect();
-    let told: Vec<Told> = threads.iter().map(|thread| tell(thread, sources, &listed)).collect();
-    let homes = Homes::new(&threads, &told, sources);
-    let places = threads.into_iter().zip(told);
-    places.map(|(thread, told)| assign(thread, told, sources, &homes)).collect()
+/// Who the threads are and where they belong, in their order.
+pub(crate) fn vm_threads(threads: Vec<Thread>, sources: &Sources<'_>) -> Vec<VmThread> {
+    let register = sources.register();
+    let identified: Vec<Identified> =
+        threads.iter().map(|thread| identify(thread, sources, &register)).collect();
+    let homes = Homes::new(&threads, &identified, sources);
+    let pairs = threads.into_iter().zip(identified);
+    pairs.map(|(thread, identified)| vm_thread(thread, identified, sources, &homes)).collect()
 }
 
-fn assign(thread: Thread, told: Told, sources: &Sources<'_>, homes: &Homes) -> Member {
-    let mut home_assumed = false;
-    let order = homes.order.get(&thread.inner).copied();
-    let expected = policy(sources).map(|policy| {
-        // The register has the last word on the page's own policy.
-        if let (None, Some(listed)) = (sources.policy, &told.listed) {
-            return policy.set(listed.set).clone();
-        }
-        if let Some(rule) = policy.rule_for(&told.name) {
-            return policy.set(rule).clone();
-        }
-        let (home, assumed) = match told.who {
-            Who::Worker | Who::IoUringWorker(_) => homes.of_worker(&told, policy, sources),
-            _ => (policy.emulator(), false),
-        };
-        home_assumed = assumed && workers_follow_home(policy);
-        policy.set(policy.cpus_for(told.who.role(), order.unwrap_or(0), home)).clone()
-    });
-    let index = match told.who {
-        Who::Vcpu(index) => Some(index),
-        Who::IoThread(_) => order,
+fn vm_thread(thread: Thread, identified: Identified, sources: &Sources<'_>, homes: &Homes) -> VmThread {
+    let order = homes.order_of(thread.inner);
+    let assigned = sources.policy().map(|policy| assign(&identified, order, policy, sources, homes));
+    let index = match identified.role {
+        OwnedRole::Vcpu(index) => Some(index),
+        OwnedRole::IoThread(_) => order,
         _ => None,
     };
-    Member {
-        role: told.who.role().kind(),
-        known: told.known,
+    VmThread {
+        role: identified.role.as_role().kind(),
+        evidence: identified.evidence,
         index,
-        name: name_shown(&told),
-        expected,
-        state: told.listed.map(|listed| listed.state),
-        home_assumed,
+        name: name_shown(&identified),
+        home_assumed: assigned.as_ref().is_some_and(|assigned| assigned.home_assumed),
+        expected: assigned.map(|assigned| assigned.cpus),
+        state: identified.listed.map(|listed| listed.state),
         thread,
     }
+}
+
+/// Where a policy puts a thread.
+struct Assigned {
+    cpus: CpuSet,
+    home_assumed: bool,
+}
+
+fn assign(
+    identified: &Identified,
+    order: Option<u32>,
+    policy: &Policy,
+    sources: &Sources<'_>,
+    homes: &Homes,
+) -> Assigned {
+    let certain = |set: SetId| Assigned { cpus: policy.set(set).clone(), home_assumed: false };
+    // The register knows best what the page's own policy makes of a thread.
+    if let (None, Some(listed)) = (sources.policy, &identified.listed) {
+        return certain(listed.set);
+    }
+    if let Some(rule) = policy.rule_for(&identified.name) {
+        return certain(rule);
+    }
+    let role = identified.role.as_role();
+    if !matches!(identified.role, OwnedRole::Worker | OwnedRole::IoUringWorker(_)) {
+        return certain(policy.cpus_for(role, order.unwrap_or(0), policy.emulator()));
+    }
+    let home = homes.home_of(identified, policy, sources);
+    Assigned {
+        // It matters whose worker it is only where PIN_WORKERS does not place them all.
+        home_assumed: home.is_assumed && workers_follow_home(policy),
+        ..certain(policy.cpus_for(role, 0, home.set))
+    }
+}
+
+/// Whether `PIN_WORKERS` is unset.
+fn workers_follow_home(policy: &Policy) -> bool {
+    let nobodys = SetId(u16::MAX);
+    policy.workers_of(nobodys) == nobodys
 }
 
 #[cfg(test)]
@@ -78,8 +101,8 @@ mod tests {
     use super::*;
     use crate::vm::page::Content;
     use crate::vm::qmp::Ids;
-    use pinning::status_page::Snapshot;
-    use pinning::{CpuId, Host, Policy, SetId};
+    use pinning::status_page::{Listed, Snapshot};
+    use pinning::{CpuId, Host, Tid};
     use std::time::Duration;
 
     const MAIN: i32 = 10;
@@ -134,14 +157,15 @@ mod tests {
         Content { snapshot, policy }
     }
 
-    fn told(threads: Vec<Thread>, sources: Sources<'_>) -> Vec<String> {
-        let members = members(threads, &Sources { inner_pid: MAIN, ..sources });
-        members
+    fn described(threads: Vec<Thread>, sources: Sources<'_>) -> Vec<String> {
+        let threads = vm_threads(threads, &Sources { inner_pid: MAIN, ..sources });
+        threads
             .iter()
-            .map(|member| {
-                let set = member.expected.as_ref().map_or("-".to_owned(), CpuSet::to_string);
-                let sure = if member.known == Known::Assumed || member.home_assumed { "?" } else { "" };
-                format!("{} {}{sure} {set}", member.thread.tid, member.role)
+            .map(|vm_thread| {
+                let set = vm_thread.expected.as_ref().map_or("-".to_owned(), CpuSet::to_string);
+                let sure =
+                    if vm_thread.evidence == Evidence::Assumed || vm_thread.home_assumed { "?" } else { "" };
+                format!("{} {}{sure} {set}", vm_thread.thread.tid, vm_thread.role)
             })
             .collect()
     }
@@ -169,7 +193,7 @@ mod tests {
             ("PIN_EMULATOR", "4"),
             ("PIN_VHOST", "5"),
         ]);
-        let told = told(threads(), Sources { policy: Some(&policy), ..Sources::default() });
+        let said = described(threads(), Sources { policy: Some(&policy), ..Sources::default() });
         let expected = [
             "10 emulator 4",
             "11 vcpu 2",
@@ -182,7 +206,7 @@ mod tests {
             "18 worker 4",
             "19 exempt 4",
         ];
-        assert_eq!(told, expected);
+        assert_eq!(said, expected);
     }
 
     #[test]
@@ -194,8 +218,8 @@ mod tests {
             &[("PIN_EMULATOR", "1"), ("PIN_IOTHREADS", "2"), ("PIN_THREADS", "worker@3")],
         ] {
             let policy = policy(environment);
-            let told = told(threads(), Sources { policy: Some(&policy), ..Sources::default() });
-            assert!(told[2].starts_with("12 worker "), "{told:?}");
+            let said = described(threads(), Sources { policy: Some(&policy), ..Sources::default() });
+            assert!(said[2].starts_with("12 worker "), "{said:?}");
         }
     }
 
@@ -211,8 +235,8 @@ mod tests {
             born(13, 40, "iou-wrk-11"),
             born(14, 40, "iou-wrk-12"),
         ];
-        let told = told(threads, Sources { policy: Some(&policy), ..Sources::default() });
-        assert_eq!(told, ["10 emulator 4", "11 iothread 2", "12 iothread 1", "13 worker 2", "14 worker 1"]);
+        let said = described(threads, Sources { policy: Some(&policy), ..Sources::default() });
+        assert_eq!(said, ["10 emulator 4", "11 iothread 2", "12 iothread 1", "13 worker 2", "14 worker 1"]);
     }
 
     #[test]
@@ -233,8 +257,9 @@ mod tests {
             thread(13, "IO a-very-long"),
             thread(14, "q"),
         ];
-        let told = told(threads, Sources { policy: Some(&policy), ids: Some(&ids), ..Sources::default() });
-        assert_eq!(told, ["10 emulator 4", "11 vcpu 1", "12 vcpu 2", "13 iothread 3", "14 emulator? 4"]);
+        let said =
+            described(threads, Sources { policy: Some(&policy), ids: Some(&ids), ..Sources::default() });
+        assert_eq!(said, ["10 emulator 4", "11 vcpu 1", "12 vcpu 2", "13 iothread 3", "14 emulator? 4"]);
     }
 
     #[test]
@@ -242,8 +267,9 @@ mod tests {
         let policy = policy(&[("PIN_VCPUS", "1,2"), ("PIN_EMULATOR", "4")]);
         let ids = Ids { vcpus: vec![(0, Tid(11)), (1, Tid(11))], iothreads: Vec::new() };
         let threads = vec![thread(MAIN, "q"), thread(11, "q")];
-        let told = told(threads, Sources { policy: Some(&policy), ids: Some(&ids), ..Sources::default() });
-        assert_eq!(told, ["10 emulator 4", "11 vcpu 1-2"]);
+        let said =
+            described(threads, Sources { policy: Some(&policy), ids: Some(&ids), ..Sources::default() });
+        assert_eq!(said, ["10 emulator 4", "11 vcpu 1-2"]);
     }
 
     /// Sets of the page: 0 is base, 1 the emulator's, 2 the IOThread's.
@@ -274,18 +300,18 @@ mod tests {
     fn the_register_has_the_last_word() {
         let page = paged();
         assert_eq!((page.policy.base(), page.policy.emulator()), (SetId(0), SetId(2)));
-        let told = told(its_threads(), Sources { page: Some(&page), ..Sources::default() });
+        let said = described(its_threads(), Sources { page: Some(&page), ..Sources::default() });
         let expected =
             ["10 emulator 1", "11 iothread 2", "12 worker 2", "13 worker 1", "14 worker 2", "15 emulator? 1"];
-        assert_eq!(told, expected);
+        assert_eq!(said, expected);
     }
 
     #[test]
     fn a_full_register_leaves_the_rest_to_the_names() {
         let mut page = paged();
         page.snapshot.counters.unlisted = 1;
-        let told = told(its_threads(), Sources { page: Some(&page), ..Sources::default() });
-        assert_eq!(told[5], "15 vcpu 7");
+        let said = described(its_threads(), Sources { page: Some(&page), ..Sources::default() });
+        assert_eq!(said[5], "15 vcpu 7");
     }
 
     #[test]
@@ -295,7 +321,7 @@ mod tests {
         let sources = Sources { page: Some(&page), policy: Some(&policy), ..Sources::default() };
         let expected =
             ["10 emulator 5", "11 iothread 6", "12 worker 6", "13 worker 5", "14 worker 6", "15 emulator? 5"];
-        assert_eq!(told(its_threads(), sources), expected);
+        assert_eq!(described(its_threads(), sources), expected);
     }
 
     #[test]
@@ -310,12 +336,12 @@ mod tests {
         );
         let policy = policy(&[("PIN_EMULATOR", "5"), ("PIN_IOTHREADS", "io1@6")]);
         let sources = Sources { page: Some(&page), policy: Some(&policy), ..Sources::default() };
-        assert_eq!(told(its_threads().drain(..3).collect(), sources)[2], "12 worker? 5");
+        assert_eq!(described(its_threads().drain(..3).collect(), sources)[2], "12 worker? 5");
     }
 
     #[test]
     fn without_a_policy_nothing_is_expected() {
-        let told = told(vec![thread(MAIN, "q"), thread(11, "CPU 0/TCG")], Sources::default());
-        assert_eq!(told, ["10 emulator -", "11 vcpu -"]);
+        let said = described(vec![thread(MAIN, "q"), thread(11, "CPU 0/TCG")], Sources::default());
+        assert_eq!(said, ["10 emulator -", "11 vcpu -"]);
     }
 }

@@ -9,38 +9,33 @@ use crate::vm::page::Missing;
 use pinning::acts_in;
 use std::os::unix::ffi::OsStrExt;
 
-/// The VM that a PID or the name of a VM stands for.
+/// The VM that a user names by its PID or by its name (`-name` on QEMU's command line).
+///
+/// # Errors
+/// There is none, or several have this name.
 pub(crate) fn named<'k>(kernel: &'k dyn Kernel, word: &str) -> Result<Vm<'k>, Failure> {
-    if let Ok(pid) = word.parse() {
-        // A VM may be called 7; the process goes before.
-        if let Ok(process) = Process::new(kernel, pid) {
-            return Ok(Vm::of(process));
-        }
+    let pid = word.parse().ok();
+    // A VM may be called 7: the process with that id is meant.
+    if let Some(process) = pid.and_then(|pid| Process::new(kernel, pid).ok()) {
+        return Ok(Vm::new(process));
     }
-    let is_meant =
-        |process: &Process| command_line::vm_name(&process.arguments()).is_some_and(|name| name == word);
     let processes = Process::all(kernel).map_err(no_proc)?;
-    // Wrappers such as timeout carry QEMU's arguments too.
-    let meant: Vec<Vm<'_>> = processes
+    let namesakes = processes
         .into_iter()
-        .filter(is_meant)
-        .map(Vm::of)
-        .filter(|vm| vm.is_pinned() || is_qemu(vm.process))
-        .collect();
-    let pids: Vec<String> = meant.iter().map(|vm| vm.process.pid.to_string()).collect();
-    match (<[Vm<'_>; 1]>::try_from(meant), word.parse()) {
-        (Ok([vm]), _) => Ok(vm),
-        (Err(none), Ok(pid)) if none.is_empty() => {
-            // It may have come into being meanwhile.
-            Err(if Process::new(kernel, pid).is_err() { no_process(pid) } else { no_vm(word) })
-        }
-        (Err(none), _) if none.is_empty() => Err(no_vm(word)),
-        _ => Err(Failure::new(format!("{} QEMUs are called {word:?}", pids.len()))
+        .filter(|process| command_line::vm_name(&process.arguments()).is_some_and(|name| name == word));
+    // A wrapper such as timeout has QEMU's arguments too, and is no QEMU.
+    let mut vms: Vec<Vm<'_>> =
+        namesakes.map(Vm::new).filter(|vm| vm.is_pinned() || is_qemu(vm.process)).collect();
+    let pids: Vec<String> = vms.iter().map(|vm| vm.process.pid.to_string()).collect();
+    match (vms.pop(), pids.len()) {
+        (Some(vm), 1) => Ok(vm),
+        (None, _) => Err(pid.map_or_else(|| no_vm(word), no_process)),
+        (Some(_), several) => Err(Failure::new(format!("{several} QEMUs are called {word:?}"))
             .next(format!("name one by its PID: {}", pids.join(", ")))),
     }
 }
 
-/// What to do where nothing was found.
+/// What to do next where nothing was found.
 const LIST: &str = "`pinshim show` without a name lists the pinned VMs";
 
 fn no_process(pid: i32) -> Failure {
@@ -55,43 +50,43 @@ fn no_proc(error: std::io::Error) -> Failure {
     Failure::new(format!("/proc cannot be read: {error}"))
 }
 
-/// All QEMUs.
+/// Every QEMU on this host.
 #[derive(Debug, Default)]
-pub(crate) struct Everyone<'k> {
-    /// Those with a page.
+pub(crate) struct Found<'k> {
+    /// Those with a sound status page.
     pub(crate) pinned: Vec<Vm<'k>>,
     /// Those without one.
     pub(crate) not_pinned: Vec<Process<'k>>,
     /// Those that this user may not look into.
     pub(crate) unreadable: Vec<Process<'k>>,
-    /// Those with something that is no sound page.
+    /// Those whose status page is not sound.
     pub(crate) bad: Vec<Vm<'k>>,
 }
 
 /// Looks for every QEMU. One with a page is found under any name.
-pub(crate) fn everyone(kernel: &dyn Kernel) -> Result<Everyone<'_>, Failure> {
-    let mut everyone = Everyone::default();
+pub(crate) fn all(kernel: &dyn Kernel) -> Result<Found<'_>, Failure> {
+    let mut found = Found::default();
     for process in Process::all(kernel).map_err(no_proc)? {
-        let vm = Vm::of(process);
+        let vm = Vm::new(process);
         match &vm.page {
-            Ok(_) => everyone.pinned.push(vm),
-            Err(Missing::Bad(_)) => everyone.bad.push(vm),
-            Err(Missing::None) if is_qemu(process) => everyone.not_pinned.push(process),
-            Err(Missing::NotPermitted) if is_qemu(process) => everyone.unreadable.push(process),
+            Ok(_) => found.pinned.push(vm),
+            Err(Missing::Bad(_)) => found.bad.push(vm),
+            Err(Missing::None) if is_qemu(process) => found.not_pinned.push(process),
+            Err(Missing::NotPermitted) if is_qemu(process) => found.unreadable.push(process),
             Err(_) => {}
         }
     }
-    Ok(everyone)
+    Ok(found)
 }
 
 /// The domain's QEMU, by the UUID that libvirt starts it with.
 pub(crate) fn by_uuid<'k>(kernel: &'k dyn Kernel, uuid: &str) -> Option<Process<'k>> {
-    let is_the_one = |process: &Process| {
+    let is_meant = |process: &Process<'_>| {
         let arguments = process.arguments();
         arguments.windows(2).any(|pair| matches!(pair, [option, value] if option == "-uuid" && value == uuid))
             && is_qemu(*process)
     };
-    Process::all(kernel).ok()?.into_iter().find(is_the_one)
+    Process::all(kernel).ok()?.into_iter().find(is_meant)
 }
 
 /// Whether a process looks like a QEMU that the library would act in, by its executable's name.

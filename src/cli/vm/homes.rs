@@ -1,67 +1,89 @@
-//! Whose workers belong where: a worker follows the thread that it works for.
+//! Where workers belong: without `PIN_WORKERS`, a worker follows its home, which is the thread that it works
+//! for (an IOThread or the main loop).
 
 use crate::sys::threads::Thread;
-use crate::vm::identify::{Sources, Told, Who, policy};
+use crate::vm::identify::{Identified, OwnedRole, Sources};
 use pinning::{Policy, SetId, Tid};
-use std::collections::HashMap;
 
-/// Whose workers belong where.
+/// The threads that workers may work for.
 pub(crate) struct Homes {
-    /// IOThreads in the order of their creation, by thread id.
-    pub(crate) order: HashMap<Tid, u32>,
-    /// Of each IOThread: its set by the page's policy and by the one that counts.
-    iothreads: Vec<(Tid, Option<SetId>, SetId)>,
+    iothreads: Vec<IoThread>,
+}
+
+/// An IOThread.
+struct IoThread {
+    /// Its id as QEMU's process sees it itself.
+    tid: Tid,
+    /// Its place in the order of creation.
+    order: u32,
+    /// Its set in the page's own policy.
+    set_on_page: Option<SetId>,
+    /// Its set in the policy that decides; `None` without one.
+    set: Option<SetId>,
+}
+
+/// The set of a worker's home.
+pub(crate) struct Home {
+    pub(crate) set: SetId,
+    /// Nothing says which home it is: the main loop is assumed.
+    pub(crate) is_assumed: bool,
 }
 
 impl Homes {
-    pub(crate) fn new(threads: &[Thread], told: &[Told], sources: &Sources<'_>) -> Self {
-        let mut iothreads: Vec<(&Thread, &Told)> =
-            threads.iter().zip(told).filter(|(_, told)| matches!(told.who, Who::IoThread(_))).collect();
-        iothreads.sort_by_key(|(thread, _)| (thread.started, thread.tid));
-        let order_of = |(order, (thread, told)): (u32, &(&Thread, &Told))| {
-            let listed = told.listed.as_ref().and_then(|listed| listed.index);
-            (thread.inner, listed.unwrap_or(order))
-        };
-        let order: HashMap<Tid, u32> = (0u32..).zip(&iothreads).map(order_of).collect();
-        let Some(policy) = policy(sources) else { return Self { order, iothreads: Vec::new() } };
-        let sets = iothreads.iter().map(|(thread, told)| {
-            let order = order.get(&thread.inner).copied().unwrap_or(0);
-            let rule = policy.rule_for(&told.name);
-            let set = rule.unwrap_or_else(|| policy.cpus_for(told.who.role(), order, policy.emulator()));
-            (thread.inner, told.listed.as_ref().map(|listed| listed.set), set)
-        });
-        Self { iothreads: sets.collect(), order }
-    }
-
-    /// The set of a worker's home, and whether it is only assumed.
-    pub(crate) fn of_worker(&self, told: &Told, policy: &Policy, sources: &Sources<'_>) -> (SetId, bool) {
-        if let Who::IoUringWorker(submitter) = told.who {
-            let iothread = self.iothreads.iter().find(|(tid, ..)| *tid == submitter);
-            return (iothread.map_or(policy.emulator(), |(_, _, set)| *set), false);
-        }
-        let (Some(page), Some(listed)) = (sources.page, &told.listed) else {
-            // Every pool whose home has the emulator's set is served alike.
-            return (policy.emulator(), self.iothreads.iter().any(|(_, _, set)| *set != policy.emulator()));
-        };
-        // The page names a home by its set in the page's own policy.
-        let mut homes: Vec<SetId> = self
-            .iothreads
+    /// The IOThreads among a VM's threads.
+    pub(crate) fn new(threads: &[Thread], identified: &[Identified], sources: &Sources<'_>) -> Self {
+        let mut iothreads: Vec<(&Thread, &Identified)> = threads
             .iter()
-            .filter(|(_, in_page, _)| *in_page == Some(listed.home))
-            .map(|(_, _, set)| *set)
-            .chain((page.policy.emulator() == listed.home).then_some(policy.emulator()))
+            .zip(identified)
+            .filter(|(_, identified)| matches!(identified.role, OwnedRole::IoThread(_)))
             .collect();
-        homes.sort();
-        homes.dedup();
-        match homes.as_slice() {
-            [home] => (*home, false),
-            _ => (policy.emulator(), true),
+        iothreads.sort_by_key(|(thread, _)| (thread.started, thread.tid));
+        let iothreads = (0u32..).zip(iothreads).map(|(counted, (thread, identified))| {
+            let listed = identified.listed.as_ref();
+            let order = listed.and_then(|listed| listed.index).unwrap_or(counted);
+            IoThread {
+                tid: thread.inner,
+                order,
+                set_on_page: listed.map(|listed| listed.set),
+                set: sources.policy().map(|policy| {
+                    let rule = policy.rule_for(&identified.name);
+                    let role = identified.role.as_role();
+                    rule.unwrap_or_else(|| policy.cpus_for(role, order, policy.emulator()))
+                }),
+            }
+        });
+        Self { iothreads: iothreads.collect() }
+    }
+
+    /// An IOThread's place in the order of creation; `None` for any other thread. `tid` is the id that QEMU's
+    /// process sees itself.
+    pub(crate) fn order_of(&self, tid: Tid) -> Option<u32> {
+        self.iothreads.iter().find(|iothread| iothread.tid == tid).map(|iothread| iothread.order)
+    }
+
+    /// The home of a worker.
+    pub(crate) fn home_of(&self, worker: &Identified, policy: &Policy, sources: &Sources<'_>) -> Home {
+        let emulator = policy.emulator();
+        if let OwnedRole::IoUringWorker(submitter) = worker.role {
+            let iothread = self.iothreads.iter().find(|iothread| iothread.tid == submitter);
+            let set = iothread.and_then(|iothread| iothread.set).unwrap_or(emulator);
+            return Home { set, is_assumed: false };
+        }
+        let (Some(page), Some(listed)) = (sources.page, &worker.listed) else {
+            // Where every IOThread has the emulator's set, it does not matter which home it is.
+            let is_assumed = self.iothreads.iter().any(|iothread| iothread.set != Some(emulator));
+            return Home { set: emulator, is_assumed };
+        };
+        // The page names a home by its set in the page's own policy: every home with that set is possible.
+        let iothreads = self.iothreads.iter().filter(|iothread| iothread.set_on_page == Some(listed.home));
+        let main_loop = (page.policy.emulator() == listed.home).then_some(emulator);
+        let mut possible: Vec<SetId> =
+            iothreads.filter_map(|iothread| iothread.set).chain(main_loop).collect();
+        possible.sort();
+        possible.dedup();
+        match possible.as_slice() {
+            [home] => Home { set: *home, is_assumed: false },
+            _ => Home { set: emulator, is_assumed: true },
         }
     }
-}
-
-/// Whether `PIN_WORKERS` is unset, so that it matters whose worker a worker is.
-pub(crate) fn workers_follow_home(policy: &Policy) -> bool {
-    let nobodys = SetId(u16::MAX);
-    policy.workers_of(nobodys) == nobodys
 }

@@ -1,8 +1,8 @@
-//! Who a thread is, as far as that can be told from outside.
+//! Who a thread is, as far as that can be found out from outside.
 //!
-//! The library's register knows; where it has nothing, QEMU's own answer (QMP), the kernel's names and
-//! QEMU's names speak, in this order. What is only assumed is marked so: it must never look like
-//! knowledge.
+//! The library's register knows. For a thread that it does not list, these are asked in turn: QEMU itself
+//! (QMP), the names that the kernel gives its own threads, the names that QEMU gives its threads. Each answer
+//! carries its [`Evidence`], so that an assumption never looks like knowledge.
 
 use crate::output::text::harmless;
 use crate::sys::threads::Thread;
@@ -14,23 +14,23 @@ use std::collections::HashMap;
 
 /// How a thread's role is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Known {
-    /// The library lists it, or it is the main thread.
-    Surely,
-    /// QEMU said so itself.
-    FromQemu,
-    /// Its name says so.
-    ByName,
-    /// Nothing says so: what has no other role counts as the emulator's.
+pub(crate) enum Evidence {
+    /// The library lists the thread, or it is the main thread.
+    Certain,
+    /// QEMU said so over QMP.
+    Qemu,
+    /// The thread's name says so.
+    Name,
+    /// Nothing says so: a thread with no other role counts as an emulator thread.
     Assumed,
 }
 
-/// All that may be known of a VM's threads, but for the threads themselves.
+/// All that may be known about a VM's threads, except for the threads themselves.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Sources<'a> {
-    /// The process's id as it sees it itself.
+    /// The id of QEMU's process as it sees it itself.
     pub(crate) inner_pid: i32,
-    /// Its status page.
+    /// QEMU's status page.
     pub(crate) page: Option<&'a Content>,
     /// QEMU's own answer.
     pub(crate) ids: Option<&'a Ids>,
@@ -38,132 +38,162 @@ pub(crate) struct Sources<'a> {
     pub(crate) policy: Option<&'a Policy>,
 }
 
-/// Who a thread is, without where it belongs.
+impl<'a> Sources<'a> {
+    /// The policy that decides where threads belong.
+    pub(crate) fn policy(&self) -> Option<&'a Policy> {
+        self.policy.or(self.page.map(|page| &page.policy))
+    }
+
+    /// The register's entries by thread, with the ids that QEMU's process sees itself.
+    pub(crate) fn register(&self) -> HashMap<Tid, &'a Listed> {
+        let listed = self.page.map(|page| page.snapshot.threads.as_slice()).unwrap_or_default();
+        listed.iter().map(|listed| (listed.tid, listed)).collect()
+    }
+
+    /// Whether the register lists every thread that the library placed: it was never full.
+    fn register_is_complete(&self) -> bool {
+        self.page.is_some_and(|page| page.snapshot.counters.unlisted == 0)
+    }
+}
+
+/// Who a thread is, before it is known where it belongs.
 #[derive(Debug, Clone)]
-pub(crate) struct Told {
-    pub(crate) who: Who,
-    pub(crate) known: Known,
-    /// QEMU's name, or the comm.
+pub(crate) struct Identified {
+    pub(crate) role: OwnedRole,
+    pub(crate) evidence: Evidence,
+    /// QEMU's name for it, or its comm.
     pub(crate) name: Vec<u8>,
+    /// Its entry in the register.
     pub(crate) listed: Option<Listed>,
 }
 
+/// A [`Role`] that owns its text, and that tells the kernel's io_uring workers from QEMU's own workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Who {
+pub(crate) enum OwnedRole {
     Emulator,
     Vcpu(u32),
     AllVcpus,
     IoThread(Vec<u8>),
     Worker,
-    /// A worker of the kernel's, with the thread it serves.
+    /// A worker that the kernel made, with the thread that it works for.
     IoUringWorker(Tid),
     Migration,
     Vhost,
     Exempt,
 }
 
-impl Who {
-    fn of_role(role: Role<'_>) -> Self {
+impl OwnedRole {
+    fn from_role(role: Role<'_>) -> Self {
         match role {
-            Role::Emulator => Who::Emulator,
-            Role::Vcpu(VcpuIndex(index)) => Who::Vcpu(index),
-            Role::AllVcpus => Who::AllVcpus,
-            Role::IoThread(id) => Who::IoThread(id.to_vec()),
-            Role::Worker => Who::Worker,
-            Role::Migration => Who::Migration,
-            Role::Vhost => Who::Vhost,
-            Role::Exempt => Who::Exempt,
+            Role::Emulator => OwnedRole::Emulator,
+            Role::Vcpu(VcpuIndex(index)) => OwnedRole::Vcpu(index),
+            Role::AllVcpus => OwnedRole::AllVcpus,
+            Role::IoThread(id) => OwnedRole::IoThread(id.to_vec()),
+            Role::Worker => OwnedRole::Worker,
+            Role::Migration => OwnedRole::Migration,
+            Role::Vhost => OwnedRole::Vhost,
+            Role::Exempt => OwnedRole::Exempt,
         }
     }
 
-    /// The register keeps a name's beginning, and the role without whom it is about.
-    fn of_listed(listed: &Listed) -> Self {
+    /// The role of an entry of the register. An entry has the kind of role alone: an IOThread's id is read
+    /// out of its name, of which the entry keeps the beginning.
+    fn from_listed(listed: &Listed) -> Self {
         match (listed.role, listed.index) {
-            (RoleKind::Emulator, _) => Who::Emulator,
-            (RoleKind::Vcpu, Some(index)) => Who::Vcpu(index),
-            (RoleKind::Vcpu, None) => Who::AllVcpus,
+            (RoleKind::Emulator, _) => OwnedRole::Emulator,
+            (RoleKind::Vcpu, Some(index)) => OwnedRole::Vcpu(index),
+            (RoleKind::Vcpu, None) => OwnedRole::AllVcpus,
             (RoleKind::IoThread, _) => {
                 let id = listed.name.strip_prefix("IO ").unwrap_or(&listed.name);
-                Who::IoThread(id.as_bytes().to_vec())
+                OwnedRole::IoThread(id.as_bytes().to_vec())
             }
-            (RoleKind::Worker, _) => Who::Worker,
-            (RoleKind::Migration, _) => Who::Migration,
-            (RoleKind::Vhost, _) => Who::Vhost,
-            (RoleKind::Exempt, _) => Who::Exempt,
+            (RoleKind::Worker, _) => OwnedRole::Worker,
+            (RoleKind::Migration, _) => OwnedRole::Migration,
+            (RoleKind::Vhost, _) => OwnedRole::Vhost,
+            (RoleKind::Exempt, _) => OwnedRole::Exempt,
         }
     }
 
-    pub(crate) fn role(&self) -> Role<'_> {
-        match self {
-            Who::Emulator => Role::Emulator,
-            Who::Vcpu(index) => Role::Vcpu(VcpuIndex(*index)),
-            Who::AllVcpus => Role::AllVcpus,
-            Who::IoThread(id) => Role::IoThread(id),
-            Who::Worker | Who::IoUringWorker(_) => Role::Worker,
-            Who::Migration => Role::Migration,
-            Who::Vhost => Role::Vhost,
-            Who::Exempt => Role::Exempt,
-        }
-    }
-}
-
-pub(crate) fn tell(thread: &Thread, sources: &Sources<'_>, listed: &HashMap<Tid, &Listed>) -> Told {
-    let comm = thread.comm.clone();
-    let told = |who, known| Told { who, known, name: comm.clone(), listed: None };
-    if let Some(listed) = listed.get(&thread.inner) {
-        let name = if listed.name.is_empty() { comm } else { listed.name.clone().into_bytes() };
-        let who = Who::of_listed(listed);
-        return Told { who, known: Known::Surely, name, listed: Some((*listed).clone()) };
-    }
-    if thread.inner.0 == sources.inner_pid {
-        return told(Who::Emulator, Known::Surely);
-    }
-    if let Some(ids) = sources.ids {
-        if let Some(who) = by_qemu(ids, thread.inner) {
-            return told(who, Known::FromQemu);
-        }
-    }
-    if let Some(kernels) = Role::of_kernel_comm(&thread.comm) {
-        let who = match kernels {
-            KernelThread::NxRecovery => Who::Emulator,
-            KernelThread::Vhost => Who::Vhost,
+    fn from_kernel_thread(thread: KernelThread) -> Self {
+        match thread {
+            KernelThread::NxRecovery => OwnedRole::Emulator,
+            KernelThread::Vhost => OwnedRole::Vhost,
             KernelThread::IoUringWorker { submitter } => {
-                Who::IoUringWorker(Tid(i32::try_from(submitter).unwrap_or(0)))
+                OwnedRole::IoUringWorker(Tid(i32::try_from(submitter).unwrap_or(0)))
             }
-        };
-        return told(who, Known::ByName);
+        }
     }
-    // Where there is a register, a thread that it does not have is one that a library made by a clone(2) of its
-    // own, and whose comm may be its creator's; unless the register was full.
-    let register_is_whole = sources.page.is_some_and(|page| page.snapshot.counters.unlisted == 0);
-    match Role::of_qemu_name(&thread.comm).filter(|_| !register_is_whole) {
-        Some(role) => told(Who::of_role(role), Known::ByName),
-        None => told(Who::Emulator, Known::Assumed),
+
+    /// The same for a policy to look up.
+    pub(crate) fn as_role(&self) -> Role<'_> {
+        match self {
+            OwnedRole::Emulator => Role::Emulator,
+            OwnedRole::Vcpu(index) => Role::Vcpu(VcpuIndex(*index)),
+            OwnedRole::AllVcpus => Role::AllVcpus,
+            OwnedRole::IoThread(id) => Role::IoThread(id),
+            OwnedRole::Worker | OwnedRole::IoUringWorker(_) => Role::Worker,
+            OwnedRole::Migration => Role::Migration,
+            OwnedRole::Vhost => Role::Vhost,
+            OwnedRole::Exempt => Role::Exempt,
+        }
     }
 }
 
-fn by_qemu(ids: &Ids, tid: Tid) -> Option<Who> {
+/// Who a thread is. `register` is [`Sources::register`].
+pub(crate) fn identify(
+    thread: &Thread,
+    sources: &Sources<'_>,
+    register: &HashMap<Tid, &Listed>,
+) -> Identified {
+    let comm = thread.comm.clone();
+    if let Some(listed) = register.get(&thread.inner) {
+        return Identified {
+            role: OwnedRole::from_listed(listed),
+            evidence: Evidence::Certain,
+            name: if listed.name.is_empty() { comm } else { listed.name.clone().into_bytes() },
+            listed: Some((*listed).clone()),
+        };
+    }
+    let (role, evidence) = role_of_unlisted(thread, sources);
+    Identified { role, evidence, name: comm, listed: None }
+}
+
+fn role_of_unlisted(thread: &Thread, sources: &Sources<'_>) -> (OwnedRole, Evidence) {
+    if thread.inner.0 == sources.inner_pid {
+        return (OwnedRole::Emulator, Evidence::Certain);
+    }
+    if let Some(role) = sources.ids.and_then(|ids| role_by_qemu(ids, thread.inner)) {
+        return (role, Evidence::Qemu);
+    }
+    if let Some(kernel_thread) = Role::of_kernel_comm(&thread.comm) {
+        return (OwnedRole::from_kernel_thread(kernel_thread), Evidence::Name);
+    }
+    // Where the register is complete, a thread that it does not list was made by a library with a clone(2)
+    // of its own: its comm may be its creator's and says nothing.
+    match Role::of_qemu_name(&thread.comm).filter(|_| !sources.register_is_complete()) {
+        Some(role) => (OwnedRole::from_role(role), Evidence::Name),
+        None => (OwnedRole::Emulator, Evidence::Assumed),
+    }
+}
+
+fn role_by_qemu(ids: &Ids, tid: Tid) -> Option<OwnedRole> {
     let mut vcpus = ids.vcpus.iter().filter(|(_, thread)| *thread == tid);
     if let Some((index, _)) = vcpus.next() {
         let one_for_all = vcpus.next().is_some();
-        return Some(if one_for_all { Who::AllVcpus } else { Who::Vcpu(*index) });
+        return Some(if one_for_all { OwnedRole::AllVcpus } else { OwnedRole::Vcpu(*index) });
     }
     let (id, _) = ids.iothreads.iter().find(|(_, thread)| *thread == tid)?;
-    Some(Who::IoThread(id.clone().into_bytes()))
+    Some(OwnedRole::IoThread(id.clone().into_bytes()))
 }
 
-/// The policy that counts.
-pub(crate) fn policy<'a>(sources: &Sources<'a>) -> Option<&'a Policy> {
-    sources.policy.or(sources.page.map(|page| &page.policy))
-}
-
-/// An IOThread by its whole id, which a comm has no room for.
-pub(crate) fn name_shown(told: &Told) -> String {
-    match (&told.who, told.known) {
-        (Who::IoThread(id), Known::FromQemu) => format!("IO {}", harmless(id)),
-        (Who::Vcpu(index), Known::FromQemu) if Role::of_qemu_name(&told.name).is_none() => {
+/// The name to show for a thread, harmless to a terminal. For an IOThread that QEMU named it is the whole id,
+/// which a comm has no room for.
+pub(crate) fn name_shown(identified: &Identified) -> String {
+    match (&identified.role, identified.evidence) {
+        (OwnedRole::IoThread(id), Evidence::Qemu) => format!("IO {}", harmless(id)),
+        (OwnedRole::Vcpu(index), Evidence::Qemu) if Role::of_qemu_name(&identified.name).is_none() => {
             format!("CPU {index}")
         }
-        _ => harmless(&told.name),
+        _ => harmless(&identified.name),
     }
 }

@@ -5,7 +5,7 @@ use crate::output::text::harmless;
 use crate::sys::process::Process;
 use crate::sys::threads::{self, Migrations};
 use crate::vm::command_line;
-use crate::vm::expected::{self, Member};
+use crate::vm::expected::{self, VmThread};
 use crate::vm::identify::Sources;
 use crate::vm::page::{Content, Missing, Page};
 use crate::vm::qmp::Ids;
@@ -24,18 +24,29 @@ pub(crate) struct Vm<'k> {
     inner_pid: i32,
 }
 
+/// What a look takes into account besides the process and its page; by default nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ask<'a> {
+    /// Whether migrations are to be read.
+    pub(crate) migrations: Migrations,
+    /// QEMU's own answer on which thread is which.
+    pub(crate) ids: Option<&'a Ids>,
+    /// A policy in place of the page's.
+    pub(crate) policy: Option<&'a Policy>,
+}
+
 /// One look at it.
 #[derive(Debug)]
 pub(crate) struct Look {
     /// What the page said.
     pub(crate) content: Result<Content, Missing>,
     /// The threads.
-    pub(crate) members: Vec<Member>,
+    pub(crate) threads: Vec<VmThread>,
 }
 
 impl<'k> Vm<'k> {
     /// The VM that a process runs.
-    pub(crate) fn of(process: Process<'k>) -> Self {
+    pub(crate) fn new(process: Process<'k>) -> Self {
         Self {
             process,
             name: command_line::vm_name(&process.arguments()),
@@ -49,24 +60,27 @@ impl<'k> Vm<'k> {
         self.page.is_ok()
     }
 
-    /// Looks at it, with what else is known: QEMU's own answer, a policy in place of the page's.
-    pub(crate) fn look(
-        &self,
-        migrations: Migrations,
-        ids: Option<&Ids>,
-        policy: Option<&Policy>,
-    ) -> Result<Look, Failure> {
+    /// Looks at it.
+    ///
+    /// # Errors
+    /// QEMU has ended.
+    pub(crate) fn look(&self, ask: &Ask<'_>) -> Result<Look, Failure> {
         // The page first: what it says is placed has its CPUs by the time that /proc is asked.
         let content = match &self.page {
             Ok(page) => page.read(),
             Err(missing) => Err(missing.clone()),
         };
-        let threads = threads::list(self.process, migrations).unwrap_or_default();
+        let threads = threads::list(self.process, ask.migrations).unwrap_or_default();
         if threads.is_empty() {
             return Err(self.ended());
         }
-        let sources = Sources { inner_pid: self.inner_pid, page: content.as_ref().ok(), ids, policy };
-        Ok(Look { members: expected::members(threads, &sources), content })
+        let sources = Sources {
+            inner_pid: self.inner_pid,
+            page: content.as_ref().ok(),
+            ids: ask.ids,
+            policy: ask.policy,
+        };
+        Ok(Look { threads: expected::vm_threads(threads, &sources), content })
     }
 
     /// It ended while it was looked at.

@@ -1,0 +1,167 @@
+//! Looking at a VM and moving its threads until each is where it belongs.
+//!
+//! A thread is moved only when it is certain who it is: one that has not placed itself yet will do so, and
+//! moving it before could undo that.
+
+use crate::arguments::Apply;
+use crate::output::failure::Failure;
+use crate::output::print::Output;
+use crate::output::text::count;
+use crate::present::table;
+use crate::sys::threads::ThreadKey;
+use crate::verdict::judge::{Judge, Verdict};
+use crate::verdict::watch::PAUSE;
+use crate::vm::expected::VmThread;
+use crate::vm::identify::Evidence;
+use crate::vm::look::{Ask, Vm};
+use crate::vm::put::{NotPut, put};
+use crate::vm::qmp::{self, Ids};
+use pinning::{CpuSet, Policy, RoleKind};
+use std::collections::HashMap;
+
+/// Rounds of looking and moving: a thread that was created during one round needs another. A VM whose threads
+/// come and go without end is for `--watch`.
+const ROUNDS: u32 = 50;
+
+/// The repair of one VM.
+pub(crate) struct Repair<'a> {
+    vm: &'a Vm<'a>,
+    arguments: &'a Apply,
+    policy: Option<&'a Policy>,
+    ids: Option<Ids>,
+    /// Threads that were not moved, each with where it may run: this is said once, until that changes.
+    not_moved: HashMap<ThreadKey, CpuSet>,
+    moved: usize,
+}
+
+impl<'a> Repair<'a> {
+    /// The repair of a VM by a policy, or by its own where there is none.
+    pub(crate) fn new(vm: &'a Vm<'a>, arguments: &'a Apply, policy: Option<&'a Policy>) -> Self {
+        Self { vm, arguments, policy, ids: None, not_moved: HashMap::new(), moved: 0 }
+    }
+
+    /// Whether every thread is where it belongs, as far as the rounds so far have seen.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.not_moved.is_empty()
+    }
+
+    /// Looks and moves until nothing is left to move. The answer is the threads as the last look saw them.
+    pub(crate) fn run(&mut self, output: &mut Output) -> Result<Vec<VmThread>, Failure> {
+        self.ask_qemu()?;
+        let mut judge = Judge::default();
+        let mut last = Vec::new();
+        for _ in 0..ROUNDS {
+            let ask = Ask { ids: self.ids.as_ref(), policy: self.policy, ..Ask::default() };
+            let threads = self.vm.look(&ask)?.threads;
+            let verdicts = judge.judge(&threads);
+            let mut again = false;
+            for (thread, verdict) in threads.iter().zip(&verdicts) {
+                match verdict {
+                    Verdict::Off(_) => again |= self.put_back(thread, output),
+                    Verdict::Unsure | Verdict::NotPlacedYet => again = true,
+                    _ => {}
+                }
+            }
+            last = threads;
+            if !again {
+                break;
+            }
+            self.vm.process.kernel.sleep(PAUSE);
+        }
+        // Forget threads that have ended.
+        self.not_moved.retain(|key, _| last.iter().any(|thread| thread.thread.key() == *key));
+        Ok(last)
+    }
+
+    fn ask_qemu(&mut self) -> Result<(), Failure> {
+        let Some(socket) = &self.arguments.qmp else { return Ok(()) };
+        match qmp::ask(socket) {
+            Ok(ids) => self.ids = Some(ids),
+            // Another client may be connected for a while; the earlier answer is mostly still true.
+            Err(_) if self.ids.is_some() => {}
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
+    }
+
+    /// Moves a thread and says so. The answer is whether another look is worth it.
+    fn put_back(&mut self, thread: &VmThread, output: &mut Output) -> bool {
+        let (Some(expected), allowed) = (&thread.expected, &thread.thread.allowed) else { return false };
+        let key = thread.thread.key();
+        if self.not_moved.get(&key) == Some(allowed) {
+            return false;
+        }
+        let tid = thread.thread.tid;
+        let who = format!("{tid} {} ({})", thread.name, table::role(thread));
+        if self.arguments.dry_run {
+            self.not_moved.insert(key, allowed.clone());
+            output.print(format_args!("would move {who} from {allowed} to {expected}\n"));
+            return false;
+        }
+        match put(self.vm.process, tid, expected) {
+            Ok(()) => {
+                self.moved += 1;
+                self.not_moved.remove(&key);
+                output.print(format_args!("moved {who} from {allowed} to {expected}\n"));
+                true
+            }
+            Err(NotPut::Ended) => false,
+            Err(NotPut::Because(why)) => {
+                // A cpuset may have left it a part of the set, and then it may run there now.
+                let now = self.vm.process.kernel.affinity(tid).unwrap_or_else(|_| allowed.clone());
+                self.not_moved.insert(key, now);
+                output.note(format_args!("{who} could not be put on {expected}: {why}"));
+                false
+            }
+        }
+    }
+
+    /// What was done, and what was only assumed about these threads.
+    pub(crate) fn summary(&self, threads: &[VmThread]) -> String {
+        let mut text = self.assumptions(threads);
+        if self.arguments.dry_run {
+            return text;
+        }
+        let failed = match self.not_moved.len() {
+            0 => String::new(),
+            failed => format!(", {failed} could NOT be put where they belong"),
+        };
+        let moved = match self.moved {
+            0 if failed.is_empty() => ", all where they belong".to_owned(),
+            moved => format!(", {moved} moved"),
+        };
+        text += &format!("{}: {}{moved}{failed}\n", self.vm.title(), count(threads.len(), "thread"));
+        text
+    }
+
+    fn assumptions(&self, threads: &[VmThread]) -> String {
+        let mut text = String::new();
+        let is_assumed =
+            |thread: &VmThread| thread.evidence == Evidence::Assumed && thread.role == RoleKind::Emulator;
+        let assumed = tids(threads, is_assumed);
+        if self.vm.page.is_err() && !assumed.is_empty() {
+            let hint = match self.arguments.qmp {
+                Some(_) => "",
+                None => "; --qmp SOCKET tells vCPUs and IOThreads",
+            };
+            text += &format!(
+                "{} could not be told by name and counted as the emulator's: {}{hint}\n",
+                count(assumed.len(), "thread"),
+                assumed.join(", ")
+            );
+        }
+        let home_assumed = tids(threads, |thread| thread.home_assumed);
+        if !home_assumed.is_empty() {
+            text += &format!(
+                "{} counted as the main loop's, whose home could not be told: {}; --workers says where workers belong\n",
+                count(home_assumed.len(), "worker"),
+                home_assumed.join(", ")
+            );
+        }
+        text
+    }
+}
+
+fn tids(threads: &[VmThread], are: impl Fn(&VmThread) -> bool) -> Vec<String> {
+    threads.iter().filter(|thread| are(thread)).map(|thread| thread.thread.tid.to_string()).collect()
+}

@@ -1,0 +1,118 @@
+//! What is to be said about one VM: its threads, the verdicts on them, and what the table does not say.
+
+use crate::output::failure::Failure;
+use crate::output::print::Style;
+use crate::output::text::{count, harmless};
+use crate::present::table;
+use crate::sys::threads::Migrations;
+use crate::verdict::diagnosis;
+use crate::verdict::judge::{Judge, Verdict};
+use crate::vm::find::is_qemu;
+use crate::vm::identify::Evidence;
+use crate::vm::look::{Ask, Look, Vm};
+use crate::vm::page::Missing;
+use std::fmt::Write;
+
+/// A VM as a look saw it.
+pub(crate) struct VmReport<'k> {
+    pub(crate) vm: Vm<'k>,
+    judge: Judge,
+    pub(crate) look: Look,
+    pub(crate) verdicts: Vec<Verdict>,
+    /// Sentences: why it is not pinned, what else is to be known.
+    pub(crate) notes: Vec<String>,
+}
+
+impl<'k> VmReport<'k> {
+    /// The report of one look.
+    pub(crate) fn first(vm: Vm<'k>) -> Result<Self, Failure> {
+        Self::look(vm, Judge::default())
+    }
+
+    fn look(vm: Vm<'k>, mut judge: Judge) -> Result<Self, Failure> {
+        let look = vm.look(&Ask { migrations: Migrations::Count, ..Ask::default() })?;
+        let verdicts = judge.judge(&look.threads);
+        let notes = notes(&vm, &look, &verdicts);
+        Ok(Self { vm, judge, look, verdicts, notes })
+    }
+
+    /// Whether a second look would tell more.
+    pub(crate) fn is_open(&self) -> bool {
+        self.verdicts.iter().any(Verdict::needs_another_look)
+    }
+
+    /// The report of a second look, where the first left something open.
+    pub(crate) fn again(self) -> Result<Self, Failure> {
+        if self.is_open() { Self::look(self.vm, self.judge) } else { Ok(self) }
+    }
+
+    /// The report for people.
+    pub(crate) fn text(&self, style: Style) -> String {
+        let mut text = format!("{}: {}\n", self.vm.title(), self.summary());
+        if let Ok(content) = &self.look.content {
+            let variables = content.snapshot.environment.iter();
+            let policy: Vec<String> =
+                variables.map(|(name, value)| format!("{name}={}", harmless(value.as_bytes()))).collect();
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "  {}", policy.join(" "));
+        }
+        text += &table::render(&self.look.threads, &self.verdicts, style);
+        for note in &self.notes {
+            let _ = writeln!(text, "  {note}");
+        }
+        text
+    }
+
+    fn summary(&self) -> String {
+        let all = self.verdicts.len();
+        let off = self.verdicts.iter().filter(|verdict| verdict.is_offence()).count();
+        match &self.look.content {
+            Err(Missing::NotPermitted) => format!("{}, where they belong is not known", count(all, "thread")),
+            Err(_) => format!("NOT PINNED, {}", count(all, "thread")),
+            Ok(_) if off == 0 => format!("{}, all where they belong", count(all, "thread")),
+            Ok(_) => format!("{off} of {} NOT where they belong", count(all, "thread")),
+        }
+    }
+}
+
+/// What the table does not say.
+fn notes(vm: &Vm<'_>, look: &Look, verdicts: &[Verdict]) -> Vec<String> {
+    let mut notes = Vec::new();
+    match &look.content {
+        Err(missing) => {
+            notes.push(diagnosis::why_not_pinned(vm.process, missing));
+            if !is_qemu(vm.process) {
+                notes.push(format!("process {} does not look like a QEMU", vm.process.shown()));
+            }
+            if look.threads.iter().any(|vm_thread| vm_thread.evidence == Evidence::Assumed) {
+                notes.push("roles with a ? could not be told from the threads' names".to_owned());
+            }
+        }
+        Ok(content) => {
+            let counters = content.snapshot.counters;
+            if verdicts.iter().any(Verdict::is_offence) {
+                notes.push(format!("`pinshim apply {}` puts every thread where it belongs", vm.process.pid));
+                notes.push(
+                    "EXPECTED is what QEMU was started with; a policy given to `pinshim apply` is not remembered"
+                        .to_owned(),
+                );
+            }
+            if counters.unlisted > 0 {
+                notes.push(format!(
+                    "the register was full: {} not listed",
+                    count(counters.unlisted as usize, "thread")
+                ));
+            }
+            if counters.refused > 0 {
+                notes.push(format!(
+                    "so far {} refused by the kernel",
+                    count(counters.refused as usize, "pin")
+                ));
+            }
+            if counters.cut > 0 {
+                notes.push(format!("so far {} cut by a cpuset", count(counters.cut as usize, "pin")));
+            }
+        }
+    }
+    notes
+}
