@@ -79,14 +79,14 @@ fn given_policy(
     };
     let host =
         Host { available: cpuset::available_to(vm.process), start: start.cloned().unwrap_or_default() };
-    let reading = Policy::read(variables.iter().map(|(name, value)| (name, value)), &host);
-    for fault in &reading.faults {
+    let parsed = Policy::parse(variables.iter().map(|(name, value)| (name, value)), &host);
+    for fault in &parsed.faults {
         output.note(fault);
     }
-    if !reading.faults.is_empty() {
+    if !parsed.faults.is_empty() {
         say_whose_limit(vm.process, &host.available, output);
     }
-    Ok(reading.policy)
+    Ok(parsed.policy)
 }
 
 /// Names the cpuset, where one limits the process to fewer CPUs than are online.

@@ -74,9 +74,7 @@ fn rows(policy: &Policy, command: &[OsString]) -> Vec<(String, String)> {
         [(_, set)] => rows.push(("IOThreads not named".to_owned(), set.clone())),
         _ => rows.extend(others),
     }
-    let nobodys = SetId(u16::MAX);
-    let workers = policy.workers_of(nobodys);
-    let workers = if workers == nobodys { "as the thread they work for".to_owned() } else { list(workers) };
+    let workers = policy.workers().map_or("as the thread they work for".to_owned(), list);
     rows.push(("workers".to_owned(), workers));
     rows.push(("migration".to_owned(), list(policy.cpus_for(Role::Migration, 0, emulator))));
     rows.push(("vhost".to_owned(), list(policy.vhost())));
@@ -133,7 +131,7 @@ mod tests {
             ("PIN_IOTHREADS", "b@3,*@4"),
             ("PIN_THREADS", "x*@0"),
         ];
-        let policy = Policy::read(environment, &host).policy.unwrap();
+        let policy = Policy::parse(environment, &host).policy.unwrap();
         let command = words(&["qemu", "-object", "iothread,id=a", "-object", "iothread,id=b,poll-max-ns=0"]);
         let rows: Vec<String> =
             rows(&policy, &command).iter().map(|(who, set)| format!("{who}: {set}")).collect();

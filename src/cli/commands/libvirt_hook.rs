@@ -97,10 +97,10 @@ impl Call<'_> {
         self.forget();
         let Some(domain) = self.read() else { return ExitCode::SUCCESS };
         let Some(placement) = &domain.placement else { return ExitCode::SUCCESS };
-        let reading = policy::read(&domain, self.kernel);
-        let refused = reading.on_error == OnError::Exit && !reading.faults.is_empty();
+        let parsed = policy::read(&domain, self.kernel);
+        let refused = parsed.on_error == OnError::Exit && !parsed.faults.is_empty();
         if refused || !domain.faults.is_empty() {
-            let faults = reading.faults.iter().map(ToString::to_string);
+            let faults = parsed.faults.iter().map(ToString::to_string);
             let faults: Vec<String> = domain.faults.iter().cloned().chain(faults).collect();
             // libvirt hands to its caller what a failed hook has said.
             faults.iter().for_each(|fault| self.log.refusal(fault));
@@ -108,7 +108,7 @@ impl Call<'_> {
             let _ = domain_log::append(&self.arguments.domain_logs, self.domain, &faults);
             return ExitCode::from(REFUSED);
         }
-        for warning in reading.faults.iter().chain(&reading.warnings) {
+        for warning in parsed.faults.iter().chain(&parsed.warnings) {
             self.warning(warning);
         }
         if placement.is_empty() {

@@ -27,19 +27,19 @@ pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> 
             .status(OWN_FAILURE));
     }
     let host = host::here(kernel);
-    let reading = Policy::read(pairs(&environment), &host);
-    if reading.on_error == OnError::Exit || arguments.dry_run {
-        for fault in &reading.faults {
+    let parsed = Policy::parse(pairs(&environment), &host);
+    if parsed.on_error == OnError::Exit || arguments.dry_run {
+        for fault in &parsed.faults {
             output.note(fault);
         }
     }
     // The library repeats what is only a warning, once QEMU runs.
     if arguments.dry_run {
-        for warning in &reading.warnings {
+        for warning in &parsed.warnings {
             output.note(format_args!("warning: {warning}"));
         }
     }
-    if !reading.faults.is_empty() && reading.on_error == OnError::Exit {
+    if !parsed.faults.is_empty() && parsed.on_error == OnError::Exit {
         return Ok(ExitCode::from(OWN_FAILURE));
     }
     let library = library::find().map_err(|failure| failure.status(OWN_FAILURE))?;
@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> 
     reach::check(&path, machine).map_err(unfit)?;
     let preload = library::appended(std::env::var_os("LD_PRELOAD"), &library);
     if arguments.dry_run {
-        output.print(dry_run::text(&placement, &preload, &arguments.command, reading.policy.as_ref()));
+        output.print(dry_run::text(&placement, &preload, &arguments.command, parsed.policy.as_ref()));
         return Ok(ExitCode::SUCCESS);
     }
     let error = Command::new(&path)

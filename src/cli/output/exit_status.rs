@@ -11,8 +11,8 @@ pub(crate) const FAILED: u8 = 2;
 /// `check` and `apply`: the process is not pinned (and `apply` was given no placement).
 pub(crate) const NOT_PINNED: u8 = 3;
 
-/// `libvirt-hook prepare`: the domain must not start. sysexits.h's EX_CONFIG, as the library says it.
-pub(crate) const REFUSED: u8 = 78;
+/// `libvirt-hook`, at `prepare`: the domain must not start. The library ends QEMU with the same status.
+pub(crate) const REFUSED: u8 = pinning::EX_CONFIG;
 
 /// `run` itself could not do its part. As env(1), nice(1), stdbuf(1) and timeout(1) have it.
 pub(crate) const OWN_FAILURE: u8 = 125;

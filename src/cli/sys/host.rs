@@ -1,8 +1,7 @@
 //! The CPUs of this host as a program started from here would find them.
 
 use crate::sys::kernel::Kernel;
-use crate::sys::linux::MASK_WORDS;
-use pinning::{Host, Tid};
+use pinning::{Host, MASK_WORDS, Tid};
 
 /// What a program started from here would find: the same facts, found in the same way, as the library's
 /// own. What limits a set is the cpuset, which the kernel tells to whoever asks for more than it has.

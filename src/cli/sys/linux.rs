@@ -3,16 +3,13 @@
 //! glibc's own functions for affinities stop at 1024 CPUs, so the system calls are made directly.
 
 use crate::sys::kernel::Kernel;
-use pinning::{CpuSet, Tid};
+use pinning::{CpuSet, MASK_WORDS, Tid};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-/// Words of a mask that reaches as far as any kernel does (NR_CPUS is 8192 at most).
-pub(crate) const MASK_WORDS: usize = 128;
 
 /// The real kernel.
 #[derive(Debug)]

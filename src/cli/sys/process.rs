@@ -4,6 +4,7 @@
 
 use crate::output::text::harmless;
 use crate::sys::kernel::Kernel;
+use pinning::strip_deleted;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -83,7 +84,7 @@ impl<'k> Process<'k> {
         let path = self.kernel.read_link(self.file("exe")).ok();
         let path = path.or_else(|| self.arguments().first().map(PathBuf::from)).unwrap_or_default();
         let name = path.file_name().unwrap_or_default().as_bytes();
-        OsStr::from_bytes(name.strip_suffix(b" (deleted)").unwrap_or(name)).to_owned()
+        OsStr::from_bytes(strip_deleted(name)).to_owned()
     }
 
     /// Its name for a sentence: `1234 (qemu-system-x86_64)`.
@@ -112,10 +113,8 @@ impl<'k> Process<'k> {
     /// Whether a mapped file of it has this basename.
     pub(crate) fn maps_file(self, basename: &str) -> io::Result<bool> {
         let maps = self.read("maps")?;
-        let ends = [format!("/{basename}"), format!("/{basename} (deleted)")];
-        Ok(maps
-            .split(|byte| *byte == b'\n')
-            .any(|line| ends.iter().any(|end| line.ends_with(end.as_bytes()))))
+        let end = format!("/{basename}");
+        Ok(maps.split(|byte| *byte == b'\n').any(|line| strip_deleted(line).ends_with(end.as_bytes())))
     }
 
     /// Whether the kernel has told its loader to ignore `LD_PRELOAD` (getauxval(3), AT_SECURE).

@@ -4,7 +4,7 @@ use crate::sys::threads::Thread;
 use crate::vm::homes::Homes;
 use crate::vm::identify::{Evidence, Identified, OwnedRole, Sources, identify, name_shown};
 use pinning::status_page::State;
-use pinning::{CpuSet, Policy, RoleKind, SetId};
+use pinning::{CpuSet, KernelThread, Policy, RoleKind, SetId};
 
 /// A thread and where it belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,25 +75,26 @@ fn assign(
     if let (None, Some(listed)) = (sources.policy, &identified.listed) {
         return certain(listed.set);
     }
+    if let OwnedRole::Kernel(thread) = identified.role {
+        let home = match thread {
+            KernelThread::IoUringWorker { submitter } => homes.set_of_submitter(submitter, policy),
+            KernelThread::NxRecovery | KernelThread::Vhost => policy.emulator(),
+        };
+        return certain(policy.cpus_for_kernel_thread(thread, &identified.name, home));
+    }
     if let Some(rule) = policy.rule_for(&identified.name) {
         return certain(rule);
     }
     let role = identified.role.as_role();
-    if !matches!(identified.role, OwnedRole::Worker | OwnedRole::IoUringWorker(_)) {
+    if identified.role != OwnedRole::Worker {
         return certain(policy.cpus_for(role, order.unwrap_or(0), policy.emulator()));
     }
     let home = homes.home_of(identified, policy, sources);
     Assigned {
-        // It matters whose worker it is only where PIN_WORKERS does not place them all.
-        home_assumed: home.is_assumed && workers_follow_home(policy),
+        // Which thread it works for matters only where PIN_WORKERS does not place all workers.
+        home_assumed: home.is_assumed && policy.workers().is_none(),
         ..certain(policy.cpus_for(role, 0, home.set))
     }
-}
-
-/// Whether `PIN_WORKERS` is unset.
-fn workers_follow_home(policy: &Policy) -> bool {
-    let nobodys = SetId(u16::MAX);
-    policy.workers_of(nobodys) == nobodys
 }
 
 #[cfg(test)]
@@ -124,7 +125,7 @@ mod tests {
     fn policy(environment: &[(&str, &str)]) -> Policy {
         let all = CpuSet::from_words(&[0xff]);
         let host = Host { available: all.clone(), start: all };
-        Policy::read(environment.iter().copied(), &host).policy.unwrap()
+        Policy::parse(environment.iter().copied(), &host).policy.unwrap()
     }
 
     /// tid, role, index, set, home, name.

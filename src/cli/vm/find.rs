@@ -6,7 +6,7 @@ use crate::sys::process::Process;
 use crate::vm::command_line;
 use crate::vm::look::Vm;
 use crate::vm::page::Missing;
-use pinning::acts_in;
+use pinning::{BROKER_NAME, acts_in};
 use std::os::unix::ffi::OsStrExt;
 
 /// The VM that a user names by its PID or by its name (`-name` on QEMU's command line).
@@ -95,5 +95,5 @@ pub(crate) fn is_qemu(process: Process<'_>) -> bool {
     let name = process.executable_name();
     // The broker is a copy of QEMU's process, which says so in its arguments.
     acts_in(target.as_ref().map(|target| target.as_bytes()), name.as_bytes())
-        && process.arguments().first().is_none_or(|name| name != "pinshim-broker")
+        && process.arguments().first().is_none_or(|name| name != BROKER_NAME)
 }

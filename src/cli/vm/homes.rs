@@ -61,14 +61,17 @@ impl Homes {
         self.iothreads.iter().find(|iothread| iothread.tid == tid).map(|iothread| iothread.order)
     }
 
-    /// The home of a worker.
+    /// The set of the thread that an io_uring worker works for: `submitter`, whose id is the one that QEMU's
+    /// process sees itself.
+    pub(crate) fn set_of_submitter(&self, submitter: u32, policy: &Policy) -> SetId {
+        let is_it = |iothread: &&IoThread| u32::try_from(iothread.tid.0) == Ok(submitter);
+        let iothread = self.iothreads.iter().find(is_it);
+        iothread.and_then(|iothread| iothread.set).unwrap_or(policy.emulator())
+    }
+
+    /// The home of one of QEMU's own workers.
     pub(crate) fn home_of(&self, worker: &Identified, policy: &Policy, sources: &Sources<'_>) -> Home {
         let emulator = policy.emulator();
-        if let OwnedRole::IoUringWorker(submitter) = worker.role {
-            let iothread = self.iothreads.iter().find(|iothread| iothread.tid == submitter);
-            let set = iothread.and_then(|iothread| iothread.set).unwrap_or(emulator);
-            return Home { set, is_assumed: false };
-        }
         let (Some(page), Some(listed)) = (sources.page, &worker.listed) else {
             // Where every IOThread has the emulator's set, it does not matter which home it is.
             let is_assumed = self.iothreads.iter().any(|iothread| iothread.set != Some(emulator));

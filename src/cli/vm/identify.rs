@@ -67,7 +67,7 @@ pub(crate) struct Identified {
     pub(crate) listed: Option<Listed>,
 }
 
-/// A [`Role`] that owns its text, and that tells the kernel's io_uring workers from QEMU's own workers.
+/// A [`Role`] that owns its text, and that tells the kernel's threads from QEMU's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum OwnedRole {
     Emulator,
@@ -75,11 +75,11 @@ pub(crate) enum OwnedRole {
     AllVcpus,
     IoThread(Vec<u8>),
     Worker,
-    /// A worker that the kernel made, with the thread that it works for.
-    IoUringWorker(Tid),
     Migration,
     Vhost,
     Exempt,
+    /// A thread that the kernel made in QEMU's process.
+    Kernel(KernelThread),
 }
 
 impl OwnedRole {
@@ -114,16 +114,6 @@ impl OwnedRole {
         }
     }
 
-    fn from_kernel_thread(thread: KernelThread) -> Self {
-        match thread {
-            KernelThread::NxRecovery => OwnedRole::Emulator,
-            KernelThread::Vhost => OwnedRole::Vhost,
-            KernelThread::IoUringWorker { submitter } => {
-                OwnedRole::IoUringWorker(Tid(i32::try_from(submitter).unwrap_or(0)))
-            }
-        }
-    }
-
     /// The same for a policy to look up.
     pub(crate) fn as_role(&self) -> Role<'_> {
         match self {
@@ -131,10 +121,11 @@ impl OwnedRole {
             OwnedRole::Vcpu(index) => Role::Vcpu(VcpuIndex(*index)),
             OwnedRole::AllVcpus => Role::AllVcpus,
             OwnedRole::IoThread(id) => Role::IoThread(id),
-            OwnedRole::Worker | OwnedRole::IoUringWorker(_) => Role::Worker,
+            OwnedRole::Worker => Role::Worker,
             OwnedRole::Migration => Role::Migration,
             OwnedRole::Vhost => Role::Vhost,
             OwnedRole::Exempt => Role::Exempt,
+            OwnedRole::Kernel(thread) => thread.role(),
         }
     }
 }
@@ -165,8 +156,8 @@ fn role_of_unlisted(thread: &Thread, sources: &Sources<'_>) -> (OwnedRole, Evide
     if let Some(role) = sources.ids.and_then(|ids| role_by_qemu(ids, thread.inner)) {
         return (role, Evidence::Qemu);
     }
-    if let Some(kernel_thread) = Role::of_kernel_comm(&thread.comm) {
-        return (OwnedRole::from_kernel_thread(kernel_thread), Evidence::Name);
+    if let Some(kernel_thread) = KernelThread::from_comm(&thread.comm) {
+        return (OwnedRole::Kernel(kernel_thread), Evidence::Name);
     }
     // Where the register is complete, a thread that it does not list was made by a library with a clone(2)
     // of its own: its comm may be its creator's and says nothing.
