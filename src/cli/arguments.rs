@@ -278,6 +278,12 @@ pub(crate) fn read() -> Result<Arguments, ExitCode> {
     })
 }
 
+/// The subcommand that a line of words asks for.
+#[cfg(test)]
+pub(crate) fn from_words(line: &str) -> Command {
+    Arguments::try_parse_from(line.split_whitespace()).unwrap().command
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -40,5 +40,5 @@ fn main() -> ExitCode {
         Command::LibvirtHook(arguments) => commands::libvirt_hook::libvirt_hook(&arguments, &kernel),
         Command::Generate(arguments) => commands::generate::generate(&arguments),
     };
-    done.unwrap_or_else(|failure| failure.report(&mut output))
+    ExitCode::from(done.unwrap_or_else(|failure| failure.report(&mut output)))
 }

@@ -2,7 +2,7 @@
 
 use crate::arguments::Apply;
 use crate::commands::repair::Repair;
-use crate::output::exit_status::{FAILED, NOT_PINNED, OFF};
+use crate::output::exit_status::{FAILED, NOT_PINNED, OFF, SUCCESS};
 use crate::output::failure::{Done, Failure};
 use crate::output::print::Output;
 use crate::sys::cpuset;
@@ -13,7 +13,6 @@ use crate::vm::find::{self, is_qemu};
 use crate::vm::look::{Ask, Look, Vm};
 use crate::vm::page::Missing;
 use pinning::{CpuSet, Host, Policy, Tid};
-use std::process::ExitCode;
 
 /// Puts the threads where the policy given on the command line says, or else the VM's own.
 pub(crate) fn apply(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output) -> Done {
@@ -25,7 +24,7 @@ pub(crate) fn apply(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output)
         None
     } else {
         let Some(policy) = given_policy(&vm, &look, &variables, output)? else {
-            return Ok(ExitCode::from(FAILED));
+            return Ok(FAILED);
         };
         Some(policy)
     };
@@ -34,14 +33,14 @@ pub(crate) fn apply(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output)
     output.print(repair.summary(&threads));
     let Some(pause) = arguments.watch else {
         let is_done = repair.is_complete() || arguments.dry_run;
-        return Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::from(OFF) });
+        return Ok(if is_done { SUCCESS } else { OFF });
     };
     loop {
         kernel.sleep(pause);
         match repair.run(output) {
             Err(_) if !vm.process.is_alive() => {
                 output.note(vm.ended());
-                return Ok(ExitCode::SUCCESS);
+                return Ok(SUCCESS);
             }
             done => done?,
         };
@@ -100,5 +99,214 @@ fn say_whose_limit(process: Process<'_>, available: &CpuSet, output: &mut Output
             process.shown(),
             cpuset.file.display()
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::{Command, from_words};
+    use crate::output::transcript::said;
+    use crate::sys::fake::{FakeKernel, ms};
+    use crate::vm::sample::{threads_of_web, web};
+    use pinning::Role;
+    use pinning::status_page::State;
+
+    fn applied(kernel: &FakeKernel, words: &str) -> (u8, String) {
+        let Command::Apply(arguments) = from_words(&format!("pinshim apply {words}")) else {
+            panic!("{words}")
+        };
+        said(|output| apply(&arguments, kernel, output))
+    }
+
+    #[test]
+    fn threads_go_back_where_the_vms_own_policy_says() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.move_to(103, "0-3");
+        kernel.move_to(101, "2");
+        let text = "\
+moved 101 CPU 0/KVM (vcpu 0) from 2 to 1
+moved 103 IO io1 (iothread) from 0-3 to 3
+web (PID 100): 5 threads, 2 moved
+";
+        assert_eq!(applied(&kernel, "web"), (0, text.to_owned()));
+        assert_eq!(kernel.asked(), ["101 on 1", "103 on 3"]);
+        let text = "web (PID 100): 5 threads, all where they belong\n";
+        assert_eq!(applied(&kernel, "web"), (0, text.to_owned()));
+        assert_eq!(kernel.asked(), [""; 0]);
+    }
+
+    #[test]
+    fn threads_go_where_the_options_say() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        let text = "\
+moved 100 qemu-system-x86 (emulator) from 0 to 2
+moved 101 CPU 0/KVM (vcpu 0) from 1 to 0
+moved 103 IO io1 (iothread) from 3 to 2-3
+moved 104 worker (worker) from 0 to 2
+web (PID 100): 5 threads, 4 moved
+";
+        let options = "--vcpus 0,2 --iothreads *@[2-3] --emulator 2";
+        assert_eq!(applied(&kernel, &format!("web {options}")), (0, text.to_owned()));
+        assert_eq!(kernel.asked(), ["100 on 2", "101 on 0", "103 on 2-3", "104 on 2"]);
+    }
+
+    #[test]
+    fn a_thread_that_qemu_places_itself_is_not_moved() {
+        let kernel = FakeKernel::new();
+        web(&kernel).thread(105, "TC tc0", "2-3").lists(105, Role::Exempt, 0, "TC tc0");
+        let text = "web (PID 100): 6 threads, all where they belong\n";
+        assert_eq!(applied(&kernel, "web"), (0, text.to_owned()));
+        assert_eq!(kernel.asked(), [""; 0]);
+    }
+
+    #[test]
+    fn a_dry_run_moves_nothing() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.move_to(101, "2");
+        let text = "would move 101 CPU 0/KVM (vcpu 0) from 2 to 1\n";
+        assert_eq!(applied(&kernel, "web --dry-run"), (0, text.to_owned()));
+        assert_eq!((kernel.asked(), kernel.allowed(101)), (Vec::new(), "2".to_owned()));
+    }
+
+    #[test]
+    fn without_the_library_what_was_only_assumed_is_said() {
+        let kernel = FakeKernel::new();
+        // The last one has no name of its own.
+        threads_of_web(&kernel).thread(105, "qemu-system-x86", "1");
+        let text = "\
+moved 100 qemu-system-x86 (emulator) from 0 to 2
+moved 102 CPU 1/KVM (vcpu 1) from 2 to 3
+moved 103 IO io1 (iothread) from 3 to 0
+moved 104 worker (worker?) from 0 to 2
+moved 105 qemu-system-x86 (emulator?) from 1 to 2
+1 thread could not be told by name and counted as the emulator's: 105; --qmp SOCKET tells vCPUs and IOThreads
+1 worker counted as the main loop's, whose home could not be told: 104; --workers says where workers belong
+web (PID 100): 6 threads, 5 moved
+";
+        let options = "--vcpus 1,3 --iothreads io1@0 --emulator 2";
+        assert_eq!(applied(&kernel, &format!("100 {options}")), (0, text.to_owned()));
+        // None of them is listed: each is moved at the second look.
+        assert_eq!(kernel.asked(), ["100 on 2", "102 on 3", "103 on 0", "104 on 2", "105 on 2"]);
+        assert_eq!(kernel.now(), ms(40));
+    }
+
+    #[test]
+    fn a_thread_that_places_itself_between_two_looks_is_not_moved() {
+        let kernel = FakeKernel::new();
+        web(&kernel).thread(105, "SPICE Worker", "1").thread(106, "worker", "1").lists(
+            106,
+            Role::Worker,
+            0,
+            "worker",
+        );
+        kernel.existing(100).state(106, State::Born);
+        kernel.at(ms(20), |kernel| kernel.move_to(105, "0"));
+        kernel.at(ms(40), |kernel| kernel.move_to(106, "0"));
+        kernel.at(ms(40), |kernel| drop(kernel.existing(100).state(106, State::Placed)));
+        let text = "web (PID 100): 7 threads, all where they belong\n";
+        assert_eq!(applied(&kernel, "web"), (0, text.to_owned()));
+        assert_eq!(kernel.asked(), [""; 0]);
+    }
+
+    #[test]
+    fn a_cpuset_that_cuts_a_set_is_named() {
+        let kernel = FakeKernel::new();
+        let vm = web(&kernel).cpuset(100, "/vm", "0-3");
+        vm.cpuset(101, "/vm/vcpu0", "0-1").cpuset(102, "/vm/vcpu1", "0-1");
+        let text = "\
+2> pinshim: 101 CPU 0/KVM (vcpu 0) could not be put on 1-2: its cpuset leaves it 1 \
+(/sys/fs/cgroup/vm/vcpu0/cpuset.cpus.effective has 0-1)
+2> pinshim: 102 CPU 1/KVM (vcpu 1) could not be put on 3: its cgroup is in the way: \
+/sys/fs/cgroup/vm/vcpu1/cpuset.cpus.effective has only 0-1; whoever made that group (libvirt, systemd, a container) \
+must give it more
+moved 103 IO io1 (iothread) from 3 to 0
+web (PID 100): 5 threads, 1 moved, 2 could NOT be put where they belong
+";
+        assert_eq!(applied(&kernel, "web --vcpus [1-2],3 --cpus 0"), (1, text.to_owned()));
+        // Each is asked for once, although there are further looks.
+        assert_eq!(kernel.asked(), ["101 on 1-2", "102 on 3", "103 on 0"]);
+    }
+
+    #[test]
+    fn a_refusal_says_who_may_move_the_thread() {
+        let kernel = FakeKernel::new();
+        web(&kernel).user(0);
+        kernel.move_to(101, "2");
+        kernel.change(101, |thread| thread.refusal = Some(libc::EPERM));
+        let text = "\
+2> pinshim: 101 CPU 0/KVM (vcpu 0) could not be put on 1: not permitted; user root or root (CAP_SYS_NICE) may move it
+web (PID 100): 5 threads, 0 moved, 1 could NOT be put where they belong
+";
+        assert_eq!(applied(&kernel, "web"), (1, text.to_owned()));
+    }
+
+    #[test]
+    fn a_thread_that_ends_before_it_is_moved_is_no_failure() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.move_to(101, "2");
+        kernel.change(101, |thread| thread.refusal = Some(libc::ESRCH));
+        assert_eq!(applied(&kernel, "web").0, 0);
+        assert_eq!(kernel.asked(), ["101 on 1"]);
+    }
+
+    #[test]
+    fn a_watch_puts_back_what_is_moved_later_and_says_each_failure_once() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.at(ms(1500), |kernel| kernel.move_to(101, "2"));
+        kernel.at(ms(2500), |kernel| {
+            kernel.change(102, |thread| thread.refusal = Some(libc::EPERM));
+            kernel.move_to(102, "0");
+        });
+        kernel.at(ms(9500), |kernel| kernel.end_process(100));
+        let text = "\
+web (PID 100): 5 threads, all where they belong
+moved 101 CPU 0/KVM (vcpu 0) from 2 to 1
+2> pinshim: 102 CPU 1/KVM (vcpu 1) could not be put on 2: not permitted; user alice or root (CAP_SYS_NICE) may move it
+2> pinshim: process 100 has ended
+";
+        assert_eq!(applied(&kernel, "web --watch 1"), (0, text.to_owned()));
+        assert_eq!(kernel.asked(), ["101 on 1", "102 on 2"]);
+    }
+
+    #[test]
+    fn without_a_policy_there_is_nothing_to_apply() {
+        let kernel = FakeKernel::new();
+        threads_of_web(&kernel);
+        let text = "2> pinshim: process 100 (qemu-system-x86_64) has no policy to apply: it was started without \
+                    the library (LD_PRELOAD in /proc/100/environ does not name it); say where its threads belong, \
+                    with --cpus and the like\n";
+        assert_eq!(applied(&kernel, "web"), (3, text.to_owned()));
+        kernel.deny("/proc/100/fd");
+        let (status, text) = applied(&kernel, "web");
+        assert_eq!(status, 2, "{text}");
+        assert_eq!(kernel.asked(), [""; 0]);
+    }
+
+    #[test]
+    fn a_faulty_policy_moves_nothing_and_names_the_cpuset_that_limits_it() {
+        let kernel = FakeKernel::new();
+        threads_of_web(&kernel).cpuset(100, "/vm", "0-1");
+        let text = "\
+2> pinshim: PIN_CPUS=3: CPU 3 is not available here (0-1)
+2> pinshim: process 100 (qemu-system-x86_64) is limited to 0-1 by its cgroup (/sys/fs/cgroup/vm/cpuset.cpus.effective)
+";
+        assert_eq!(applied(&kernel, "web --cpus 3"), (2, text.to_owned()));
+        assert_eq!(kernel.asked(), [""; 0]);
+    }
+
+    #[test]
+    fn a_process_that_is_no_qemu_is_not_touched() {
+        let kernel = FakeKernel::new();
+        kernel.process(100, &["/bin/sh"]).thread(100, "sh", "0-3");
+        let text = "2> pinshim: process 100 (sh) does not look like a QEMU; if it is one, name its executable in \
+                    PIN_TARGET\n";
+        assert_eq!(applied(&kernel, "100 --cpus 1"), (2, text.to_owned()));
+        assert_eq!(kernel.asked(), [""; 0]);
     }
 }

@@ -1,12 +1,12 @@
 //! `pinshim generate`: man pages and completions, made from the definition of the arguments.
 
 use crate::arguments::{Arguments, Generate};
+use crate::output::exit_status::SUCCESS;
 use crate::output::failure::{Done, Failure};
 use clap::CommandFactory;
 use clap_complete::Shell;
 use std::fs;
 use std::path::Path;
-use std::process::ExitCode;
 
 /// Writes what was asked for.
 pub(crate) fn generate(arguments: &Generate) -> Done {
@@ -24,7 +24,7 @@ pub(crate) fn generate(arguments: &Generate) -> Done {
             Ok(())
         })?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(SUCCESS)
 }
 
 fn into(folder: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<(), Failure> {

@@ -11,7 +11,7 @@ use crate::arguments::LibvirtHook;
 use crate::libvirt::domain_xml::Domain;
 use crate::libvirt::syslog::Log;
 use crate::libvirt::{domain_file, domain_log, policy, verify};
-use crate::output::exit_status::REFUSED;
+use crate::output::exit_status::{REFUSED, SUCCESS};
 use crate::output::failure::Done;
 use crate::output::text::harmless;
 use crate::sys::kernel::Kernel;
@@ -19,7 +19,6 @@ use pinning::OnError;
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::process::ExitCode;
 use std::time::Duration;
 
 /// No domain's XML is larger.
@@ -34,7 +33,7 @@ pub(crate) fn libvirt_hook(arguments: &LibvirtHook, kernel: &dyn Kernel) -> Done
     give_up_in_time(log.clone());
     let [domain, operation, suboperation, ..] = arguments.event.as_slice() else {
         log.warning("the hook was called without a domain, an operation and a sub-operation");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(SUCCESS);
     };
     let call = Call { arguments, kernel, log, domain };
     let moment = (operation.as_bytes(), suboperation.as_bytes());
@@ -42,13 +41,13 @@ pub(crate) fn libvirt_hook(arguments: &LibvirtHook, kernel: &dyn Kernel) -> Done
         (b"prepare", b"begin") => call.prepare(),
         (b"started" | b"reconnect", b"begin") => {
             call.verify(operation == "reconnect");
-            ExitCode::SUCCESS
+            SUCCESS
         }
         (b"release", b"end") => {
             call.forget();
-            ExitCode::SUCCESS
+            SUCCESS
         }
-        _ => ExitCode::SUCCESS,
+        _ => SUCCESS,
     };
     Ok(code)
 }
@@ -92,11 +91,11 @@ impl Call<'_> {
     }
 
     /// Leaves the pinning for the wrapper. Refuses the domain if its pinning is bad.
-    fn prepare(&self) -> ExitCode {
+    fn prepare(&self) -> u8 {
         // Of a start that ended without its `release`.
         self.forget();
-        let Some(domain) = self.read() else { return ExitCode::SUCCESS };
-        let Some(placement) = &domain.placement else { return ExitCode::SUCCESS };
+        let Some(domain) = self.read() else { return SUCCESS };
+        let Some(placement) = &domain.placement else { return SUCCESS };
         let parsed = policy::read(&domain, self.kernel);
         let refused = parsed.on_error == OnError::Exit && !parsed.faults.is_empty();
         if refused || !domain.faults.is_empty() {
@@ -106,19 +105,19 @@ impl Call<'_> {
             faults.iter().for_each(|fault| self.log.refusal(fault));
             // Where libvirt logs elsewhere there are still its caller and the system's log.
             let _ = domain_log::append(&self.arguments.domain_logs, self.domain, &faults);
-            return ExitCode::from(REFUSED);
+            return REFUSED;
         }
         for warning in parsed.faults.iter().chain(&parsed.warnings) {
             self.warning(warning);
         }
         if placement.is_empty() {
-            return ExitCode::SUCCESS;
+            return SUCCESS;
         }
         let folder = self.arguments.run.join("domains");
         if let Err(error) = domain_file::write(&folder, self.domain, &domain.uuid, placement) {
             self.warning(format_args!("its pinning could not be left for qemu-pinned: {error}"));
         }
-        ExitCode::SUCCESS
+        SUCCESS
     }
 
     fn verify(&self, is_reconnect: bool) {

@@ -4,7 +4,7 @@
 
 use crate::arguments::Run;
 use crate::commands::dry_run;
-use crate::output::exit_status::{NOT_EXECUTABLE, NOT_FOUND, OWN_FAILURE};
+use crate::output::exit_status::{NOT_EXECUTABLE, NOT_FOUND, OWN_FAILURE, SUCCESS};
 use crate::output::failure::{Done, Failure};
 use crate::output::print::Output;
 use crate::preload::elf::Elf;
@@ -15,7 +15,7 @@ use crate::sys::kernel::Kernel;
 use pinning::{OnError, Policy};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 /// Starts the command in place of this one.
 pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> Done {
@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> 
         }
     }
     if !parsed.faults.is_empty() && parsed.on_error == OnError::Exit {
-        return Ok(ExitCode::from(OWN_FAILURE));
+        return Ok(OWN_FAILURE);
     }
     let library = library::find().map_err(|failure| failure.status(OWN_FAILURE))?;
     let machine =
@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> 
     let preload = library::appended(std::env::var_os("LD_PRELOAD"), &library);
     if arguments.dry_run {
         output.print(dry_run::text(&placement, &preload, &arguments.command, parsed.policy.as_ref()));
-        return Ok(ExitCode::SUCCESS);
+        return Ok(SUCCESS);
     }
     let error = Command::new(&path)
         .arg0(&name)

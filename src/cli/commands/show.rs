@@ -1,7 +1,7 @@
 //! `pinshim show`: every thread, where it belongs, where it may run and where it ran.
 
 use crate::arguments::Show;
-use crate::output::exit_status::FAILED;
+use crate::output::exit_status::{FAILED, SUCCESS};
 use crate::output::failure::{Done, Failure};
 use crate::output::print::{Output, Style};
 use crate::output::text::count;
@@ -11,7 +11,6 @@ use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
 use crate::verdict::watch::PAUSE;
 use crate::vm::find;
-use std::process::ExitCode;
 
 /// Clears the screen and goes to its top left corner (console_codes(4)).
 const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
@@ -32,8 +31,8 @@ pub(crate) fn show(arguments: &Show, kernel: &dyn Kernel, output: &mut Output) -
         match arguments.watch {
             // The VMs that are left are worth watching; without any there is nothing to wait for.
             Some(pause) if arguments.vms.is_empty() || !report.vms.is_empty() => kernel.sleep(pause),
-            _ if report.failures.is_empty() => return Ok(ExitCode::SUCCESS),
-            _ => return Ok(ExitCode::from(FAILED)),
+            _ if report.failures.is_empty() => return Ok(SUCCESS),
+            _ => return Ok(FAILED),
         }
     }
 }
@@ -136,4 +135,186 @@ fn sorted<T>(results: impl Iterator<Item = Result<T, Failure>>) -> (Vec<T>, Vec<
         }
     }
     (values, failures)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::{Command, from_words};
+    use crate::output::transcript::said;
+    use crate::sys::fake::{FakeKernel, ms};
+    use crate::vm::sample::{WEB, threads_of_web, web};
+    use pinning::status_page::{Header, State};
+    use std::mem::offset_of;
+
+    fn shown(kernel: &FakeKernel, words: &str) -> (u8, String) {
+        let Command::Show(arguments) = from_words(&format!("pinshim show {words}")) else {
+            panic!("{words}")
+        };
+        said(|output| show(&arguments, kernel, output))
+    }
+
+    #[test]
+    fn a_pinned_vm_is_shown_thread_by_thread() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.change(101, |thread| (thread.cpu_time, thread.migrations) = (9512, Some(1)));
+        let text = "\
+web (PID 100): 5 threads, all where they belong
+  PIN_VCPUS=1,2 PIN_IOTHREADS=io1@3 PIN_EMULATOR=0
+TID  ROLE      NAME             EXPECTED  ALLOWED  LAST    TIME  MIGR  STATE
+100  emulator  qemu-system-x86  0         0           0   0.00s     0  ok
+101  vcpu 0    CPU 0/KVM        1         1           1  95.12s     1  ok
+102  vcpu 1    CPU 1/KVM        2         2           2   0.00s     0  ok
+103  iothread  IO io1           3         3           3   0.00s     0  ok
+104  worker    worker           0         0           0   0.00s     0  ok
+";
+        assert_eq!(shown(&kernel, "web"), (0, text.to_owned()));
+        assert_eq!(kernel.now(), ms(0), "a look that leaves nothing open needs no second one");
+        assert_eq!(shown(&kernel, ""), (0, text.to_owned()));
+    }
+
+    #[test]
+    fn threads_off_their_sets_are_named_with_what_to_do() {
+        let kernel = FakeKernel::new();
+        let vm = web(&kernel).header(offset_of!(Header, cut), &1u64.to_ne_bytes());
+        vm.thread(105, "SPICE Worker", "0");
+        kernel.move_to(101, "0-3");
+        kernel.move_to(102, "3");
+        let text = "\
+web (PID 100): 2 of 6 threads NOT where they belong
+  PIN_VCPUS=1,2 PIN_IOTHREADS=io1@3 PIN_EMULATOR=0
+TID  ROLE       NAME             EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
+100  emulator   qemu-system-x86  0         0           0  0.00s     0  ok
+101  vcpu 0     CPU 0/KVM        1         0-3         1  0.00s     0  OFF: may also run on 0,2-3
+102  vcpu 1     CPU 1/KVM        2         3           2  0.00s     0  OFF: may run on 3
+103  iothread   IO io1           3         3           3  0.00s     0  ok
+104  worker     worker           0         0           0  0.00s     0  ok
+105  emulator?  SPICE Worker     0         0           0  0.00s     0  ok
+  `pinshim apply 100` puts every thread where it belongs
+  EXPECTED is what QEMU was started with; a policy given to `pinshim apply` is not remembered
+  so far 1 pin cut by a cpuset
+";
+        assert_eq!(shown(&kernel, "web"), (0, text.to_owned()));
+    }
+
+    #[test]
+    fn what_one_look_leaves_open_a_second_one_decides() {
+        let kernel = FakeKernel::new();
+        // Neither is listed: one places itself in between, the other stays where it is.
+        web(&kernel).thread(105, "live_migration", "1").thread(106, "SPICE Worker", "1");
+        kernel.at(ms(20), |kernel| kernel.move_to(105, "0"));
+        let (status, text) = shown(&kernel, "web");
+        assert_eq!((status, kernel.now()), (0, ms(20)));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "web (PID 100): 1 of 7 threads NOT where they belong");
+        let last =
+            "105  emulator?  live_migration   0         0           1  0.00s     0  ok, has not run since";
+        assert_eq!(lines[8], last);
+        let last = "106  emulator?  SPICE Worker     0         1           1  0.00s     0  OFF: may run on 1";
+        assert_eq!(lines[9], last);
+    }
+
+    #[test]
+    fn a_vm_without_the_library_is_shown_by_the_names_of_its_threads() {
+        let kernel = FakeKernel::new();
+        threads_of_web(&kernel).thread(105, "qemu-system-x86", "0-3");
+        let text = "\
+web (PID 100): NOT PINNED, 6 threads
+TID  ROLE       NAME             EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
+100  emulator   qemu-system-x86  -         0           0  0.00s     0  -
+101  vcpu 0     CPU 0/KVM        -         1           1  0.00s     0  -
+102  vcpu 1     CPU 1/KVM        -         2           2  0.00s     0  -
+103  iothread   IO io1           -         3           3  0.00s     0  -
+104  worker     worker           -         0           0  0.00s     0  -
+105  emulator?  qemu-system-x86  -         0-3         0  0.00s     0  -
+  it was started without the library (LD_PRELOAD in /proc/100/environ does not name it)
+  roles with a ? could not be told from the threads' names
+";
+        assert_eq!(shown(&kernel, "100"), (0, text.to_owned()));
+    }
+
+    #[test]
+    fn qemus_that_are_not_shown_are_counted() {
+        let kernel = FakeKernel::new();
+        assert_eq!(shown(&kernel, ""), (0, "No pinned VM is running that you may look into.\n".to_owned()));
+        threads_of_web(&kernel);
+        kernel.process(200, &WEB).thread(200, "qemu-system-x86", "0").user(0);
+        kernel.deny("/proc/200/fd");
+        kernel.deny("/proc/200/environ");
+        let text = "\
+No pinned VM is running that you may look into.
+1 QEMU is not pinned: 100 (`pinshim show PID` says why).
+1 QEMU could not be looked into: 200 (their owner or root may).
+";
+        assert_eq!(shown(&kernel, ""), (0, text.to_owned()));
+        let text = "\
+web (PID 200): 1 thread, where they belong is not known
+TID  ROLE      NAME             EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
+200  emulator  qemu-system-x86  -         0           0  0.00s     0  -
+  it belongs to user root, and only user root or root (CAP_SYS_PTRACE) may look into it
+";
+        assert_eq!(shown(&kernel, "200"), (0, text.to_owned()));
+    }
+
+    #[test]
+    fn a_vm_that_is_not_there_is_a_failure_beside_those_that_are() {
+        let kernel = FakeKernel::new();
+        kernel.process(100, &["/bin/sh"]).thread(100, "sh", "0-3");
+        let text = "\
+sh (PID 100): NOT PINNED, 1 thread
+TID  ROLE      NAME  EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
+100  emulator  sh    -         0-3         0  0.00s     0  -
+  it was started without the library (LD_PRELOAD in /proc/100/environ does not name it)
+  process 100 (sh) does not look like a QEMU
+2> pinshim: no QEMU is called \"db\"; `pinshim show` without a name lists the pinned VMs
+2> pinshim: there is no process 99; `pinshim show` without a name lists the pinned VMs
+";
+        assert_eq!(shown(&kernel, "100 db 99"), (2, text.to_owned()));
+    }
+
+    #[test]
+    fn a_watch_goes_on_until_every_vm_that_was_named_has_ended() {
+        let kernel = FakeKernel::new();
+        kernel.process(100, &["/bin/sh"]).thread(100, "sh", "0");
+        kernel.at(ms(1500), |kernel| kernel.end_process(100));
+        let once = "\
+sh (PID 100): NOT PINNED, 1 thread
+TID  ROLE      NAME  EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
+100  emulator  sh    -         0           0  0.00s     0  -
+  it was started without the library (LD_PRELOAD in /proc/100/environ does not name it)
+  process 100 (sh) does not look like a QEMU
+";
+        let end = "2> pinshim: there is no process 100; `pinshim show` without a name lists the pinned VMs\n";
+        assert_eq!(shown(&kernel, "100 --watch 1"), (2, format!("{once}{once}{end}")));
+        assert_eq!(kernel.now(), ms(2000));
+    }
+
+    #[test]
+    fn the_json_document_says_all_of_it() {
+        let kernel = FakeKernel::new();
+        web(&kernel).state(104, State::Born);
+        kernel.end(103);
+        kernel.end(102);
+        kernel.process(200, &WEB).thread(200, "qemu-system-x86", "0");
+        let document = concat!(
+            r#"{"version":1,"vms":[{"pid":100,"name":"web","pinned":true,"notes":[],"#,
+            r#""policy":{"PIN_EMULATOR":"0","PIN_IOTHREADS":"io1@3","PIN_VCPUS":"1,2"},"#,
+            r#""broker":null,"sandboxed":false,"settled":false,"#,
+            r#""counters":{"created":0,"unlisted":0,"brokered":0,"cut":0,"refused":0,"put_back":0},"#,
+            r#""threads":["#,
+            r#"{"tid":100,"role":"emulator","role_from":"library","vcpu":null,"name":"qemu-system-x86","#,
+            r#""expected":"0","allowed":"0","last_cpu":0,"cpu_seconds":0.0,"migrations":0,"#,
+            r#""register":"placed","verdict":"ok","words":"ok"},"#,
+            r#"{"tid":101,"role":"vcpu","role_from":"library","vcpu":0,"name":"CPU 0/KVM","#,
+            r#""expected":"1","allowed":"1","last_cpu":1,"cpu_seconds":0.0,"migrations":0,"#,
+            r#""register":"placed","verdict":"ok","words":"ok"},"#,
+            r#"{"tid":104,"role":"worker","role_from":"library","vcpu":null,"name":"worker","#,
+            r#""expected":"0","allowed":"0","last_cpu":0,"cpu_seconds":0.0,"migrations":0,"#,
+            r#""register":"born","verdict":"newborn","words":"being born"}]}],"#,
+            r#""not_pinned":[200],"unreadable":[]}"#,
+            "\n"
+        );
+        assert_eq!(shown(&kernel, "--json"), (0, document.to_owned()));
+    }
 }

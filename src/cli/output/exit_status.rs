@@ -1,6 +1,9 @@
 //! Every exit status of the command, in one table; `docs/command.md` has the same for users.
 //!
-//! The numbers are part of the interface: scripts test for them. 0 is success, as everywhere.
+//! The numbers are part of the interface: scripts test for them.
+
+/// What was asked for is done, or is so.
+pub(crate) const SUCCESS: u8 = 0;
 
 /// `check` and `apply`: a thread is not where it belongs, or could not be put there.
 pub(crate) const OFF: u8 = 1;

@@ -3,10 +3,9 @@
 use crate::output::exit_status::FAILED;
 use crate::output::print::Output;
 use std::fmt;
-use std::process::ExitCode;
 
-/// How every subcommand ends.
-pub(crate) type Done = Result<ExitCode, Failure>;
+/// How every subcommand ends: with an exit status of `exit_status`, or with a failure.
+pub(crate) type Done = Result<u8, Failure>;
 
 /// Something that could not be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +37,9 @@ impl Failure {
     }
 
     /// Says it on stderr; the exit status.
-    pub(crate) fn report(&self, output: &mut Output) -> ExitCode {
+    pub(crate) fn report(&self, output: &mut Output) -> u8 {
         output.note(self);
-        ExitCode::from(self.status)
+        self.status
     }
 }
 

@@ -4,3 +4,5 @@ pub(crate) mod exit_status;
 pub(crate) mod failure;
 pub(crate) mod print;
 pub(crate) mod text;
+#[cfg(test)]
+pub(crate) mod transcript;

@@ -84,6 +84,29 @@ pub(crate) fn size_is_sealed(file: &File) -> bool {
     seals >= 0 && seals & size == size
 }
 
+/// The seals that the library gives to its status page.
+#[cfg(test)]
+pub(crate) const SIZE_SEALS: i32 = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
+
+/// A memfd with this name, content and seals.
+#[cfg(test)]
+pub(crate) fn memfd(name: &str, content: &[u8], seals: i32) -> File {
+    use std::io::Write;
+    use std::os::fd::{FromRawFd, OwnedFd};
+
+    let name = std::ffi::CString::new(name).unwrap();
+    // SAFETY: a C string that lives across the call.
+    let fd = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+    assert!(fd >= 0, "{}", io::Error::last_os_error());
+    // SAFETY: a descriptor that was made just now and that nobody else owns.
+    let mut file = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    file.write_all(content).unwrap();
+    // SAFETY: an open descriptor and an integer.
+    let sealed = unsafe { libc::fcntl(fd, libc::F_ADD_SEALS, seals) };
+    assert_eq!(sealed, 0, "{}", io::Error::last_os_error());
+    file
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

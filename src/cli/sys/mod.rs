@@ -6,6 +6,9 @@
 pub(crate) mod cpuset;
 #[forbid(unsafe_code)]
 pub(crate) mod descriptors;
+#[cfg(test)]
+#[forbid(unsafe_code)]
+pub(crate) mod fake;
 #[forbid(unsafe_code)]
 pub(crate) mod host;
 #[forbid(unsafe_code)]

@@ -74,3 +74,104 @@ fn look(vm: &Vm<'_>) -> Result<Look, Failure> {
         Err(missing) => Err(Failure::new(format!("process {}: {missing}", vm.process.pid))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fake::{FakeKernel, FakeThread, ms};
+    use crate::sys::kernel::Kernel;
+    use crate::vm::find;
+    use crate::vm::sample::web;
+    use pinning::status_page::State;
+
+    /// Watches the VM `web` for a time: each offence as `TID VERDICT xLOOKS`, and how many looks and threads.
+    fn watched(kernel: &FakeKernel, time: Duration) -> (Vec<String>, u64, usize) {
+        let watched = watch(&find::named(kernel, "web").unwrap(), time).unwrap();
+        let offences = watched.offences.iter().map(|offence| {
+            format!("{} {} x{}", offence.vm_thread.thread.tid, offence.verdict, offence.looks)
+        });
+        (offences.collect(), watched.looks, watched.threads)
+    }
+
+    fn none() -> Vec<String> {
+        Vec::new()
+    }
+
+    #[test]
+    fn a_listed_thread_is_an_offence_in_every_look_that_sees_it_off() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.move_to(101, "0");
+        kernel.at(ms(40), |kernel| kernel.move_to(101, "1"));
+        assert_eq!(watched(&kernel, ms(100)), (vec!["101 OFF: may run on 0 x2".to_owned()], 6, 5));
+    }
+
+    #[test]
+    fn a_new_thread_may_have_its_creators_cpus_until_it_says_that_it_is_placed() {
+        let kernel = FakeKernel::new();
+        web(&kernel).thread(105, "worker", "1").lists(105, pinning::Role::Worker, 0, "worker");
+        web_state(&kernel, State::Born);
+        kernel.at(ms(60), |kernel| kernel.move_to(105, "0"));
+        kernel.at(ms(60), |kernel| web_state(kernel, State::Placed));
+        assert_eq!(watched(&kernel, ms(0)), (none(), 4, 6));
+        // One that says so and is not is an offence at once.
+        kernel.move_to(105, "1");
+        assert_eq!(watched(&kernel, ms(0)), (vec!["105 OFF: may run on 1 x2".to_owned()], 2, 6));
+    }
+
+    /// Changes the state of thread 105.
+    fn web_state(kernel: &FakeKernel, state: State) {
+        kernel.existing(100).state(105, state);
+    }
+
+    #[test]
+    fn a_thread_that_is_not_listed_is_held_to_its_set_from_the_second_look_on() {
+        let kernel = FakeKernel::new();
+        let vm = web(&kernel);
+        vm.thread(105, "SPICE Worker", "1");
+        kernel.at(ms(20), |kernel| kernel.move_to(105, "0"));
+        assert_eq!(watched(&kernel, ms(0)), (none(), 2, 6));
+        vm.thread(106, "SPICE Worker", "1");
+        assert_eq!(watched(&kernel, ms(0)), (vec!["106 OFF: may run on 1 x1".to_owned()], 2, 7));
+    }
+
+    #[test]
+    fn what_is_still_open_at_the_end_is_waited_for_a_second_at_most() {
+        let kernel = FakeKernel::new();
+        web(&kernel).state(104, State::Born);
+        assert_eq!(watched(&kernel, ms(100)), (none(), 56, 5));
+        assert_eq!(kernel.now(), ms(1100));
+    }
+
+    #[test]
+    fn a_thread_that_ends_is_counted_and_keeps_its_offence() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.move_to(103, "0");
+        kernel.at(ms(20), |kernel| kernel.end(103));
+        kernel.at(ms(40), |kernel| kernel.end(104));
+        assert_eq!(watched(&kernel, ms(100)), (vec!["103 OFF: may run on 0 x1".to_owned()], 6, 5));
+    }
+
+    #[test]
+    fn a_later_thread_with_the_same_id_is_another_thread() {
+        let kernel = FakeKernel::new();
+        let vm = web(&kernel);
+        vm.thread(105, "SPICE Worker", "1");
+        let replaced = |thread: &mut FakeThread| thread.started = 9000;
+        kernel.at(ms(20), move |kernel| kernel.change(105, replaced));
+        kernel.at(ms(40), |kernel| kernel.move_to(105, "0"));
+        // Either was seen off its set once only.
+        assert_eq!(watched(&kernel, ms(40)), (none(), 3, 7));
+    }
+
+    #[test]
+    fn a_thread_that_runs_elsewhere_than_it_may_is_an_offence() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.at(ms(20), |kernel| {
+            kernel.change(101, |thread| (thread.last_cpu, thread.switches) = (3, 2));
+        });
+        assert_eq!(watched(&kernel, ms(20)), (vec!["101 OFF: ran on 3 x1".to_owned()], 2, 5));
+    }
+}

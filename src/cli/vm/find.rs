@@ -97,3 +97,105 @@ pub(crate) fn is_qemu(process: Process<'_>) -> bool {
     acts_in(target.as_ref().map(|target| target.as_bytes()), name.as_bytes())
         && process.arguments().first().is_none_or(|name| name != BROKER_NAME)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fake::FakeKernel;
+    use crate::vm::sample::{WEB, threads_of_web, web};
+
+    /// The pid of the VM that a word names, or what is said.
+    fn found(kernel: &FakeKernel, word: &str) -> Result<i32, String> {
+        named(kernel, word).map(|vm| vm.process.pid).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn a_vm_is_found_by_its_pid_and_by_its_name() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        assert_eq!(found(&kernel, "100"), Ok(100));
+        assert_eq!(found(&kernel, "web"), Ok(100));
+        let no_vm = "no QEMU is called \"we\"; `pinshim show` without a name lists the pinned VMs";
+        assert_eq!(found(&kernel, "we"), Err(no_vm.to_owned()));
+        let no_process = "there is no process 99; `pinshim show` without a name lists the pinned VMs";
+        assert_eq!(found(&kernel, "99"), Err(no_process.to_owned()));
+    }
+
+    #[test]
+    fn two_vms_of_one_name_are_both_named_and_neither_is_taken() {
+        let kernel = FakeKernel::new();
+        threads_of_web(&kernel);
+        kernel.process(200, &WEB).thread(200, "qemu-system-x86", "0");
+        let both = "2 QEMUs are called \"web\"; name one by its PID: 100, 200";
+        assert_eq!(found(&kernel, "web"), Err(both.to_owned()));
+        assert_eq!(found(&kernel, "200"), Ok(200));
+        kernel.end_process(100);
+        assert_eq!(found(&kernel, "web"), Ok(200));
+    }
+
+    #[test]
+    fn a_process_that_only_has_the_arguments_of_a_qemu_is_not_taken() {
+        let kernel = FakeKernel::new();
+        // A wrapper, another program, and the broker, which is a copy of QEMU's process.
+        let [qemu, option, name] = WEB;
+        kernel.process(90, &["/usr/bin/timeout", "9", qemu, option, name]).thread(90, "timeout", "0");
+        kernel.process(91, &WEB).executable("/usr/bin/python3").thread(91, "qemu-system-x86", "0");
+        kernel.process(101, &["pinshim-broker", option, name]).executable(qemu).thread(101, "x", "0");
+        assert!(found(&kernel, "web").is_err());
+        kernel.process(100, &WEB).thread(100, "qemu-system-x86", "0");
+        assert_eq!(found(&kernel, "web"), Ok(100));
+    }
+
+    #[test]
+    fn under_the_library_a_vm_is_found_whatever_its_executable_is_called() {
+        let kernel = FakeKernel::new();
+        web(&kernel).executable("/opt/my-vmm");
+        assert_eq!(found(&kernel, "web"), Ok(100));
+    }
+
+    #[test]
+    fn a_number_is_a_pid_before_it_is_a_name() {
+        let kernel = FakeKernel::new();
+        kernel.process(200, &["/usr/bin/qemu-system-x86_64", "-name", "7"]).thread(200, "qemu", "0");
+        assert_eq!(found(&kernel, "7"), Ok(200));
+        kernel.process(7, &["/bin/sh"]).thread(7, "sh", "0");
+        assert_eq!(found(&kernel, "7"), Ok(7));
+    }
+
+    #[test]
+    fn every_qemu_is_found_and_put_where_it_belongs() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        let qemu = |pid, name| {
+            let process = kernel.process(pid, &["/usr/bin/qemu-system-x86_64", "-name", name]);
+            process.thread(pid, "qemu-system-x86", "0")
+        };
+        qemu(200, "without");
+        qemu(300, "hidden");
+        kernel.deny("/proc/300/fd");
+        let unsealed = crate::sys::linux::memfd("pinshim", b"", 0);
+        qemu(400, "unsealed").descriptor(200, "/memfd:pinshim (deleted)", unsealed);
+        kernel.process(500, &["/bin/sh"]).thread(500, "sh", "0");
+        let found = all(&kernel).unwrap();
+        let pids = |vms: &[Vm<'_>]| vms.iter().map(|vm| vm.process.pid).collect::<Vec<_>>();
+        assert_eq!(pids(&found.pinned), [100]);
+        assert_eq!(pids(&found.bad), [400]);
+        assert_eq!(found.not_pinned.iter().map(|process| process.pid).collect::<Vec<_>>(), [200]);
+        assert_eq!(found.unreadable.iter().map(|process| process.pid).collect::<Vec<_>>(), [300]);
+    }
+
+    #[test]
+    fn a_domain_is_found_by_the_uuid_of_its_qemu_alone() {
+        let kernel = FakeKernel::new();
+        let process = |pid, executable, uuid| {
+            let process = kernel.process(pid, &["/usr/bin/qemu-system-x86_64", "-uuid", uuid]);
+            process.executable(executable).thread(pid, "qemu-system-x86", "0");
+        };
+        process(90, "/usr/bin/timeout", "u-1");
+        process(100, "/usr/bin/qemu-system-x86_64", "u-1");
+        process(200, "/usr/bin/qemu-system-x86_64", "u-2");
+        assert_eq!(by_uuid(&kernel, "u-1").map(|process| process.pid), Some(100));
+        assert_eq!(by_uuid(&kernel, "u-2").map(|process| process.pid), Some(200));
+        assert!(by_uuid(&kernel, "u").is_none());
+    }
+}

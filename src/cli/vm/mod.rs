@@ -10,3 +10,5 @@ pub(crate) mod look;
 pub(crate) mod page;
 pub(crate) mod put;
 pub(crate) mod qmp;
+#[cfg(test)]
+pub(crate) mod sample;

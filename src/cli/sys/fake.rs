@@ -1,0 +1,481 @@
+//! A kernel for tests: a tree of /proc, /sys and /etc in a folder of its own, a clock that moves only when
+//! somebody sleeps, and a list of the affinities that it was asked for.
+//!
+//! Processes and threads are described with [`FakeKernel::process`]; what happens to them later is planned
+//! with [`FakeKernel::at`]. The status page of a process is a real sealed memfd.
+
+use crate::sys::kernel::Kernel;
+use crate::sys::linux::{SIZE_SEALS, memfd};
+use pinning::status_page::{Entry, Header, MAGIC, NO_INDEX, Plan, State, VERSION, text_of};
+use pinning::{CpuSet, Host, Policy, Role, Tid};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::mem::offset_of;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// The user that the command acts as, and whose processes are.
+const USER: u32 = 1000;
+
+/// The descriptor of a status page.
+const PAGE_FD: u32 = 200;
+
+pub(crate) struct FakeKernel {
+    tree: TempDir,
+    state: RefCell<FakeState>,
+}
+
+struct FakeState {
+    user: u32,
+    now: Duration,
+    threads: BTreeMap<Tid, FakeThread>,
+    pages: HashMap<i32, FakePage>,
+    /// What descriptors stand for, by their paths.
+    open_files: HashMap<PathBuf, File>,
+    /// Files that this user may not look at.
+    denied: Vec<PathBuf>,
+    asked: Vec<String>,
+    plan: Vec<(Duration, Change)>,
+    /// The affinity of the calling thread.
+    own: CpuSet,
+}
+
+type Change = Box<dyn FnOnce(&FakeKernel)>;
+
+/// A thread, as its files in /proc show it.
+#[derive(Debug, Clone)]
+pub(crate) struct FakeThread {
+    pid: i32,
+    comm: String,
+    user: u32,
+    pub(crate) inner: i32,
+    pub(crate) allowed: CpuSet,
+    pub(crate) last_cpu: u32,
+    /// Clock ticks since boot, 100 a second.
+    pub(crate) started: u64,
+    /// Clock ticks, 100 a second.
+    pub(crate) cpu_time: u64,
+    pub(crate) switches: u64,
+    pub(crate) migrations: Option<u64>,
+    /// What its cpuset leaves it; `None`: everything.
+    cpuset: Option<CpuSet>,
+    /// The error that a request for another affinity gets.
+    pub(crate) refusal: Option<i32>,
+}
+
+/// The status page of a process.
+struct FakePage {
+    file: File,
+    policy: Policy,
+    entries_at: usize,
+    /// The threads in the order of their entries.
+    listed: Vec<Tid>,
+}
+
+/// A set from its cpulist.
+pub(crate) fn cpus(list: &str) -> CpuSet {
+    CpuSet::parse(list, &CpuSet::new()).unwrap()
+}
+
+pub(crate) const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+impl FakeKernel {
+    /// A host with CPUs 0 to 3 and no process.
+    pub(crate) fn new() -> Self {
+        let state = FakeState {
+            user: USER,
+            now: Duration::ZERO,
+            threads: BTreeMap::new(),
+            pages: HashMap::new(),
+            open_files: HashMap::new(),
+            denied: Vec::new(),
+            asked: Vec::new(),
+            plan: Vec::new(),
+            own: cpus("0-3"),
+        };
+        let kernel = Self { tree: tempfile::tempdir().unwrap(), state: RefCell::new(state) };
+        kernel.write("/proc/self/mounts", "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n");
+        kernel.write("/sys/devices/system/cpu/online", "0-3\n");
+        kernel
+            .write("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n");
+        kernel
+    }
+
+    /// Acts as another user.
+    pub(crate) fn act_as(&self, user: u32) {
+        self.state.borrow_mut().user = user;
+    }
+
+    /// Adds a process with these arguments, of which the first is also the path of its executable.
+    pub(crate) fn process(&self, pid: i32, arguments: &[&str]) -> FakeProcess<'_> {
+        let process = FakeProcess { kernel: self, pid };
+        let text: String = arguments.iter().map(|argument| format!("{argument}\0")).collect();
+        process.write("cmdline", text).write("environ", "").write("maps", "").write("auxv", "");
+        fs::create_dir_all(self.path(process.file("task"))).unwrap();
+        fs::create_dir_all(self.path(process.file("fd"))).unwrap();
+        process.executable(arguments.first().unwrap())
+    }
+
+    /// A process that was added before.
+    pub(crate) fn existing(&self, pid: i32) -> FakeProcess<'_> {
+        FakeProcess { kernel: self, pid }
+    }
+
+    /// Removes a process.
+    pub(crate) fn end_process(&self, pid: i32) {
+        fs::remove_dir_all(self.path(format!("/proc/{pid}"))).unwrap();
+        self.state.borrow_mut().threads.retain(|_, thread| thread.pid != pid);
+    }
+
+    /// Removes a thread, and its entry in the register.
+    pub(crate) fn end(&self, tid: i32) {
+        let pid = self.state.borrow().threads[&Tid(tid)].pid;
+        fs::remove_dir_all(self.path(format!("/proc/{pid}/task/{tid}"))).unwrap();
+        let mut state = self.state.borrow_mut();
+        state.threads.remove(&Tid(tid));
+        if let Some(page) = state.pages.get(&pid) {
+            page.write_entry(Tid(tid), offset_of!(Entry, tid), &0i32.to_ne_bytes());
+        }
+    }
+
+    /// Changes a thread.
+    pub(crate) fn change(&self, tid: i32, change: impl FnOnce(&mut FakeThread)) {
+        let thread = {
+            let mut state = self.state.borrow_mut();
+            let thread = state.threads.get_mut(&Tid(tid)).unwrap();
+            change(thread);
+            thread.clone()
+        };
+        self.write_thread(Tid(tid), &thread);
+    }
+
+    /// Has somebody else move a thread.
+    pub(crate) fn move_to(&self, tid: i32, set: &str) {
+        self.change(tid, |thread| thread.allowed = cpus(set));
+    }
+
+    /// Plans a change for a time of the clock, which begins at 0.
+    pub(crate) fn at(&self, time: Duration, change: impl FnOnce(&FakeKernel) + 'static) {
+        self.state.borrow_mut().plan.push((time, Box::new(change)));
+    }
+
+    /// The affinities that were asked for since this was called last, as `TID on SET`.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.borrow_mut().asked)
+    }
+
+    /// Where a thread may run.
+    pub(crate) fn allowed(&self, tid: i32) -> String {
+        self.state.borrow().threads[&Tid(tid)].allowed.to_string()
+    }
+
+    /// Hides a file or folder from this user.
+    pub(crate) fn deny(&self, file: impl Into<PathBuf>) {
+        self.state.borrow_mut().denied.push(file.into());
+    }
+
+    /// Writes a file of the tree.
+    pub(crate) fn write(&self, file: impl AsRef<Path>, text: impl AsRef<[u8]>) {
+        let path = self.path(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn path(&self, file: impl AsRef<Path>) -> PathBuf {
+        self.tree.path().join(file.as_ref().strip_prefix("/").unwrap())
+    }
+
+    fn write_thread(&self, tid: Tid, thread: &FakeThread) {
+        let folder = format!("/proc/{}/task/{tid}", thread.pid);
+        let status = format!(
+            "Name:\t{comm}\nState:\tS (sleeping)\nUid:\t{user}\t{user}\t{user}\t{user}\nNSpid:\t{tid}\t{inner}\n\
+             Cpus_allowed_list:\t{allowed}\nvoluntary_ctxt_switches:\t{switches}\n\
+             nonvoluntary_ctxt_switches:\t0\n",
+            comm = thread.comm,
+            user = thread.user,
+            inner = thread.inner,
+            allowed = thread.allowed,
+            switches = thread.switches,
+        );
+        self.write(format!("{folder}/status"), &status);
+        let fields: Vec<String> = (4..=52)
+            .map(|field| match field {
+                14 => thread.cpu_time.to_string(),
+                22 => thread.started.to_string(),
+                39 => thread.last_cpu.to_string(),
+                _ => "0".to_owned(),
+            })
+            .collect();
+        self.write(format!("{folder}/stat"), format!("{tid} ({}) S {}\n", thread.comm, fields.join(" ")));
+        if let Some(migrations) = thread.migrations {
+            self.write(format!("{folder}/sched"), format!("se.nr_migrations    :    {migrations}\n"));
+        }
+        // The process's own status is that of its main thread.
+        if tid.0 == thread.pid {
+            self.write(format!("/proc/{tid}/status"), status);
+        }
+    }
+}
+
+/// A process that is being described.
+#[derive(Clone, Copy)]
+pub(crate) struct FakeProcess<'k> {
+    kernel: &'k FakeKernel,
+    pid: i32,
+}
+
+impl FakeProcess<'_> {
+    fn file(&self, name: &str) -> String {
+        format!("/proc/{}/{name}", self.pid)
+    }
+
+    /// Writes one of its files in /proc.
+    pub(crate) fn write(self, name: &str, text: impl AsRef<[u8]>) -> Self {
+        self.kernel.write(self.file(name), text);
+        self
+    }
+
+    /// Has it run this executable.
+    pub(crate) fn executable(self, path: &str) -> Self {
+        let link = self.kernel.path(self.file("exe"));
+        let _ = fs::remove_file(&link);
+        symlink(path, link).unwrap();
+        self
+    }
+
+    /// Gives it this environment.
+    pub(crate) fn environment(self, variables: &[(&str, &str)]) -> Self {
+        let text: String = variables.iter().map(|(name, value)| format!("{name}={value}\0")).collect();
+        self.write("environ", text)
+    }
+
+    /// Adds a thread that may run on a set, and ran on its first CPU last.
+    pub(crate) fn thread(self, tid: i32, comm: &str, allowed: &str) -> Self {
+        let allowed = cpus(allowed);
+        let first = allowed.iter().next().unwrap().0;
+        let thread = FakeThread {
+            pid: self.pid,
+            comm: comm.to_owned(),
+            user: USER,
+            inner: tid,
+            last_cpu: first,
+            allowed,
+            started: u64::from(tid.unsigned_abs()),
+            cpu_time: 0,
+            switches: 1,
+            migrations: Some(0),
+            cpuset: None,
+            refusal: None,
+        };
+        self.kernel.write_thread(Tid(tid), &thread);
+        self.kernel.state.borrow_mut().threads.insert(Tid(tid), thread);
+        self
+    }
+
+    /// Makes its threads so far another user's.
+    pub(crate) fn user(self, user: u32) -> Self {
+        let tids: Vec<i32> = {
+            let state = self.kernel.state.borrow();
+            state.threads.iter().filter(|(_, thread)| thread.pid == self.pid).map(|(tid, _)| tid.0).collect()
+        };
+        for tid in tids {
+            self.kernel.change(tid, |thread| thread.user = user);
+        }
+        self
+    }
+
+    /// Limits a thread to the cpuset of this cgroup. Its affinity stays what it is.
+    pub(crate) fn cpuset(self, tid: i32, group: &str, set: &str) -> Self {
+        self.write(&format!("task/{tid}/cgroup"), format!("0::{group}\n"));
+        self.kernel.write(format!("/sys/fs/cgroup{group}/cpuset.cpus.effective"), format!("{set}\n"));
+        self.kernel.change(tid, |thread| thread.cpuset = Some(cpus(set)));
+        self
+    }
+
+    /// Opens something under a number; `link` is what /proc shows for it.
+    pub(crate) fn descriptor(self, number: u32, link: &str, file: File) -> Self {
+        let path = self.file(&format!("fd/{number}"));
+        symlink(link, self.kernel.path(&path)).unwrap();
+        self.kernel.state.borrow_mut().open_files.insert(PathBuf::from(path), file);
+        self
+    }
+
+    /// Gives it a status page without threads, for a policy that was read with CPUs 0 to 3 available.
+    pub(crate) fn page(self, environment: &[(&str, &str)]) -> Self {
+        let host = Host { available: cpus("0-3"), start: cpus("0-3") };
+        let policy = Policy::parse(environment.iter().copied(), &host).policy.unwrap();
+        let (bytes, entries_at) = page_bytes(self.pid, &policy);
+        let file = memfd(pinning::status_page::NAME, &bytes, SIZE_SEALS);
+        let page = FakePage { file: file.try_clone().unwrap(), policy, entries_at, listed: Vec::new() };
+        self.kernel.state.borrow_mut().pages.insert(self.pid, page);
+        self.descriptor(PAGE_FD, "/memfd:pinshim (deleted)", file)
+    }
+
+    /// Lists a thread in the register, as placed where the policy puts it. `order` is an IOThread's place in
+    /// the order of creation.
+    pub(crate) fn lists(self, tid: i32, role: Role<'_>, order: u32, name: &str) -> Self {
+        let mut state = self.kernel.state.borrow_mut();
+        let page = state.pages.get_mut(&self.pid).unwrap();
+        page.listed.push(Tid(tid));
+        let set = page.policy.cpus_for(role, order, page.policy.emulator());
+        let index = match role {
+            Role::Vcpu(index) => index.0,
+            Role::IoThread(_) => order,
+            _ => NO_INDEX,
+        };
+        let home = if matches!(role, Role::IoThread(_)) { set } else { page.policy.emulator() };
+        let tid = Tid(tid);
+        page.write_entry(tid, offset_of!(Entry, state), &[State::Placed as u8]);
+        page.write_entry(tid, offset_of!(Entry, role), &[role.kind() as u8]);
+        page.write_entry(tid, offset_of!(Entry, set), &set.0.to_ne_bytes());
+        page.write_entry(tid, offset_of!(Entry, index), &index.to_ne_bytes());
+        page.write_entry(tid, offset_of!(Entry, home), &home.0.to_ne_bytes());
+        page.write_entry(tid, offset_of!(Entry, name_bytes), &(name.len() as u16).to_ne_bytes());
+        page.write_entry(tid, offset_of!(Entry, name), name.as_bytes());
+        page.write_entry(tid, offset_of!(Entry, tid), &tid.0.to_ne_bytes());
+        drop(state);
+        self
+    }
+
+    /// Changes what the register says about a thread that it lists.
+    pub(crate) fn state(self, tid: i32, to: State) -> Self {
+        let state = self.kernel.state.borrow();
+        state.pages[&self.pid].write_entry(Tid(tid), offset_of!(Entry, state), &[to as u8]);
+        drop(state);
+        self
+    }
+
+    /// Changes the page's header.
+    pub(crate) fn header(self, at: usize, bytes: &[u8]) -> Self {
+        self.kernel.state.borrow().pages[&self.pid].file.write_all_at(bytes, at as u64).unwrap();
+        self
+    }
+}
+
+impl FakePage {
+    fn write_entry(&self, tid: Tid, at: usize, bytes: &[u8]) {
+        let Some(number) = self.listed.iter().position(|listed| *listed == tid) else { return };
+        let entry = self.entries_at + number * size_of::<Entry>();
+        self.file.write_all_at(bytes, (entry + at) as u64).unwrap();
+    }
+}
+
+/// A page without threads, and where its entries begin.
+fn page_bytes(owner: i32, policy: &Policy) -> (Vec<u8>, usize) {
+    let text = text_of(policy.entries());
+    let plan = Plan::new(policy.sets(), &text).unwrap();
+    let mut page = vec![0; plan.page_bytes];
+    let mut put = |at: usize, bytes: &[u8]| page[at..at + bytes.len()].copy_from_slice(bytes);
+    put(offset_of!(Header, magic), &MAGIC);
+    for (at, value) in [
+        (offset_of!(Header, version), VERSION as usize),
+        (offset_of!(Header, owner), owner as usize),
+        (offset_of!(Header, sets_at), plan.sets_at),
+        (offset_of!(Header, set_count), policy.sets().len()),
+        (offset_of!(Header, set_words), plan.set_words),
+        (offset_of!(Header, text_at), plan.text_at),
+        (offset_of!(Header, text_bytes), text.len()),
+        (offset_of!(Header, entries_at), plan.entries_at),
+        (offset_of!(Header, entry_count), pinning::status_page::ENTRIES),
+        (offset_of!(Header, entry_bytes), size_of::<Entry>()),
+    ] {
+        put(at, &(value as u32).to_ne_bytes());
+    }
+    for (number, set) in policy.sets().iter().enumerate() {
+        let words: Vec<u8> = set.words().iter().flat_map(|word| word.to_ne_bytes()).collect();
+        put(plan.sets_at + number * plan.set_words * 8, &words);
+    }
+    put(plan.text_at, text.as_bytes());
+    (page, plan.entries_at)
+}
+
+impl Kernel for FakeKernel {
+    fn locate(&self, file: &Path) -> io::Result<PathBuf> {
+        if self.state.borrow().denied.iter().any(|denied| file.starts_with(denied)) {
+            return Err(io::Error::from(ErrorKind::PermissionDenied));
+        }
+        Ok(self.path(file))
+    }
+
+    fn hold(&self, descriptor: &Path) -> io::Result<File> {
+        let state = self.state.borrow();
+        let file = state.open_files.get(descriptor).ok_or_else(|| io::Error::from(ErrorKind::NotFound))?;
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        File::options().read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC).open(path)
+    }
+
+    fn affinity(&self, tid: Tid) -> io::Result<CpuSet> {
+        let state = self.state.borrow();
+        if tid.0 == 0 {
+            return Ok(state.own.clone());
+        }
+        let thread = state.threads.get(&tid).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+        Ok(thread.allowed.clone())
+    }
+
+    fn set_affinity(&self, tid: Tid, words: &[u64]) -> io::Result<()> {
+        let asked = CpuSet::from_words(words);
+        let online = cpus("0-3");
+        if tid.0 == 0 {
+            self.state.borrow_mut().own = asked.intersection(&online);
+            return Ok(());
+        }
+        self.state.borrow_mut().asked.push(format!("{tid} on {asked}"));
+        let thread = self.state.borrow().threads.get(&tid).cloned();
+        let thread = thread.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+        if let Some(errno) = thread.refusal {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        let left = thread.cpuset.unwrap_or(online).intersection(&asked);
+        if left.is_empty() {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        self.change(tid.0, |thread| thread.allowed = left);
+        Ok(())
+    }
+
+    fn has_thread(&self, pid: i32, tid: Tid) -> bool {
+        self.state.borrow().threads.get(&tid).is_some_and(|thread| thread.pid == pid)
+    }
+
+    fn user(&self) -> u32 {
+        self.state.borrow().user
+    }
+
+    fn ticks_per_second(&self) -> u64 {
+        100
+    }
+
+    fn now(&self) -> Duration {
+        self.state.borrow().now
+    }
+
+    fn sleep(&self, time: Duration) {
+        let due = {
+            let mut state = self.state.borrow_mut();
+            state.now += time;
+            let now = state.now;
+            let (due, later) = std::mem::take(&mut state.plan).into_iter().partition(|(at, _)| *at <= now);
+            state.plan = later;
+            let due: Vec<(Duration, Change)> = due;
+            due
+        };
+        for (_, change) in due {
+            change(self);
+        }
+    }
+}
+
+impl fmt::Debug for FakeKernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FakeKernel").field("tree", &self.tree.path()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,30 @@
+//! VMs for tests.
+
+use crate::sys::fake::{FakeKernel, FakeProcess};
+use pinning::{Role, VcpuIndex};
+
+/// The arguments of a QEMU that runs the VM `web`.
+pub(crate) const WEB: [&str; 3] = ["/usr/bin/qemu-system-x86_64", "-name", "guest=web,debug-threads=on"];
+
+/// The VM `web` under the library, process 100: vCPU 0 on CPU 1, vCPU 1 on 2, IOThread io1 on 3, all else on 0.
+/// Every thread is where it belongs.
+pub(crate) fn web(kernel: &FakeKernel) -> FakeProcess<'_> {
+    threads_of_web(kernel)
+        .page(&[("PIN_VCPUS", "1,2"), ("PIN_IOTHREADS", "io1@3"), ("PIN_EMULATOR", "0")])
+        .lists(100, Role::Emulator, 0, "")
+        .lists(101, Role::Vcpu(VcpuIndex(0)), 0, "CPU 0/KVM")
+        .lists(102, Role::Vcpu(VcpuIndex(1)), 0, "CPU 1/KVM")
+        .lists(103, Role::IoThread(b"io1"), 0, "IO io1")
+        .lists(104, Role::Worker, 0, "worker")
+}
+
+/// The same process without the library.
+pub(crate) fn threads_of_web(kernel: &FakeKernel) -> FakeProcess<'_> {
+    kernel
+        .process(100, &WEB)
+        .thread(100, "qemu-system-x86", "0")
+        .thread(101, "CPU 0/KVM", "1")
+        .thread(102, "CPU 1/KVM", "2")
+        .thread(103, "IO io1", "3")
+        .thread(104, "worker", "0")
+}
