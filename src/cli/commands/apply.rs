@@ -197,16 +197,13 @@ web (PID 100): 6 threads, 5 moved
     #[test]
     fn a_thread_that_places_itself_between_two_looks_is_not_moved() {
         let kernel = FakeKernel::new();
-        web(&kernel).thread(105, "SPICE Worker", "1").thread(106, "worker", "1").lists(
-            106,
-            Role::Worker,
-            0,
-            "worker",
-        );
-        kernel.existing(100).state(106, State::Born);
+        let vm = web(&kernel).thread(105, "SPICE Worker", "1").thread(106, "worker", "1");
+        vm.lists(106, Role::Worker, 0, "worker").state(106, State::Born);
         kernel.at(ms(20), |kernel| kernel.move_to(105, "0"));
-        kernel.at(ms(40), |kernel| kernel.move_to(106, "0"));
-        kernel.at(ms(40), |kernel| drop(kernel.existing(100).state(106, State::Placed)));
+        kernel.at(ms(40), |kernel| {
+            kernel.move_to(106, "0");
+            kernel.existing(100).state(106, State::Placed);
+        });
         let text = "web (PID 100): 7 threads, all where they belong\n";
         assert_eq!(applied(&kernel, "web"), (0, text.to_owned()));
         assert_eq!(kernel.asked(), [""; 0]);

@@ -15,34 +15,45 @@ const INFO: u8 = 6;
 /// No log daemon may keep libvirt waiting.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Both.
+/// The two places where a line goes.
 #[derive(Clone)]
 pub(crate) struct Log {
     socket: PathBuf,
+    say: fn(&str),
 }
 
 impl Log {
     /// With the log daemon's socket, `/dev/log` as a rule.
     pub(crate) fn new(socket: &Path) -> Self {
-        Self { socket: socket.to_owned() }
+        let say = |what: &str| {
+            // Where this cannot be written, the system's log still has it.
+            let _ = writeln!(std::io::stderr(), "pinshim: {what}");
+        };
+        Self { socket: socket.to_owned(), say }
+    }
+
+    /// The same without stderr, for tests.
+    #[cfg(test)]
+    pub(crate) fn to_socket_alone(socket: &Path) -> Self {
+        Self { socket: socket.to_owned(), say: |_| {} }
     }
 
     pub(crate) fn info(&self, what: &str) {
-        self.say(INFO, what);
+        self.log(INFO, what);
     }
 
     pub(crate) fn warning(&self, what: &str) {
-        self.say(WARNING, what);
+        self.log(WARNING, what);
     }
 
     /// Why a domain does not start.
     pub(crate) fn refusal(&self, what: &str) {
-        self.say(ERROR, what);
+        self.log(ERROR, what);
     }
 
-    fn say(&self, severity: u8, what: &str) {
-        // Where one of them cannot be reached there is the other, and nobody else to tell.
-        let _ = writeln!(std::io::stderr(), "pinshim: {what}");
+    fn log(&self, severity: u8, what: &str) {
+        (self.say)(what);
+        // Where no log daemon listens, stderr has it.
         let _ = self.send(severity, what);
     }
 
