@@ -296,6 +296,20 @@ mod tests {
     }
 
     #[test]
+    fn the_help_of_a_subcommand_names_its_exit_statuses() {
+        for name in ["run", "show", "check", "apply"] {
+            let command = Arguments::command().find_subcommand(name).unwrap().clone();
+            let help = command.get_after_long_help().unwrap().to_string();
+            let line = help.lines().find_map(|line| line.strip_prefix("Exit status: ")).unwrap();
+            let numbers = line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok());
+            let mut numbers: Vec<u8> = numbers.collect();
+            numbers.sort();
+            let table = exit_status::TABLE.iter().filter(|(_, names)| names.contains(&name));
+            assert_eq!(numbers, table.map(|(number, _)| *number).collect::<Vec<_>>(), "{name}: {line}");
+        }
+    }
+
+    #[test]
     fn every_placement_variable_has_its_option() {
         let run = Arguments::command().find_subcommand("run").unwrap().clone();
         for variable in VARIABLES.iter().filter(|variable| variable.places()) {

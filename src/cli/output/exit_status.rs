@@ -28,3 +28,43 @@ pub(crate) const NOT_FOUND: u8 = 127;
 
 /// How a process ends whose reader has gone, by the convention of shells: 128 + SIGPIPE.
 pub(crate) const READER_HAS_GONE: i32 = 141;
+
+/// Which subcommand ends with which of them, but for `libvirt-hook`, which only libvirt calls.
+#[cfg(test)]
+pub(crate) const TABLE: [(u8, &[&str]); 7] = [
+    (SUCCESS, &["show", "check", "apply"]),
+    (OFF, &["check", "apply"]),
+    (FAILED, &["show", "check", "apply"]),
+    (NOT_PINNED, &["check", "apply"]),
+    (OWN_FAILURE, &["run"]),
+    (NOT_EXECUTABLE, &["run"]),
+    (NOT_FOUND, &["run"]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../../../docs/command.md");
+
+    /// The rows of the table in the document: numbers and subcommands.
+    fn documented() -> Vec<(u8, Vec<String>)> {
+        let rows = DOCUMENT.lines().skip_while(|line| !line.starts_with("| exit status | subcommand |"));
+        let rows = rows.skip(2).take_while(|line| line.starts_with('|'));
+        let row = |line: &str| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let subcommands = cells[2].split(", ").map(|name| name.trim_matches('`').to_owned());
+            (cells[1].parse().unwrap(), subcommands.collect())
+        };
+        rows.map(row).collect()
+    }
+
+    #[test]
+    fn the_document_has_every_exit_status_and_no_other() {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let table: Vec<(u8, Vec<String>)> =
+            TABLE.iter().map(|(number, names)| (*number, owned(names))).collect();
+        assert_eq!(documented(), table);
+        assert!(DOCUMENT.contains(&format!("ends with {READER_HAS_GONE}")));
+    }
+}

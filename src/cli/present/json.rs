@@ -150,12 +150,10 @@ impl ShownThread {
         Self {
             tid: thread.tid.0,
             role: vm_thread.role.to_string(),
-            role_from: match vm_thread.evidence {
-                Evidence::Assumed => "assumed",
-                _ if vm_thread.home_assumed => "assumed",
-                Evidence::Certain => "library",
-                Evidence::Qemu => "qemu",
-                Evidence::Name => "name",
+            role_from: if vm_thread.home_assumed {
+                role_from(Evidence::Assumed)
+            } else {
+                role_from(vm_thread.evidence)
             },
             vcpu: vm_thread.index.filter(|_| vm_thread.role == RoleKind::Vcpu),
             name: vm_thread.name.clone(),
@@ -168,6 +166,16 @@ impl ShownThread {
             verdict: verdict.word(),
             words: verdict.to_string(),
         }
+    }
+}
+
+/// The `role_from` of a thread.
+fn role_from(evidence: Evidence) -> &'static str {
+    match evidence {
+        Evidence::Certain => "library",
+        Evidence::Qemu => "qemu",
+        Evidence::Name => "name",
+        Evidence::Assumed => "assumed",
     }
 }
 
@@ -220,52 +228,106 @@ pub(crate) fn print(output: &mut Output, document: &impl Serialize) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::text::harmless;
-    use crate::sys::linux::Linux;
-    use crate::sys::process::Process;
-    use crate::sys::threads::Migrations;
-    use crate::verdict::judge::Judge;
-    use crate::verdict::watch::{Offence, Watched};
+    use crate::sys::fake::FakeKernel;
+    use crate::verdict::judge::Off;
+    use crate::verdict::watch;
+    use crate::vm::find;
     use crate::vm::look::Ask;
+    use crate::vm::sample::web;
+    use pinning::status_page::State;
     use serde_json::Value;
     use std::collections::BTreeSet;
     use std::time::Duration;
 
     const DOCUMENT: &str = include_str!("../../../docs/command.md");
 
-    fn fields(of: &Value, into: &mut BTreeSet<String>) {
-        match of {
-            Value::Object(fields_of) => {
-                for (name, value) in fields_of {
-                    into.insert(name.clone());
-                    fields(value, into);
-                }
-            }
-            Value::Array(values) => values.iter().for_each(|value| fields(value, into)),
-            _ => {}
-        }
+    type Names = BTreeSet<String>;
+
+    fn names(of: &[&str]) -> Names {
+        of.iter().map(|name| (*name).to_owned()).collect()
     }
 
-    /// Nobody may meet a field that is not documented.
+    /// The words of a text that stand between backticks.
+    fn quoted(text: &str) -> Names {
+        text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    /// The rows of the first table after a heading: the two cells of each.
+    fn table(heading: &str) -> Vec<(&'static str, &'static str)> {
+        let lines = DOCUMENT.lines().skip_while(|line| !line.starts_with(heading));
+        let lines = lines.skip_while(|line| !line.starts_with("|---")).skip(1);
+        let rows = lines.take_while(|line| line.starts_with('|'));
+        rows.map(|row| row.trim_matches('|').split_once('|').unwrap()).collect()
+    }
+
+    /// The fields of the object that a table describes.
+    fn documented(heading: &str) -> Names {
+        table(heading).iter().flat_map(|(fields, _)| quoted(fields)).collect()
+    }
+
+    /// What the table of an object says about one of its fields.
+    fn meaning(heading: &str, field: &str) -> &'static str {
+        table(heading).iter().find(|(fields, _)| quoted(fields).contains(field)).unwrap().1
+    }
+
+    fn fields(object: &Value) -> Names {
+        object.as_object().unwrap().keys().cloned().collect()
+    }
+
+    const SHOWN: &str = "`pinshim show --json`:";
+    const VM: &str = "| field of a VM |";
+    const THREAD: &str = "| field of a thread |";
+    const CHECKED: &str = "`pinshim check --json`:";
+
     #[test]
-    fn every_field_is_documented() {
-        let kernel = Linux::new();
-        let vm = Vm::new(Process::new(&kernel, i32::try_from(std::process::id()).unwrap()).unwrap());
-        let look = vm.look(&Ask { migrations: Migrations::Count, ..Ask::default() }).unwrap();
-        let verdicts = Judge::default().judge(&look.threads);
-        let offences = look.threads.iter().zip(&verdicts);
-        let offences =
-            offences.map(|(m, v)| Offence { vm_thread: m.clone(), verdict: v.clone(), looks: 1 }).collect();
-        let watched = Watched { offences, looks: 1, time: Duration::ZERO, threads: 1 };
-        let counters = Counters { created: 0, unlisted: 0, brokered: 0, cut: 0, refused: 0, put_back: 0 };
-        let mut names = BTreeSet::new();
-        fields(&serde_json::to_value(counters).unwrap(), &mut names);
-        fields(&serde_json::to_value(Checked::new(&vm, &watched, Vec::new())).unwrap(), &mut names);
-        let shown = ShownVm::new(&vm, &look, &verdicts, vec![harmless(b"x")]);
-        fields(&serde_json::to_value(Shown::new(vec![shown], vec![1], vec![1])).unwrap(), &mut names);
-        assert!(names.len() > 30, "{names:?}");
-        for name in names {
-            assert!(DOCUMENT.contains(&format!("`{name}`")), "{name} is not in docs/command.md");
-        }
+    fn each_object_has_the_fields_that_are_documented_for_it_and_no_others() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.move_to(101, "0");
+        let vm = find::named(&kernel, "web").unwrap();
+        let look = vm.look(&Ask::default()).unwrap();
+        let verdicts = vec![Verdict::Ok; look.threads.len()];
+        let shown = Shown::new(vec![ShownVm::new(&vm, &look, &verdicts, Vec::new())], vec![1], vec![1]);
+        let shown = serde_json::to_value(shown).unwrap();
+        assert_eq!(fields(&shown), documented(SHOWN));
+        let shown = &shown["vms"][0];
+        assert_eq!(fields(shown), documented(VM));
+        assert_eq!(fields(&shown["counters"]), quoted(meaning(VM, "counters")));
+        assert_eq!(fields(&shown["threads"][0]), documented(THREAD));
+
+        let watched = watch::watch(&vm, Duration::ZERO).unwrap();
+        let checked = serde_json::to_value(Checked::new(&vm, &watched, Vec::new())).unwrap();
+        assert_eq!(fields(&checked), documented(CHECKED));
+        let added = quoted(meaning(CHECKED, "offenders"));
+        assert_eq!(fields(&checked["offenders"][0]), &documented(THREAD) | &added);
+        let not_pinned = serde_json::to_value(Checked::not_pinned(&vm, "x".to_owned())).unwrap();
+        assert_eq!(fields(&not_pinned), documented(CHECKED));
+    }
+
+    #[test]
+    fn each_word_that_a_field_may_have_is_documented_for_it() {
+        let words = |field| quoted(meaning(THREAD, field));
+        let roles = (0..=u8::MAX).filter_map(RoleKind::from_number).map(|role| role.to_string());
+        assert_eq!(roles.collect::<Names>(), words("role"));
+        let states = [State::Born, State::Placed, State::Cut, State::Refused, State::LeftAlone];
+        assert_eq!(states.iter().map(State::to_string).collect::<Names>(), words("register"));
+        let all = [Evidence::Certain, Evidence::Qemu, Evidence::Name, Evidence::Assumed];
+        assert_eq!(names(&all.map(role_from)), words("role_from"));
+        let verdicts = [
+            Verdict::Ok,
+            Verdict::NotRunYet,
+            Verdict::Exempt,
+            Verdict::NotPlacedYet,
+            Verdict::Ending,
+            Verdict::Unsure,
+            Verdict::Unknown,
+            Verdict::Off(Off::AlsoOn(CpuSet::new())),
+            Verdict::Off(Off::Cut(CpuSet::new())),
+            Verdict::Off(Off::OnlyOn(CpuSet::new())),
+            Verdict::Off(Off::Refused(CpuSet::new())),
+            Verdict::Off(Off::On(CpuSet::new())),
+            Verdict::RanOn(pinning::CpuId(0)),
+        ];
+        assert_eq!(names(&verdicts.each_ref().map(Verdict::word)), words("verdict"));
     }
 }
