@@ -141,7 +141,8 @@ mod tests {
         kernel.process(90, &["/usr/bin/timeout", "9", qemu, option, name]).thread(90, "timeout", "0");
         kernel.process(91, &WEB).executable("/usr/bin/python3").thread(91, "qemu-system-x86", "0");
         kernel.process(101, &["pinshim-broker", option, name]).executable(qemu).thread(101, "x", "0");
-        assert!(found(&kernel, "web").is_err());
+        let no_vm = "no QEMU is called \"web\"; `pinshim show` without a name lists the pinned VMs";
+        assert_eq!(found(&kernel, "web"), Err(no_vm.to_owned()));
         kernel.process(100, &WEB).thread(100, "qemu-system-x86", "0");
         assert_eq!(found(&kernel, "web"), Ok(100));
     }
