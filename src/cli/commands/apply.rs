@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::arguments::{Command, from_words};
     use crate::output::transcript::said;
-    use crate::sys::fake::{FakeKernel, ms};
+    use crate::sys::fake::{FakeKernel, cpus, ms};
     use crate::vm::sample::{threads_of_web, web};
     use pinning::Role;
     use pinning::status_page::State;
@@ -249,6 +249,43 @@ web (PID 100): 5 threads, 0 moved, 1 could NOT be put where they belong
         kernel.change(101, |thread| thread.refusal = Some(libc::ESRCH));
         assert_eq!(applied(&kernel, "web").0, 0);
         assert_eq!(kernel.asked(), ["101 on 1"]);
+    }
+
+    #[test]
+    fn a_thread_that_somebody_moves_in_the_same_moment_is_put_back_again() {
+        let kernel = FakeKernel::new();
+        web(&kernel).cpuset(101, "/vm/vcpu0", "0-3");
+        kernel.move_to(101, "2");
+        kernel.change(101, |thread| thread.moved_again = vec![cpus("0")]);
+        let text = "\
+moved 101 CPU 0/KVM (vcpu 0) from 2 to 1
+moved 101 CPU 0/KVM (vcpu 0) from 0 to 1
+web (PID 100): 5 threads, 2 moved
+";
+        assert_eq!(applied(&kernel, "web"), (0, text.to_owned()));
+        assert_eq!((kernel.asked(), kernel.allowed(101)), (vec!["101 on 1".to_owned(); 2], "1".to_owned()));
+    }
+
+    #[test]
+    fn a_thread_that_is_moved_away_each_time_is_given_up_for_this_run_alone() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.move_to(101, "2");
+        // Four times: three tries of the first run, one of the second.
+        kernel.change(101, |thread| thread.moved_again = vec![cpus("2"); 4]);
+        let once = "moved 101 CPU 0/KVM (vcpu 0) from 2 to 1\n";
+        let given_up = "\
+2> pinshim: 101 CPU 0/KVM (vcpu 0) is moved away from 1 each time that it is put there
+web (PID 100): 5 threads, 3 moved, 1 could NOT be put where they belong
+";
+        assert_eq!(applied(&kernel, "web"), (1, once.repeat(3) + given_up));
+        assert_eq!(kernel.asked().len(), 3);
+        kernel.change(101, |thread| thread.moved_again = vec![cpus("2"); 4]);
+        kernel.at(ms(5500), |kernel| kernel.end_process(100));
+        let (status, text) = applied(&kernel, "web --watch 5");
+        let end = "2> pinshim: process 100 has ended\n";
+        assert_eq!((status, text), (0, once.repeat(3) + given_up + &once.repeat(2) + end));
+        assert_eq!(kernel.asked().len(), 5);
     }
 
     #[test]

@@ -23,6 +23,9 @@ use std::collections::HashMap;
 /// come and go without end is for `--watch`.
 const ROUNDS: u32 = 50;
 
+/// So often one thread is put back in one run. Whoever moves it away each time would keep the run busy for ever.
+const TRIES: u32 = 3;
+
 /// The repair of one VM.
 pub(crate) struct Repair<'a> {
     vm: &'a Vm<'a>,
@@ -31,23 +34,30 @@ pub(crate) struct Repair<'a> {
     ids: Option<Ids>,
     /// Threads that were not moved, each with where it may run: this is said once, until that changes.
     not_moved: HashMap<ThreadKey, CpuSet>,
+    /// In this run: how often each thread was put on its set.
+    tries: HashMap<ThreadKey, u32>,
     moved: usize,
 }
 
 impl<'a> Repair<'a> {
     /// The repair of a VM by a policy, or by its own where there is none.
     pub(crate) fn new(vm: &'a Vm<'a>, arguments: &'a Apply, policy: Option<&'a Policy>) -> Self {
-        Self { vm, arguments, policy, ids: None, not_moved: HashMap::new(), moved: 0 }
+        Self { vm, arguments, policy, ids: None, not_moved: HashMap::new(), tries: HashMap::new(), moved: 0 }
     }
 
-    /// Whether every thread is where it belongs, as far as the rounds so far have seen.
+    /// Whether every thread is where it belongs, as far as the last run has seen.
     pub(crate) fn is_complete(&self) -> bool {
-        self.not_moved.is_empty()
+        self.failed() == 0
+    }
+
+    fn failed(&self) -> usize {
+        self.not_moved.len() + self.tries.values().filter(|tries| **tries > TRIES).count()
     }
 
     /// Looks and moves until nothing is left to move. The answer is the threads as the last look saw them.
     pub(crate) fn run(&mut self, output: &mut Output) -> Result<Vec<VmThread>, Failure> {
         self.ask_qemu()?;
+        self.tries.clear();
         let mut judge = Judge::default();
         let mut last = Vec::new();
         for _ in 0..ROUNDS {
@@ -69,7 +79,9 @@ impl<'a> Repair<'a> {
             self.vm.process.kernel.sleep(PAUSE);
         }
         // Forget threads that have ended.
-        self.not_moved.retain(|key, _| last.iter().any(|thread| thread.thread.key() == *key));
+        let is_there = |key: &ThreadKey| last.iter().any(|thread: &VmThread| thread.thread.key() == *key);
+        self.not_moved.retain(|key, _| is_there(key));
+        self.tries.retain(|key, _| is_there(key));
         Ok(last)
     }
 
@@ -98,8 +110,18 @@ impl<'a> Repair<'a> {
             output.print(format_args!("would move {who} from {allowed} to {expected}\n"));
             return false;
         }
+        let tries = self.tries.entry(key).or_default();
+        *tries += 1;
+        if *tries > TRIES {
+            if *tries == TRIES + 1 {
+                output
+                    .note(format_args!("{who} is moved away from {expected} each time that it is put there"));
+            }
+            return false;
+        }
         match put(self.vm.process, tid, expected) {
-            Ok(()) => {
+            // The next look finds a thread that was moved again, and it is put back once more.
+            Ok(()) | Err(NotPut::MovedAgain) => {
                 self.moved += 1;
                 self.not_moved.remove(&key);
                 output.print(format_args!("moved {who} from {allowed} to {expected}\n"));
@@ -122,7 +144,7 @@ impl<'a> Repair<'a> {
         if self.arguments.dry_run {
             return text;
         }
-        let failed = match self.not_moved.len() {
+        let failed = match self.failed() {
             0 => String::new(),
             failed => format!(", {failed} could NOT be put where they belong"),
         };

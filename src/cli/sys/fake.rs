@@ -67,6 +67,8 @@ pub(crate) struct FakeThread {
     cpuset: Option<CpuSet>,
     /// The error that a request for another affinity gets.
     pub(crate) refusal: Option<i32>,
+    /// Where somebody else moves it right after a request, one after the other.
+    pub(crate) moved_again: Vec<CpuSet>,
 }
 
 /// The status page of a process.
@@ -274,6 +276,7 @@ impl FakeProcess<'_> {
             migrations: Some(0),
             cpuset: None,
             refusal: None,
+            moved_again: Vec::new(),
         };
         self.kernel.write_thread(Tid(tid), &thread);
         self.kernel.state.borrow_mut().threads.insert(Tid(tid), thread);
@@ -438,7 +441,10 @@ impl Kernel for FakeKernel {
         if left.is_empty() {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
-        self.change(tid.0, |thread| thread.allowed = left);
+        self.change(tid.0, |thread| {
+            let is_moved = !thread.moved_again.is_empty();
+            thread.allowed = if is_moved { thread.moved_again.remove(0) } else { left };
+        });
         Ok(())
     }
 

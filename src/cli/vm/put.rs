@@ -5,13 +5,18 @@ use crate::sys::{cpuset, user};
 use pinning::{CpuSet, Tid};
 use std::io;
 
-/// Why a thread was not put on its set.
+/// Why a thread is not on its set.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NotPut {
     /// There is no such thread any more.
     Ended,
+    /// It was put on its set, and somebody else has moved it since.
+    MovedAgain,
+    /// It cannot be put there; here is why, in a sentence.
     Because(String),
 }
 
+/// Puts a thread of a process on a set, and reads back whether it is there.
 pub(crate) fn put(process: Process<'_>, tid: Tid, expected: &CpuSet) -> Result<(), NotPut> {
     if !process.kernel.has_thread(process.pid, tid) {
         return Err(NotPut::Ended);
@@ -29,14 +34,23 @@ pub(crate) fn put(process: Process<'_>, tid: Tid, expected: &CpuSet) -> Result<(
     }
     match process.kernel.affinity(tid) {
         Ok(allowed) if allowed == *expected => Ok(()),
-        Ok(allowed) => {
-            let cpuset = cpuset::of_thread(process, tid);
-            let whose = cpuset
-                .map_or(String::new(), |cpuset| format!(" ({} has {})", cpuset.file.display(), cpuset.cpus));
-            because(format!("its cpuset leaves it {allowed}{whose}"))
-        }
+        Ok(allowed) => Err(cut(process, tid, expected, &allowed).map_or(NotPut::MovedAgain, NotPut::Because)),
         Err(_) => Err(NotPut::Ended),
     }
+}
+
+/// Why a thread has only these CPUs of its set, if its cpuset is the reason: the kernel leaves exactly what is
+/// in both. Anything else was asked for by somebody.
+fn cut(process: Process<'_>, tid: Tid, expected: &CpuSet, allowed: &CpuSet) -> Option<String> {
+    let cpuset = cpuset::of_thread(process, tid);
+    let online = cpuset::online(process.kernel);
+    let is_cut = match &cpuset {
+        Some(cpuset) => *allowed == expected.intersection(&cpuset.cpus).intersection(&online),
+        None => allowed.is_subset(expected),
+    };
+    let whose =
+        cpuset.map_or(String::new(), |cpuset| format!(" ({} has {})", cpuset.file.display(), cpuset.cpus));
+    is_cut.then(|| format!("its cpuset leaves it {allowed}{whose}"))
 }
 
 fn not_permitted(process: Process<'_>) -> String {
