@@ -6,8 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use harness::{
-    Accel, Companion, NOBODY, Program, Qmp, Scratch, Source, TimeLimit, TwoCpus, Uid, Vm, VmBuilder,
-    assemble, brokers_of, compile_library, cpus_of, library, qemu, root_missing, skip, two_cpus, until,
+    Accel, Companion, Daemon, NOBODY, Program, Qmp, Scratch, Source, TimeLimit, TwoCpus, Uid, Vm, VmBuilder,
+    brokers_of, compile_library, cpus_of, library, or_skip, root_missing, skip, two_cpus, until,
 };
 use serde_json::json;
 
@@ -286,50 +286,30 @@ mod is_lost {
 mod follows {
     use super::*;
 
-    /// A daemon, which is nobody's child and is ended when the value goes.
-    struct Daemon(Companion);
-
-    impl Drop for Daemon {
-        fn drop(&mut self) {
-            self.0.signal(libc::SIGKILL);
-        }
-    }
-
-    /// A daemon asks for the first time when it has become this user, if it becomes one.
-    fn daemon(user: Option<Uid>) {
+    /// QEMU changes its user, if it is told to, only as it becomes a daemon: it asks the broker for the first
+    /// time after that.
+    fn a_daemon(user: Option<Uid>) {
         let _limit = TimeLimit::seconds(150);
         let Some(cpus) = two_cpus() else { return };
-        let binary = match qemu() {
-            Ok(binary) => binary,
-            Err(why) => return skip(why),
-        };
         let scratch = Scratch::new();
-        let (socket, pid_file) = (scratch.join("qmp"), scratch.join("pid"));
-        let process = Program::new(binary)
-            .args(["-accel", "tcg", "-display", "none", "-nodefaults", "-no-user-config"])
-            .args(["-drive", &format!("format=raw,file={}", assemble(&scratch).display())])
-            .args(["-sandbox", SANDBOX, "-daemonize"])
-            .args(user.iter().flat_map(|user| ["-runas".to_owned(), format!("{0}:{0}", user.0)]))
-            .args(["-qmp", &format!("unix:{},server=on,wait=off", socket.display())])
-            .arg("-pidfile")
-            .arg(&pid_file)
-            .preload(library())
-            .affinity(&[cpus.first])
-            .env("PIN_CPUS", cpus.first.to_string())
-            .env("PIN_IOTHREADS", format!("*@{}", cpus.second))
-            .start();
-        let parent = process.pid();
-        // The parent says nothing and ends once the daemon runs.
-        process.wait().assert_clean();
-        let pid = fs::read_to_string(&pid_file).expect("the daemon's pid").trim().parse().expect("a pid");
-        let daemon = Daemon(Companion::of(pid).expect("the daemon runs"));
-        let broker = only_broker(parent);
-        let mut qmp = Qmp::connect(&socket).expect("the daemon's monitor");
+        let run_as = user.iter().flat_map(|user| ["-runas".to_owned(), format!("{0}:{0}", user.0)]);
+        let arguments = ["-sandbox", SANDBOX].map(str::to_owned).into_iter().chain(run_as);
+        let daemon = Daemon::start(&scratch, Accel::Tcg, arguments, |program| {
+            program
+                .preload(library())
+                .affinity(&[cpus.first])
+                .env("PIN_CPUS", cpus.first.to_string())
+                .env("PIN_IOTHREADS", format!("*@{}", cpus.second))
+        });
+        let Some(daemon) = or_skip(daemon) else { return };
+        daemon.started().assert_clean();
+        let broker = only_broker(daemon.starter());
+        let mut qmp = daemon.qmp();
         for id in ["one", "another"] {
             assert_eq!(new_iothread(&mut qmp, id).cpus(), [cpus.second]);
         }
-        assert_eq!(only_broker(parent), broker);
-        assert_eq!(broker.status("Uid"), daemon.0.status("Uid"));
+        assert_eq!(only_broker(daemon.starter()), broker);
+        assert_eq!(broker.status("Uid"), daemon.process().status("Uid"));
         assert_eq!(broker.status("Uid").starts_with("65534\t"), user.is_some());
         drop(daemon);
         wait_for_end(broker);
@@ -337,14 +317,14 @@ mod follows {
 
     #[test]
     fn a_qemu_that_becomes_a_daemon() {
-        daemon(None);
+        a_daemon(None);
     }
 
     #[test]
     fn a_qemu_that_becomes_a_daemon_of_another_user() {
         match root_missing() {
             Some(why) => skip(why),
-            None => daemon(Some(NOBODY)),
+            None => a_daemon(Some(NOBODY)),
         }
     }
 

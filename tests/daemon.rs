@@ -1,58 +1,33 @@
-//! A QEMU that becomes a daemon: the register is that of the process which runs the VM.
-
-use std::fs;
+//! A QEMU that becomes a daemon: the status page's register is that of the process that runs the VM.
 
 use harness::{
-    Companion, Program, Scratch, Source, TimeLimit, assemble, command, compile_library, cpus_of, kvm_missing,
-    library, qemu, skip, two_cpus, until,
+    Accel, Daemon, Program, Scratch, Source, TimeLimit, command, compile_library, cpus_of, kvm_and_tcg,
+    library, or_skip, threads, two_cpus, until,
 };
 
-/// The process that runs the VM. It is killed when the value goes.
-struct Daemon(Companion);
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.0.signal(libc::SIGKILL);
-    }
-}
-
-/// The names of the threads of a process.
-fn names(pid: u32) -> Vec<String> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the threads").flatten();
-    tasks
-        .filter_map(|task| Some(fs::read_to_string(task.path().join("comm")).ok()?.trim().to_owned()))
-        .collect()
-}
-
-/// Another library's constructor has the library under test decide before its own constructor has run.
-fn the_daemon_is_checked_although_another_library_comes_first(accel: &str) {
+/// The constructor of another library creates a thread, which makes the library under test read its
+/// environment before its own constructor has run.
+fn the_daemon_is_checked_although_another_library_comes_first(accel: Accel) {
     let _limit = TimeLimit::seconds(150);
     let Some(cpus) = two_cpus() else { return };
-    let binary = match qemu() {
-        Ok(binary) => binary,
-        Err(why) => return skip(why),
-    };
     let scratch = Scratch::new();
     let early = compile_library(&scratch, &Source { file: "early.c", flags: &[] });
-    let pid_file = scratch.join("pid");
-    let process = Program::new(binary)
-        .args(["-accel", accel, "-display", "none", "-nodefaults", "-no-user-config"])
-        .args(["-drive", &format!("format=raw,file={}", assemble(&scratch).display())])
-        .args(["-object", "iothread,id=io1", "-daemonize", "-pidfile"])
-        .arg(&pid_file)
-        // The loader runs the constructors of the last one first.
-        .preload(library())
-        .preload(early)
-        .affinity(&[cpus.first])
-        .env("PIN_CPUS", cpus.first.to_string())
-        .env("PIN_IOTHREADS", format!("*@{}", cpus.second))
-        .start();
-    // The parent ends once the daemon runs. What QEMU says of the host's CPU is no matter here.
-    let parent = process.wait();
-    let pid = fs::read_to_string(&pid_file).expect("the daemon's pid").trim().parse().expect("a pid");
-    let _daemon = Daemon(Companion::of(pid).expect("the daemon runs"));
-    assert!(parent.status.success() && !parent.stderr.contains("pinshim"), "{parent:?}");
-    until(60, "the vCPU's thread", || names(pid).iter().any(|name| name.starts_with("CPU 0/")).then_some(()));
+    let daemon = Daemon::start(&scratch, accel, ["-object", "iothread,id=io1"], |program| {
+        program
+            // The loader runs the constructors of the last one first.
+            .preload(library())
+            .preload(early)
+            .affinity(&[cpus.first])
+            .env("PIN_CPUS", cpus.first.to_string())
+            .env("PIN_IOTHREADS", format!("*@{}", cpus.second))
+    });
+    let Some(daemon) = or_skip(daemon) else { return };
+    // QEMU itself may warn of features that the host's CPU has not got.
+    assert!(!daemon.started().stderr.contains("pinshim"), "{:?}", daemon.started());
+    let pid = daemon.process().pid;
+    until(60, "the vCPU's thread", || {
+        threads(pid).values().any(|name| name.starts_with("CPU 0/")).then_some(())
+    });
     assert_eq!(cpus_of(&pid.to_string()), [cpus.first]);
     let check = Program::new(command()).args(["check", &pid.to_string()]).run();
     check.assert_clean();
@@ -62,15 +37,8 @@ fn the_daemon_is_checked_although_another_library_comes_first(accel: &str) {
     }
 }
 
-#[test]
-fn the_daemon_of_a_tcg_guest_is_checked_although_another_library_comes_first() {
-    the_daemon_is_checked_although_another_library_comes_first("tcg");
-}
-
-#[test]
-fn the_daemon_of_a_kvm_guest_is_checked_although_another_library_comes_first() {
-    match kvm_missing() {
-        Some(why) => skip(why),
-        None => the_daemon_is_checked_although_another_library_comes_first("kvm"),
-    }
-}
+kvm_and_tcg!(
+    the_daemon_of_a_kvm_guest_is_checked_although_another_library_comes_first,
+    the_daemon_of_a_tcg_guest_is_checked_although_another_library_comes_first,
+    the_daemon_is_checked_although_another_library_comes_first
+);

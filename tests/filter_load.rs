@@ -2,12 +2,13 @@
 //! just before, and what the process itself sees of that.
 
 use harness::{
-    Filtered, NOBODY, Process, Program, TimeLimit, TwoCpus, brokers_of, root_missing, skip, two_cpus, until,
+    Filtered, NOBODY, Process, Program, TimeLimit, TwoCpus, brokers_of, long, root_missing, skip, two_cpus,
+    until,
 };
 
-/// How many times the moment is sought. `PINSHIM_LONG=1` asks for many.
+/// How many times the filter is loaded amid creations, each time at another moment.
 fn times() -> u32 {
-    if std::env::var_os("PINSHIM_LONG").is_some() { 200 } else { 8 }
+    if long() { 200 } else { 8 }
 }
 
 /// Waits for a line that contains `what` on the program's standard output.

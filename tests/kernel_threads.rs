@@ -5,20 +5,13 @@ use std::fs;
 use std::time::Duration;
 
 use harness::{
-    Accel, Aio, Bus, Drive, Filtered, Observer, Source, TimeLimit, Vm, VmBuilder, compile_library, cpus_of,
-    skip, two_cpus, until,
+    Accel, Aio, Bus, Drive, Filtered, LIBVIRT_SANDBOX, Observer, Source, TimeLimit, Vm, VmBuilder,
+    compile_library, cpus_of, skip, threads, two_cpus, until,
 };
 
-const LIBVIRTS: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
-
-/// The thread id and name of each thread of `pid` whose name begins like this.
-fn threads(pid: u32, begins: &str) -> BTreeMap<u32, String> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the threads").flatten();
-    let named = tasks.filter_map(|task| {
-        let name = fs::read_to_string(task.path().join("comm")).ok()?.trim().to_owned();
-        Some((task.file_name().to_str()?.parse().ok()?, name))
-    });
-    named.filter(|(_, name)| name.starts_with(begins)).collect()
+/// The id and name of each thread of a process whose name begins like this.
+fn threads_called(pid: u32, begins: &str) -> BTreeMap<u32, String> {
+    threads(pid).into_iter().filter(|(_, name)| name.starts_with(begins)).collect()
 }
 
 /// The CPUs of a thread, unless it has ended.
@@ -41,7 +34,7 @@ mod huge_pages {
             .env("PIN_EMULATOR", &cpus.first.to_string());
         let Some(mut vm) = shape(vm).start() else { return };
         vm.wait_visits(1);
-        let found = threads(vm.pid(), "kvm-nx-lpage-re");
+        let found = threads_called(vm.pid(), "kvm-nx-lpage-re");
         let Some((&tid, _)) = found.first_key_value() else {
             return skip("this kernel makes no kvm-nx-lpage-recovery thread in QEMU");
         };
@@ -56,7 +49,7 @@ mod huge_pages {
 
     #[test]
     fn in_a_sandbox() {
-        recovery_is_the_emulators(|vm| vm.sandbox(LIBVIRTS));
+        recovery_is_the_emulators(|vm| vm.sandbox(LIBVIRT_SANDBOX));
     }
 
     #[test]
@@ -95,7 +88,7 @@ mod io_uring {
         let mut submitters = BTreeMap::new();
         for _ in 0..30 {
             flush(&mut vm);
-            for name in threads(pid, "iou-wrk-").into_values() {
+            for name in threads_called(pid, "iou-wrk-").into_values() {
                 let tid = submitter(&name);
                 submitters.entry(tid).or_insert_with(|| belongs(&mut vm, tid));
             }
@@ -109,7 +102,7 @@ mod io_uring {
         println!("{submitters:?}");
         assert!(submitters.len() >= 2, "the main loop and the IOThread submit: {submitters:?}");
         until(60, "every worker on its set", || {
-            let workers = threads(pid, "iou-wrk-");
+            let workers = threads_called(pid, "iou-wrk-");
             let right = |(tid, name): (&u32, &String)| {
                 on(pid, *tid)
                     .is_none_or(|cpus| submitters.get(&submitter(name)).is_some_and(|&c| cpus == [c]))
@@ -164,7 +157,7 @@ mod io_uring {
 
     #[test]
     fn on_the_workers_set_in_a_sandbox() {
-        named(|vm| vm.sandbox(LIBVIRTS));
+        named(|vm| vm.sandbox(LIBVIRT_SANDBOX));
     }
 
     #[test]
@@ -174,7 +167,7 @@ mod io_uring {
 
     #[test]
     fn on_the_homes_set_in_a_sandbox() {
-        by_default(|vm| vm.sandbox(LIBVIRTS));
+        by_default(|vm| vm.sandbox(LIBVIRT_SANDBOX));
     }
 }
 
@@ -203,7 +196,7 @@ mod of_a_stand_in {
         });
         assert_eq!(process.stdout(), "1\n");
         let pid = process.pid();
-        let workers = threads(pid, &format!("{name}-{pid}"));
+        let workers = threads_called(pid, &format!("{name}-{pid}"));
         assert_eq!(workers.len(), 1);
         for &tid in workers.keys() {
             assert_eq!(on(pid, tid), Some(vec![cpus.second]));
@@ -260,7 +253,7 @@ mod vhost {
             .env("PIN_VHOST", &cpus.second.to_string());
         let Some(vm) = shape(vm).start() else { return };
         vm.wait_visits(1);
-        let workers = threads(vm.pid(), "vhost-");
+        let workers = threads_called(vm.pid(), "vhost-");
         if workers.is_empty() {
             return skip("this kernel's vhost workers are no threads of QEMU");
         }
@@ -276,6 +269,6 @@ mod vhost {
 
     #[test]
     fn of_the_kernel_in_a_sandbox() {
-        the_kernels_worker_is_in_place(|vm| vm.sandbox(LIBVIRTS));
+        the_kernels_worker_is_in_place(|vm| vm.sandbox(LIBVIRT_SANDBOX));
     }
 }

@@ -4,12 +4,12 @@
 mod libvirt_world;
 
 use std::fs;
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use harness::{
-    Expected, Observation, Rule, ThreadSeen, TimeLimit, TwoCpus, judge, kvm_missing, skip, two_cpus, until,
+    Expected, LIBVIRT_SANDBOX, Observation, Rule, ThreadSeen, TimeLimit, TwoCpus, brokers_of, judge,
+    kvm_missing, or_skip, skip, two_cpus, until,
 };
 use libvirt_world::{Domain, Libvirt, Qemu};
 
@@ -23,7 +23,7 @@ fn world(needs_kvm: bool) -> Option<(Libvirt, TwoCpus)> {
         skip(why);
         return None;
     }
-    Libvirt::start().map(|libvirt| (libvirt, cpus)).map_err(skip).ok()
+    or_skip(Libvirt::start()).map(|libvirt| (libvirt, cpus))
 }
 
 /// Each role on a CPU where its creator is not: vCPU 1 and iothread2 with the emulator, the others across.
@@ -69,7 +69,8 @@ fn a_kvm_domain_through_its_life() {
 
     // From the guest's first instruction, over a reset (a reboot would need a guest that knows ACPI).
     let (qemu, observer) = libvirt.start_observed(&domain);
-    assert!(qemu.arguments().iter().any(|argument| argument.contains("resourcecontrol=deny")), "sandboxed");
+    let arguments = qemu.arguments();
+    assert!(arguments.windows(2).any(|pair| pair == ["-sandbox", LIBVIRT_SANDBOX]), "{arguments:?}");
     domain.wait_visits(1);
     libvirt.virsh_ok(&["reset", &domain.name]);
     domain.wait_visits(1);
@@ -116,10 +117,10 @@ fn a_kvm_domain_through_its_life() {
 /// Ends the domain and sees that nothing of it is left.
 #[track_caller]
 fn nothing_is_left(libvirt: &Libvirt, domain: &Domain, qemu: Qemu) {
-    let brokers = qemu.brokers();
+    let brokers = brokers_of(qemu.pid);
     assert_eq!(brokers.len(), 1, "one broker");
     libvirt.destroy(domain, qemu);
-    until(10, "the broker's end", || (!Path::new(&format!("/proc/{}", brokers[0])).exists()).then_some(()));
+    until(10, "the broker's end", || (!brokers[0].lives()).then_some(()));
     let left = libvirt.path(&format!("run/pinshim/domains/{}.env", domain.name));
     until(10, "the file's end", || (!left.exists()).then_some(()));
     until(10, "the cgroups' end", || libvirt.cgroups(domain).is_empty().then_some(()));

@@ -337,23 +337,6 @@ impl Qemu {
         String::from_utf8_lossy(&bytes).split_terminator('\0').map(str::to_owned).collect()
     }
 
-    /// The brokers that were started with it: in its session, which libvirt makes for each QEMU.
-    pub fn brokers(self) -> Vec<u32> {
-        let session = |pid: u32| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            let (_, fields) = stat.rsplit_once(')')?;
-            fields.split_whitespace().nth(6 - 3)?.parse::<u32>().ok()
-        };
-        let own = session(self.pid);
-        let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
-        pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .filter(|pid| {
-                let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-                comm.trim_end() == "pinshim-broker" && session(*pid) == own
-            })
-            .collect()
-    }
-
     /// Looks at its threads for a time.
     pub fn watch(self, seconds: f64) -> Observation {
         Observer::watch(self.pid, Duration::from_secs_f64(seconds))

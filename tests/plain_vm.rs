@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use harness::{
-    Accel, Expected, NOBODY, Observer, Rule, TimeLimit, VmBuilder, judge, root_missing, skip, two_cpus,
+    Accel, Expected, NOBODY, Observer, Rule, TimeLimit, VmBuilder, judge, kvm_and_tcg, root_missing, skip,
+    two_cpus,
 };
 
 fn boots_computes_and_visits_its_disks(accel: Accel) {
@@ -28,15 +29,7 @@ fn boots_computes_and_visits_its_disks(accel: Accel) {
     assert!(left.status.success(), "{left:?}");
 }
 
-#[test]
-fn a_kvm_guest_boots() {
-    boots_computes_and_visits_its_disks(Accel::Kvm);
-}
-
-#[test]
-fn a_tcg_guest_boots() {
-    boots_computes_and_visits_its_disks(Accel::Tcg);
-}
+kvm_and_tcg!(a_kvm_guest_boots, a_tcg_guest_boots, boots_computes_and_visits_its_disks);
 
 #[test]
 fn an_ordinary_user_gets_kvm() {

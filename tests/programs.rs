@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use harness::{
-    Finished, Program, Scratch, Source, TimeLimit, TwoCpus, compile, compile_library, pipe, two_cpus,
+    Finished, Program, Scratch, Source, TimeLimit, TwoCpus, compile, compile_library, pipe,
+    pipe_without_reader, two_cpus,
 };
 
 /// A program and how it is run, in pairs: as it is, and under the library.
@@ -381,7 +382,6 @@ mod stderr {
     use std::fs::File;
     use std::io::Write;
     use std::os::fd::AsRawFd;
-    use std::process::Stdio;
 
     use super::*;
 
@@ -445,20 +445,15 @@ mod stderr {
     #[test]
     fn a_pipe_without_a_reader_kills_nobody() {
         let Some(pair) = Pair::of("talks.c") else { return };
-        let broken = || {
-            let (reader, writer) = pipe();
-            drop(reader);
-            Stdio::from(writer)
-        };
         let default = pair.target().env("PIN_LOG", "trace").with_library().before_exec(|| {
             // Rust programs start with SIGPIPE ignored, which an exec would keep.
             // SAFETY: takes no pointer but the constant handler.
             unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
             Ok(())
         });
-        expect(&default.stderr(broken()).run(), 0, "done, 0");
+        expect(&default.stderr(pipe_without_reader()).run(), 0, "done, 0");
         let handled = pair.target().arg("handler").env("PIN_LOG", "trace").with_library();
-        expect(&handled.stderr(broken()).run(), 0, "done, 0");
+        expect(&handled.stderr(pipe_without_reader()).run(), 0, "done, 0");
     }
 
     #[test]

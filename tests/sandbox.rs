@@ -10,17 +10,11 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use harness::{
-    Accel, Expected, NOBODY, Observation, Observer, Rule, Scratch, Source, TimeLimit, TwoCpus, Vm, VmBuilder,
-    brokers_of, compile_library, judge, root_missing, skip, two_cpus, until,
+    Accel, Expected, LIBVIRT_SANDBOX, NOBODY, Observation, Observer, Rule, Scratch, Source, TimeLimit,
+    TwoCpus, Vm, VmBuilder, brokers_of, compile_library, judge, kvm_and_tcg, long, root_missing, skip,
+    two_cpus, until,
 };
 use serde_json::json;
-
-/// What libvirt passes unless it is told otherwise.
-const LIBVIRTS: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
-
-fn long() -> bool {
-    std::env::var_os("PINSHIM_LONG").is_some()
-}
 
 /// Every role on a set that no creator of such a thread is on.
 struct Placement {
@@ -33,11 +27,10 @@ struct Placement {
 
 impl Placement {
     fn on(cpus: TwoCpus) -> Self {
-        let between = if cpus.second == cpus.first + 1 { '-' } else { ',' };
         Self {
             first: cpus.first.to_string(),
             second: cpus.second.to_string(),
-            both: format!("{}{between}{}", cpus.first, cpus.second),
+            both: cpus.both(),
             cpu: cpus.first,
         }
     }
@@ -45,7 +38,7 @@ impl Placement {
     fn vm(&self, accel: Accel) -> VmBuilder {
         let Self { first, second, both, .. } = self;
         VmBuilder::usual(accel)
-            .sandbox(LIBVIRTS)
+            .sandbox(LIBVIRT_SANDBOX)
             .affinity(&[self.cpu])
             .env("PIN_CPUS", first)
             .env("PIN_VCPUS", &format!("0@{second},1@[{both}]"))
@@ -140,15 +133,10 @@ fn every_role_is_in_place(accel: Accel, shape: impl Fn(VmBuilder) -> VmBuilder) 
     assert!(vm.quit().status.success());
 }
 
-#[test]
-fn roots_kvm_guest_is_in_place() {
-    every_role_is_in_place(Accel::Kvm, |vm| vm);
-}
-
-#[test]
-fn roots_tcg_guest_is_in_place() {
-    every_role_is_in_place(Accel::Tcg, |vm| vm);
-}
+kvm_and_tcg!(roots_kvm_guest_is_in_place, roots_tcg_guest_is_in_place, |accel| every_role_is_in_place(
+    accel,
+    |vm| vm
+));
 
 fn an_ordinary_users_guest_is_in_place(accel: Accel) {
     match root_missing() {
@@ -157,15 +145,11 @@ fn an_ordinary_users_guest_is_in_place(accel: Accel) {
     }
 }
 
-#[test]
-fn an_ordinary_users_kvm_guest_is_in_place() {
-    an_ordinary_users_guest_is_in_place(Accel::Kvm);
-}
-
-#[test]
-fn an_ordinary_users_tcg_guest_is_in_place() {
-    an_ordinary_users_guest_is_in_place(Accel::Tcg);
-}
+kvm_and_tcg!(
+    an_ordinary_users_kvm_guest_is_in_place,
+    an_ordinary_users_tcg_guest_is_in_place,
+    an_ordinary_users_guest_is_in_place
+);
 
 /// One start after the other; `call_rcu` races the filter in each.
 fn no_start_leaves_a_thread_behind(accel: Accel) {
@@ -181,15 +165,11 @@ fn no_start_leaves_a_thread_behind(accel: Accel) {
     }
 }
 
-#[test]
-fn no_start_of_a_kvm_guest_leaves_a_thread_behind() {
-    no_start_leaves_a_thread_behind(Accel::Kvm);
-}
-
-#[test]
-fn no_start_of_a_tcg_guest_leaves_a_thread_behind() {
-    no_start_leaves_a_thread_behind(Accel::Tcg);
-}
+kvm_and_tcg!(
+    no_start_of_a_kvm_guest_leaves_a_thread_behind,
+    no_start_of_a_tcg_guest_leaves_a_thread_behind,
+    no_start_leaves_a_thread_behind
+);
 
 mod is_no_weaker {
     use super::*;
@@ -226,15 +206,7 @@ mod is_no_weaker {
         assert!(with.keys().all(|line| line.starts_with("Seccomp:\t2")), "{with:?}");
     }
 
-    #[test]
-    fn for_a_kvm_guest() {
-        every_thread_has_the_same_filters(Accel::Kvm);
-    }
-
-    #[test]
-    fn for_a_tcg_guest() {
-        every_thread_has_the_same_filters(Accel::Tcg);
-    }
+    kvm_and_tcg!(for_a_kvm_guest, for_a_tcg_guest, every_thread_has_the_same_filters);
 
     #[test]
     fn for_a_thread_that_moves_itself() {

@@ -7,12 +7,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::{
-    Accel, Scratch, Source, TimeLimit, TwoCpus, Vm, VmBuilder, brokers_of, compile_library, cpus_of,
-    move_thread, two_cpus, until,
+    Accel, LIBVIRT_SANDBOX, Scratch, Source, TimeLimit, TwoCpus, Vm, VmBuilder, brokers_of, compile_library,
+    cpus_of, move_thread, two_cpus, until,
 };
 use serde_json::{Value, json};
-
-const LIBVIRTS: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
 /// An emulator on the first CPU, vCPUs and IOThreads on the second.
 fn vm(accel: Accel, cpus: TwoCpus) -> VmBuilder {
@@ -112,7 +110,7 @@ mod before_the_guest_runs {
 
     #[test]
     fn in_a_sandbox() {
-        what_was_moved_is_put_right(|vm| vm.sandbox(LIBVIRTS));
+        what_was_moved_is_put_right(|vm| vm.sandbox(LIBVIRT_SANDBOX));
     }
 
     #[test]
@@ -122,7 +120,7 @@ mod before_the_guest_runs {
 
     #[test]
     fn with_several_vcpus_in_a_sandbox() {
-        what_was_moved_is_put_right(|vm| vm.smp("4").sandbox(LIBVIRTS));
+        what_was_moved_is_put_right(|vm| vm.smp("4").sandbox(LIBVIRT_SANDBOX));
     }
 }
 
@@ -207,7 +205,7 @@ mod under_a_manager {
         let _limit = TimeLimit::seconds(200);
         let Some(cpus) = two_cpus() else { return };
         let bare = || managed(Accel::Tcg, cpus).smp("2");
-        let sandboxed = || bare().iothread("io1").sandbox(LIBVIRTS);
+        let sandboxed = || bare().iothread("io1").sandbox(LIBVIRT_SANDBOX);
         come_back_and_then_stay(vec![new_guest(bare, cpus), new_guest(sandboxed, cpus)], cpus);
     }
 
@@ -224,8 +222,8 @@ mod under_a_manager {
         let Some(cpus) = two_cpus() else { return };
         let guests = [
             managed(Accel::Kvm, cpus),
-            managed(Accel::Kvm, cpus).sandbox(LIBVIRTS),
-            managed(Accel::Tcg, cpus).sandbox(LIBVIRTS),
+            managed(Accel::Kvm, cpus).sandbox(LIBVIRT_SANDBOX),
+            managed(Accel::Tcg, cpus).sandbox(LIBVIRT_SANDBOX),
         ];
         let moved = guests.into_iter().map(|vm| hot_plugged(vm, cpus)).collect();
         come_back_and_then_stay(moved, cpus);
@@ -236,7 +234,7 @@ mod under_a_manager {
     fn and_nothing_without_one() {
         let _limit = TimeLimit::seconds(150);
         let Some(cpus) = two_cpus() else { return };
-        let Some(mut vm) = vm(Accel::Tcg, cpus).sandbox(LIBVIRTS).start() else { return };
+        let Some(mut vm) = vm(Accel::Tcg, cpus).sandbox(LIBVIRT_SANDBOX).start() else { return };
         let tids = [new_iothread(&mut vm, "late")];
         move_all(&tids, cpus.first);
         stay_on(&tids, cpus.first, YOUNG);

@@ -2,7 +2,7 @@
 //! library were not there.
 
 use harness::{
-    Finished, Observer, Program, Scratch, Source, TimeLimit, TwoCpus, compile, qemu, skip, two_cpus, until,
+    Finished, Observer, Program, Scratch, Source, TimeLimit, TwoCpus, compile, or_skip, qemu, two_cpus, until,
 };
 
 /// Prints its own affinity, which is not where the variables below would have it.
@@ -96,10 +96,7 @@ fn only_the_named_target_is_one() {
 fn a_qemu_behind_wrappers_is_placed() {
     let _limit = TimeLimit::seconds(60);
     let Some(cpus) = two_cpus() else { return };
-    let binary = match qemu() {
-        Ok(binary) => binary,
-        Err(why) => return skip(why),
-    };
+    let Some(binary) = or_skip(qemu()) else { return };
     let scratch = Scratch::new();
     let pid_file = scratch.join("pid");
     let wrapped = Program::new("timeout")

@@ -1,8 +1,7 @@
 //! What the library adds to a VM's own memory, the broker's included, and to the disk.
 
 use crate::report::{Report, side_by_side};
-use harness::{Accel, VmBuilder, kvm_missing, library};
-use std::path::Path;
+use harness::{Accel, LIBVIRT_SANDBOX, VmBuilder, brokers_of, kvm_missing, library};
 use std::time::Duration;
 
 const ROUNDS: usize = 5;
@@ -23,29 +22,15 @@ pub fn measure(report: &mut Report) {
 /// KiB that QEMU and its broker have to themselves: not files, which every VM shares; a page that the two
 /// share is counted once.
 fn unique(accel: Accel, library: bool) -> Option<f64> {
-    let mut vm = VmBuilder::usual(accel)
-        .paused()
-        .sandbox("on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+    let mut vm = VmBuilder::usual(accel).paused().sandbox(LIBVIRT_SANDBOX);
     vm = if library { vm.env("PIN_CPUS", "all") } else { vm.without_library() };
     let vm = vm.start()?;
     // Before the guest runs: how much of its memory a guest has touched is another question.
     std::thread::sleep(Duration::from_millis(500));
-    let broker = broker_of(vm.pid());
-    let total = own_kib(vm.pid()) + broker.map_or(0.0, own_kib);
+    let brokers = brokers_of(vm.pid());
+    let total = own_kib(vm.pid()) + brokers.iter().map(|broker| own_kib(broker.pid)).sum::<f64>();
     vm.quit();
     Some(total)
-}
-
-/// The broker names itself in the status page; here it is found as any observer can: by its name, and as the
-/// youngest one, since the VM was just started.
-fn broker_of(qemu: u32) -> Option<u32> {
-    let named = |pid: &u32| {
-        let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        comm.trim() == "pinshim-broker" && Path::new(&format!("/proc/{pid}/exe")).read_link().is_ok()
-    };
-    let processes = std::fs::read_dir("/proc").ok()?;
-    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    pids.filter(named).filter(|pid| *pid > qemu).min()
 }
 
 fn own_kib(pid: u32) -> f64 {

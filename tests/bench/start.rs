@@ -1,7 +1,7 @@
 //! From QEMU's start to the guest's first word.
 
 use crate::report::{Report, side_by_side};
-use harness::{Accel, Bus, Drive, VmBuilder, kvm_missing, until};
+use harness::{Accel, Bus, Drive, LIBVIRT_SANDBOX, VmBuilder, kvm_missing, until};
 use std::time::Instant;
 
 const ROUNDS: usize = 15;
@@ -10,10 +10,7 @@ pub fn measure(report: &mut Report) {
     let what = "QEMU's start to the guest's first output: shim / none";
     let accel = if kvm_missing().is_none() { Accel::Kvm } else { Accel::Tcg };
     let seconds = |library: bool| {
-        let mut vm = VmBuilder::new(accel)
-            .smp("2")
-            .drive(Drive::new(Bus::Virtio))
-            .sandbox("on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+        let mut vm = VmBuilder::new(accel).smp("2").drive(Drive::new(Bus::Virtio)).sandbox(LIBVIRT_SANDBOX);
         vm = if library { vm.env("PIN_CPUS", "all") } else { vm.without_library() };
         let start = Instant::now();
         let vm = vm.start()?;

@@ -15,13 +15,15 @@ pub struct Companion {
     started: u64,
 }
 
-/// Every living broker of the program that was started as `pid`; of its daemon too, since a broker is
-/// older than that.
+/// Every living broker of a process: those in its session. One that was started by a test leads its session,
+/// also after its end; its daemon's broker is older than the daemon and so in the session of the one that
+/// was started.
 pub fn brokers_of(pid: u32) -> Vec<Companion> {
+    let session = stat(pid).map_or(pid, |process| process.session);
     let processes = fs::read_dir("/proc").expect("read /proc");
     let pids = processes.flatten().filter_map(|p| p.file_name().to_str()?.parse().ok());
     let of_session = pids.filter(|&other| {
-        stat(other).is_some_and(|s| s.session == pid && s.lives && s.name == NAME && other != pid)
+        stat(other).is_some_and(|s| s.session == session && s.lives && s.name == NAME && other != pid)
     });
     of_session.filter_map(Companion::of).collect()
 }

@@ -13,6 +13,19 @@ pub struct TwoCpus {
     pub second: usize,
 }
 
+impl TwoCpus {
+    /// Both, as the kernel prints a set of CPUs.
+    pub fn both(self) -> String {
+        print(&[self.first, self.second])
+    }
+
+    /// The text with the first CPU for each `A` and the second for each `B`: so a placement is written down
+    /// before it is known which CPUs there are.
+    pub fn put_into(self, text: &str) -> String {
+        text.replace('A', &self.first.to_string()).replace('B', &self.second.to_string())
+    }
+}
+
 /// The first two CPUs of this process's cpuset, or `None` after saying that the test is skipped.
 pub fn two_cpus() -> Option<TwoCpus> {
     let all = parse(&available());

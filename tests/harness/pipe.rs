@@ -12,3 +12,9 @@ pub fn pipe() -> (File, File) {
     // SAFETY: pipe2 has just opened both, and nobody else knows of them.
     ends.map(|end| unsafe { File::from_raw_fd(end) }).into()
 }
+
+/// The end to write to of a pipe that nobody reads any more.
+pub fn pipe_without_reader() -> File {
+    let (_, writer) = pipe();
+    writer
+}

@@ -30,6 +30,7 @@ pub struct Program {
     before_exec: Vec<BeforeExec>,
     user: Option<Uid>,
     stdin: Stdio,
+    stdout: Option<Stdio>,
     stderr: Option<Stdio>,
 }
 
@@ -44,6 +45,7 @@ impl Program {
             before_exec: Vec::new(),
             user: None,
             stdin: Stdio::null(),
+            stdout: None,
             stderr: None,
         }
     }
@@ -127,6 +129,12 @@ impl Program {
         self
     }
 
+    /// Gives it this standard output; [`Finished::stdout`] is then empty.
+    pub fn stdout(mut self, to: impl Into<Stdio>) -> Self {
+        self.stdout = Some(to.into());
+        self
+    }
+
     /// Gives it this standard error; [`Finished::stderr`] is then empty.
     pub fn stderr(mut self, to: impl Into<Stdio>) -> Self {
         self.stderr = Some(to.into());
@@ -153,7 +161,11 @@ impl Program {
             let list: Vec<_> = self.preload.iter().map(|p| p.to_str().expect("a printable path")).collect();
             command.env("LD_PRELOAD", list.join(":"));
         }
-        command.args(&self.args).envs(&self.env).stdin(self.stdin).stdout(stdout.try_clone()?);
+        command.args(&self.args).envs(&self.env).stdin(self.stdin);
+        command.stdout(match self.stdout {
+            Some(to) => to,
+            None => stdout.try_clone()?.into(),
+        });
         command.stderr(match self.stderr {
             Some(to) => to,
             None => stderr.try_clone()?.into(),

@@ -12,7 +12,7 @@ pub struct Scratch(TempDir);
 
 impl Scratch {
     /// Makes the folder under `TMPDIR`, with a short name: a unix socket's path holds 107 bytes.
-    #[allow(clippy::new_without_default)]
+    #[allow(clippy::new_without_default, reason = "making one is an act, which may fail the test")]
     pub fn new() -> Self {
         let dir =
             tempfile::Builder::new().prefix("pinshim-test-").tempdir().expect("make a temporary folder");

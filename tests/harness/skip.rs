@@ -11,3 +11,8 @@ pub fn skip(why: impl AsRef<str>) {
     // Not eprintln!: the runner swallows what a passing test prints with it.
     let _ = writeln!(std::io::stderr(), "skipped: {} ({test})", why.as_ref());
 }
+
+/// What a test needs, or `None` after saying that the test is skipped, and why.
+pub fn or_skip<T>(needed: Result<T, String>) -> Option<T> {
+    needed.map_err(skip).ok()
+}

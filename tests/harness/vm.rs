@@ -24,6 +24,9 @@ const FILLED: usize = 2 << 20;
 /// How long QEMU and the guest may take to get going on a busy machine, in seconds.
 const START: u64 = 60;
 
+/// QEMU's `-sandbox` as libvirt passes it unless it is told otherwise (src/qemu/qemu_command.c).
+pub const LIBVIRT_SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
 /// What runs the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accel {
@@ -31,6 +34,24 @@ pub enum Accel {
     Kvm,
     /// QEMU itself.
     Tcg,
+}
+
+impl Accel {
+    /// QEMU's `-accel`.
+    pub(crate) fn option(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        }
+    }
+
+    /// How QEMU ends the names of its vCPU threads: `CPU 0/KVM`, `CPU 0/TCG`.
+    pub fn in_thread_names(self) -> &'static str {
+        match self {
+            Self::Kvm => "KVM",
+            Self::Tcg => "TCG",
+        }
+    }
 }
 
 /// How QEMU reads and writes an image.
@@ -99,6 +120,7 @@ pub struct VmBuilder {
     smp: String,
     iothreads: Vec<String>,
     drives: Vec<Drive>,
+    name: Option<String>,
     debug_threads: Option<bool>,
     sandbox: Option<String>,
     library: bool,
@@ -121,6 +143,7 @@ impl VmBuilder {
             smp: "1".into(),
             iothreads: Vec::new(),
             drives: Vec::new(),
+            name: None,
             debug_threads: None,
             sandbox: None,
             library: true,
@@ -167,7 +190,13 @@ impl VmBuilder {
         self
     }
 
-    /// Says what `-name debug-threads=` is; without this there is no `-name`.
+    /// The VM's name. Without this and [`VmBuilder::debug_threads`] there is no `-name`.
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Says what `-name debug-threads=` is, of a VM that is called `pinshim-test` unless it has another name.
     pub fn debug_threads(mut self, on: bool) -> Self {
         self.debug_threads = Some(on);
         self
@@ -346,7 +375,7 @@ impl VmBuilder {
         let path = |name: &str| scratch.join(name).to_str().expect("a printable path").to_owned();
         let mut args: Vec<String> = Vec::new();
         let mut add = |option: &str, value: String| args.extend([option.to_owned(), value]);
-        add("-accel", if self.accel == Accel::Kvm { "kvm" } else { "tcg" }.into());
+        add("-accel", self.accel.option().into());
         add("-machine", "pc".into());
         add("-smp", self.smp.clone());
         add("-m", "64".into());
@@ -357,8 +386,11 @@ impl VmBuilder {
             add("-qtest", format!("unix:{},server=on,wait=off", path("qtest")));
             add("-qtest-log", "none".into());
         }
-        if let Some(on) = self.debug_threads {
-            add("-name", format!("guest=pinshim-test,debug-threads={}", if on { "on" } else { "off" }));
+        if self.name.is_some() || self.debug_threads.is_some() {
+            let name = self.name.as_deref().unwrap_or("pinshim-test");
+            let threads =
+                self.debug_threads.map(|on| if on { ",debug-threads=on" } else { ",debug-threads=off" });
+            add("-name", format!("guest={name}{}", threads.unwrap_or_default()));
         }
         if let Some(how) = &self.sandbox {
             add("-sandbox", how.clone());
