@@ -4,16 +4,16 @@ use std::time::{Duration, Instant};
 
 use harness::{
     Accel, ChildCpuset, Expected, NOBODY, Observation, Observer, Rule, TimeLimit, Vm, VmBuilder, judge,
-    root_missing, skip, two_cpus,
+    kvm_and_tcg, long, or_skip, root_missing, skip, two_cpus,
 };
 
 /// A worker that was without work for 10 s ends; of QEMU 7.2's about every second was seen to live for
 /// another 10 s.
 const WORKERS_END: Duration = Duration::from_secs(12);
 
-/// How many rounds of burst and pause. `PINSHIM_LONG=1` asks for a minute of them.
+/// How many rounds of burst and pause: a minute of them in the long form.
 fn rounds() -> u32 {
-    if std::env::var_os("PINSHIM_LONG").is_some() { 5 } else { 1 }
+    if long() { 5 } else { 1 }
 }
 
 /// The usual VM, started elsewhere, with all its threads on one CPU.
@@ -24,9 +24,11 @@ fn on_one_cpu(accel: Accel) -> Option<(Vm, usize)> {
     Some((vm, cpus.second))
 }
 
-/// All creators are on the set, so nothing else may show in any look at any thread.
+/// All creators are on the set, so nothing else may show in any look at any thread of the usual VM.
 #[track_caller]
 fn assert_all_on(seen: &Observation, cpu: usize) {
+    // Main, call_rcu, io1, two vCPUs, and a burst's workers in two pools.
+    assert!(seen.count() >= 5 + 8, "only {} threads", seen.count());
     let offences = judge(seen, Rule::Strict, |_| Expected::cpu(cpu));
     assert!(offences.is_empty(), "{} offences, the first: {}", offences.len(), offences[0]);
 }
@@ -57,15 +59,11 @@ fn every_thread_is_on_the_set_in_every_look(accel: Accel) {
     assert!(vm.quit().status.success());
 }
 
-#[test]
-fn every_thread_of_a_kvm_guest_is_on_the_set() {
-    every_thread_is_on_the_set_in_every_look(Accel::Kvm);
-}
-
-#[test]
-fn every_thread_of_a_tcg_guest_is_on_the_set() {
-    every_thread_is_on_the_set_in_every_look(Accel::Tcg);
-}
+kvm_and_tcg!(
+    every_thread_of_a_kvm_guest_is_on_the_set,
+    every_thread_of_a_tcg_guest_is_on_the_set,
+    every_thread_is_on_the_set_in_every_look
+);
 
 fn no_start_has_a_window(accel: Accel) {
     let _limit = TimeLimit::seconds(240);
@@ -78,15 +76,11 @@ fn no_start_has_a_window(accel: Accel) {
     }
 }
 
-#[test]
-fn no_start_of_a_tcg_guest_has_a_window() {
-    no_start_has_a_window(Accel::Tcg);
-}
-
-#[test]
-fn no_start_of_a_kvm_guest_has_a_window() {
-    no_start_has_a_window(Accel::Kvm);
-}
+kvm_and_tcg!(
+    no_start_of_a_kvm_guest_has_a_window,
+    no_start_of_a_tcg_guest_has_a_window,
+    no_start_has_a_window
+);
 
 /// The judge can tell: the same without the library is off the set.
 #[test]
@@ -119,25 +113,18 @@ fn an_ordinary_user_is_served(accel: Accel) {
     assert_all_on(&observer.finish(), cpus.second);
 }
 
-#[test]
-fn an_ordinary_users_kvm_guest_is_on_the_set() {
-    an_ordinary_user_is_served(Accel::Kvm);
-}
-
-#[test]
-fn an_ordinary_users_tcg_guest_is_on_the_set() {
-    an_ordinary_user_is_served(Accel::Tcg);
-}
+kvm_and_tcg!(
+    an_ordinary_users_kvm_guest_is_on_the_set,
+    an_ordinary_users_tcg_guest_is_on_the_set,
+    an_ordinary_user_is_served
+);
 
 /// What a cpuset leaves of a set is what a thread gets, and the guest runs.
 #[test]
 fn all_means_all_of_the_cpuset() {
     let _limit = TimeLimit::seconds(100);
     let Some(cpus) = two_cpus() else { return };
-    let cpuset = match ChildCpuset::new(&[cpus.second]) {
-        Ok(cpuset) => cpuset,
-        Err(why) => return skip(why),
-    };
+    let Some(cpuset) = or_skip(ChildCpuset::new(&[cpus.second])) else { return };
     let Some(mut vm) = VmBuilder::usual(Accel::Tcg).env("PIN_CPUS", "all").start_in(Some(&cpuset)) else {
         return;
     };
@@ -169,8 +156,9 @@ mod names {
         name.starts_with("kvm-nx-lpage")
     }
 
-    fn qemus_names_are_shown(accel: Accel, kind: &str) {
+    fn qemus_names_are_shown(accel: Accel) {
         let _limit = TimeLimit::seconds(100);
+        let kind = accel.in_thread_names();
         let Some(names) = names(accel, |vm| vm) else { return };
         for name in [&format!("CPU 0/{kind}"), &format!("CPU 1/{kind}"), "IO io1", "call_rcu"] {
             assert_eq!(names.iter().filter(|n| *n == name).count(), 1, "{name} in {names:?}");
@@ -179,15 +167,7 @@ mod names {
         assert!(!names.iter().any(|n| n == "qemu-system-x86"), "{names:?}");
     }
 
-    #[test]
-    fn of_a_kvm_guest() {
-        qemus_names_are_shown(Accel::Kvm, "KVM");
-    }
-
-    #[test]
-    fn of_a_tcg_guest() {
-        qemus_names_are_shown(Accel::Tcg, "TCG");
-    }
+    kvm_and_tcg!(of_a_kvm_guest, of_a_tcg_guest, qemus_names_are_shown);
 
     #[test]
     fn off_leaves_them_as_qemu_does() {

@@ -7,13 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use harness::{
-    Accel, ChildCpuset, Finished, NOBODY, Process, Program, Scratch, TimeLimit, TwoCpus, Vm, VmBuilder,
-    command, cpus_of, root_missing, skip, two_cpus,
+    Accel, ChildCpuset, Finished, LIBVIRT_SANDBOX, NOBODY, Process, Program, Scratch, TimeLimit, TwoCpus, Vm,
+    VmBuilder, command, cpus_of, kvm_and_tcg, library, long, or_skip, pipe_without_reader, root_missing,
+    skip, two_cpus,
 };
 use serde_json::Value;
-
-/// libvirt's default.
-const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
 fn pinshim(arguments: &[&str]) -> Finished {
     Program::new(command()).args(arguments).run()
@@ -132,35 +130,25 @@ fn a_thread_that_was_moved_is_named_and_put_back(accel: Accel, sandbox: Option<&
     guest.vm.quit();
 }
 
-#[test]
-fn in_a_kvm_guest() {
-    a_thread_that_was_moved_is_named_and_put_back(Accel::Kvm, None);
-}
+kvm_and_tcg!(in_a_kvm_guest, in_a_tcg_guest, |accel| a_thread_that_was_moved_is_named_and_put_back(
+    accel, None
+));
 
-#[test]
-fn in_a_tcg_guest() {
-    a_thread_that_was_moved_is_named_and_put_back(Accel::Tcg, None);
-}
-
-#[test]
-fn in_a_sandboxed_kvm_guest() {
-    a_thread_that_was_moved_is_named_and_put_back(Accel::Kvm, Some(SANDBOX));
-}
-
-#[test]
-fn in_a_sandboxed_tcg_guest() {
-    a_thread_that_was_moved_is_named_and_put_back(Accel::Tcg, Some(SANDBOX));
-}
+kvm_and_tcg!(in_a_sandboxed_kvm_guest, in_a_sandboxed_tcg_guest, |accel| {
+    a_thread_that_was_moved_is_named_and_put_back(accel, Some(LIBVIRT_SANDBOX))
+});
 
 /// What is shown is what the kernel and QEMU say.
 #[test]
 fn every_thread_is_shown_as_it_is() {
     command();
     let _limit = TimeLimit::seconds(100);
-    let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm.debug_threads(false)) else { return };
+    // Other tests may have VMs at the same time.
+    let name = format!("shown-{}", std::process::id());
+    let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm.name(&name).debug_threads(false)) else { return };
     guest.vm.burst();
     let shown = guest.shown();
-    assert_eq!((&shown["pinned"], &shown["name"]), (&Value::Bool(true), &Value::from("pinshim-test")));
+    assert_eq!((&shown["pinned"], &shown["name"]), (&Value::Bool(true), &Value::from(&*name)));
     let threads = shown["threads"].as_array().unwrap();
     for thread in threads {
         // A worker may have ended since.
@@ -183,11 +171,27 @@ fn every_thread_is_shown_as_it_is() {
     }
     // By its name, and among all.
     let main = format!("{}  emulator", guest.pid);
-    let by_name = pinshim(&["show", "pinshim-test"]);
-    let is_shown = by_name.stdout.lines().any(|line| line.trim_start().starts_with(&main));
-    // Other tests may have a VM of this name at the same time.
-    assert!(is_shown || by_name.stderr.contains("QEMUs are called"), "{by_name:?}");
+    let by_name = pinshim(&["show", &name]);
+    let mut lines = by_name.assert_clean().stdout.lines();
+    assert!(lines.any(|line| line.trim_start().starts_with(&main)), "{by_name:?}");
     assert!(pinshim(&["show"]).assert_clean().stdout.contains(&format!("(PID {})", guest.pid)));
+}
+
+#[test]
+fn a_name_that_two_vms_have_is_refused_with_the_pids_of_both() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let name = format!("twice-{}", std::process::id());
+    let vm = || VmBuilder::new(Accel::Tcg).name(&name).paused().env("PIN_CPUS", "all").start();
+    let (Some(one), Some(other)) = (vm(), vm()) else { return };
+    let mut pids = [one.pid(), other.pid()];
+    pids.sort_unstable();
+    let said =
+        format!("pinshim: 2 QEMUs are called {name:?}; name one by its PID: {}, {}\n", pids[0], pids[1]);
+    for subcommand in ["show", "check", "apply"] {
+        let refused = pinshim(&[subcommand, &name]);
+        assert_eq!((refused.code(), &*refused.stdout, &*refused.stderr), (2, "", &*said));
+    }
 }
 
 #[test]
@@ -251,8 +255,8 @@ fn a_watch_sees_what_a_moment_hides() {
 fn a_busy_guest_is_never_accused(accel: Accel) {
     command();
     let _limit = TimeLimit::seconds(240);
-    let Some(mut guest) = Guest::pinned(accel, |vm| vm.sandbox(SANDBOX)) else { return };
-    let rounds = if std::env::var_os("PINSHIM_LONG").is_some() { 30 } else { 4 };
+    let Some(mut guest) = Guest::pinned(accel, |vm| vm.sandbox(LIBVIRT_SANDBOX)) else { return };
+    let rounds = if long() { 30 } else { 4 };
     let seconds = (rounds * 2).to_string();
     let watching = Program::new(command()).args(["check", &guest.pid, "--json", "--for", &seconds]).start();
     for _ in 0..rounds {
@@ -264,15 +268,11 @@ fn a_busy_guest_is_never_accused(accel: Accel) {
     assert!(said["threads"].as_u64().unwrap() >= 15, "{said}");
 }
 
-#[test]
-fn a_busy_kvm_guest_is_never_accused() {
-    a_busy_guest_is_never_accused(Accel::Kvm);
-}
-
-#[test]
-fn a_busy_tcg_guest_is_never_accused() {
-    a_busy_guest_is_never_accused(Accel::Tcg);
-}
+kvm_and_tcg!(
+    a_busy_kvm_guest_is_never_accused,
+    a_busy_tcg_guest_is_never_accused,
+    a_busy_guest_is_never_accused
+);
 
 /// One thread for all vCPUs may run where any of them belongs.
 #[test]
@@ -298,17 +298,14 @@ fn a_guest_in_a_pid_namespace_is_seen_from_outside() {
         return skip(why);
     }
     let Some(cpus) = two_cpus() else { return };
-    let binary = match harness::qemu() {
-        Ok(binary) => binary,
-        Err(why) => return skip(why),
-    };
+    let Some(binary) = or_skip(harness::qemu()) else { return };
     let (first, second) = (cpus.first.to_string(), cpus.second.to_string());
     let name = format!("boxed-{}", std::process::id());
     let starter = Program::new("unshare")
         .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
         .arg(command())
         .args(["run", "--vcpus", &format!("*@{second}"), "--emulator", &first, "--"])
-        .env("PINSHIM_LIB", harness::library())
+        .env("PINSHIM_LIB", library())
         .arg(binary)
         .args(["-accel", "tcg", "-machine", "pc", "-smp", "2", "-m", "64", "-display", "none", "-nodefaults"])
         .args(["-no-user-config", "-name", &name])
@@ -417,15 +414,11 @@ fn a_qemu_without_the_library_is_placed_by_its_threads_names(accel: Accel) {
     assert_placed(&mut guest);
 }
 
-#[test]
-fn a_kvm_guest_without_the_library() {
-    a_qemu_without_the_library_is_placed_by_its_threads_names(Accel::Kvm);
-}
-
-#[test]
-fn a_tcg_guest_without_the_library() {
-    a_qemu_without_the_library_is_placed_by_its_threads_names(Accel::Tcg);
-}
+kvm_and_tcg!(
+    a_kvm_guest_without_the_library,
+    a_tcg_guest_without_the_library,
+    a_qemu_without_the_library_is_placed_by_its_threads_names
+);
 
 /// Without names all threads look alike: that is said, and QEMU itself tells.
 #[test]
@@ -485,10 +478,7 @@ fn a_cpuset_in_the_way_is_named() {
     command();
     let _limit = TimeLimit::seconds(100);
     let Some(cpus) = two_cpus() else { return };
-    let cpuset = match ChildCpuset::new(&[cpus.first]) {
-        Ok(cpuset) => cpuset,
-        Err(why) => return skip(why),
-    };
+    let Some(cpuset) = or_skip(ChildCpuset::new(&[cpus.first])) else { return };
     let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm) else { return };
     let vcpu = guest.vcpu(0);
     if let Err(why) = cpuset.take_thread(vcpu) {
@@ -513,10 +503,7 @@ fn a_cpu_outside_the_cpuset_is_refused() {
     command();
     let _limit = TimeLimit::seconds(100);
     let Some(cpus) = two_cpus() else { return };
-    let cpuset = match ChildCpuset::new(&[cpus.second]) {
-        Ok(cpuset) => cpuset,
-        Err(why) => return skip(why),
-    };
+    let Some(cpuset) = or_skip(ChildCpuset::new(&[cpus.second])) else { return };
     let Some(vm) = VmBuilder::usual(Accel::Tcg).without_library().start_in(Some(&cpuset)) else { return };
     let (pid, first) = (vm.pid().to_string(), cpus.first.to_string());
     let refused = pinshim(&["apply", &pid, "--cpus", &first]);
@@ -562,7 +549,7 @@ fn an_ordinary_user_sees_to_a_vm_of_its_own() {
     }
     let Some(cpus) = two_cpus() else { return };
     let (first, second) = (cpus.first.to_string(), cpus.second.to_string());
-    let vm = VmBuilder::usual(Accel::Tcg).user(NOBODY).sandbox(SANDBOX);
+    let vm = VmBuilder::usual(Accel::Tcg).user(NOBODY).sandbox(LIBVIRT_SANDBOX);
     let Some(mut vm) = vm.env("PIN_CPUS", &first).env("PIN_VCPUS", &format!("*@{second}")).start() else {
         return;
     };
@@ -699,15 +686,18 @@ fn a_watched_vm_that_ends_is_said_to_have_ended() {
     }
 }
 
+/// How a program ends whose reader has gone, by the convention of shells: 128 + SIGPIPE.
+const READER_HAS_GONE: i32 = 128 + libc::SIGPIPE;
+
 #[test]
 fn a_reader_that_goes_away_is_no_matter() {
     command();
     let _limit = TimeLimit::seconds(60);
-    let script = format!(
-        "{} --help | true; {} show --json | head -c 1 | cat",
-        command().display(),
-        command().display()
-    );
-    let finished = Program::new("sh").args(["-c", &script]).run();
-    assert_eq!((finished.code(), finished.stderr.as_str()), (0, ""), "{finished:?}");
+    for arguments in [&["show"][..], &["show", "--json"], &["run", "--cpus", "all", "--dry-run", "true"]] {
+        let program = Program::new(command()).env("PINSHIM_LIB", library()).args(arguments);
+        let finished = program.stdout(pipe_without_reader()).run();
+        assert_eq!((finished.code(), &*finished.stderr), (READER_HAS_GONE, ""), "{arguments:?}");
+    }
+    let help = Program::new(command()).arg("--help").stdout(pipe_without_reader()).run();
+    assert_eq!((help.code(), &*help.stderr), (0, ""));
 }

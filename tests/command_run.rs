@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use harness::{
     Accel, Expected, Finished, NOBODY, Observer, Program, Rule, Scratch, TimeLimit, VmBuilder, command,
-    judge, library, root_missing, skip, two_cpus,
+    judge, kvm_and_tcg, library, or_skip, root_missing, skip, two_cpus,
 };
 
 /// `pinshim run` with the library under test.
@@ -35,20 +35,19 @@ fn a_guest_that_it_starts_is_pinned(accel: Accel) {
     let observer = Observer::start(vm.pid());
     vm.wait_visits(1);
     vm.burst();
-    let offences = judge(&observer.finish(), Rule::Strict, |_| Expected::cpu(cpus.second));
+    let seen = observer.finish();
+    let offences = judge(&seen, Rule::Strict, |_| Expected::cpu(cpus.second));
     assert!(offences.is_empty(), "{} offences, the first: {}", offences.len(), offences[0]);
+    // Main, call_rcu, io1, two vCPUs, and a burst's workers in two pools.
+    assert!(seen.count() >= 5 + 8, "only {} threads", seen.count());
     assert!(!vm.stderr().contains("pinshim"), "silent on success: {}", vm.stderr());
 }
 
-#[test]
-fn a_kvm_guest_that_it_starts_is_pinned() {
-    a_guest_that_it_starts_is_pinned(Accel::Kvm);
-}
-
-#[test]
-fn a_tcg_guest_that_it_starts_is_pinned() {
-    a_guest_that_it_starts_is_pinned(Accel::Tcg);
-}
+kvm_and_tcg!(
+    a_kvm_guest_that_it_starts_is_pinned,
+    a_tcg_guest_that_it_starts_is_pinned,
+    a_guest_that_it_starts_is_pinned
+);
 
 /// A command that prints its environment, arguments and affinity.
 const TELLS: &str = "env | grep -E '^(PIN_|LD_PRELOAD=)' | sort; echo \"$0 $*\"; exit 42";
@@ -109,10 +108,7 @@ fn the_affinity_it_was_started_with_is_passed_on() {
 fn bad_values_are_reported_as_the_library_does() {
     command();
     let _limit = TimeLimit::seconds(60);
-    let binary = match harness::qemu() {
-        Ok(binary) => binary,
-        Err(why) => return skip(why),
-    };
+    let Some(binary) = or_skip(harness::qemu()) else { return };
     for environment in [
         &[("PIN_CPUS", "9999")][..],
         &[("PIN_CPUS", "0,x,3-1"), ("PIN_VCPUS", "2-3@6-7"), ("PIN_CPU", "0")],
@@ -147,19 +143,13 @@ fn without_a_placement_nothing_is_started() {
     command();
     let _limit = TimeLimit::seconds(60);
     fails(&run().args(["--", "echo", "started"]).run(), 125, "nothing says where the threads belong");
-    fails(&run().args(["--no-such-option", "echo"]).run().into_own_words(), 125, "--no-such-option");
-}
-
-/// clap's own complaints do not begin with the command's name.
-trait OwnWords {
-    fn into_own_words(self) -> Self;
-}
-
-impl OwnWords for Finished {
-    fn into_own_words(mut self) -> Self {
-        self.stderr.insert_str(0, "pinshim: ");
-        self
-    }
+    // In the words of clap, which do not begin with the command's name.
+    let misspelt = run().args(["--no-such-option", "echo"]).run();
+    assert_eq!((misspelt.code(), &*misspelt.stdout), (125, ""), "{misspelt:?}");
+    assert!(
+        misspelt.stderr.starts_with("error: unexpected argument '--no-such-option' found\n"),
+        "{misspelt:?}"
+    );
 }
 
 #[test]
@@ -301,15 +291,16 @@ fn a_dry_run_prints_a_line_that_does_the_same() {
     let again = Program::new("sh").args(["-c", lines.next().unwrap()]).run();
     assert_eq!(again.assert_clean().stdout, format!("it's {placement}\n"));
     let rows: Vec<&str> = lines.collect();
-    let both = format!("{}-{}", cpus.first, cpus.second);
-    assert!(rows.iter().any(|row| row.contains("every vCPU") && row.ends_with(&both)), "{rows:?}");
+    assert!(rows.iter().any(|row| row.contains("every vCPU") && row.ends_with(&cpus.both())), "{rows:?}");
 }
 
 #[test]
 fn a_bad_value_in_a_dry_run_is_a_failure_too() {
     command();
     let _limit = TimeLimit::seconds(60);
-    fails(&run().args(["--cpus", "x", "--dry-run", "true"]).run(), 125, "PIN_CPUS=x");
+    let finished = run().args(["--cpus", "x", "--dry-run", "true"]).run();
+    let line = "pinshim: PIN_CPUS=x: x is not a set of CPUs; write it like 1, 0-3, 0-6:2, all,^1 or 0x3\n";
+    assert_eq!((finished.code(), &*finished.stdout, &*finished.stderr), (125, "", line));
 }
 
 #[test]
@@ -326,13 +317,15 @@ fn generated_pages_and_completions_name_every_subcommand() {
         .arg(&completions)
         .run()
         .assert_clean();
+    let completions_of = |file: &str| fs::read_to_string(completions.join(file)).unwrap();
+    let (bash, zsh, fish) =
+        (completions_of("pinshim.bash"), completions_of("_pinshim"), completions_of("pinshim.fish"));
     for subcommand in ["run", "show", "check", "apply"] {
         let page = fs::read_to_string(man.join(format!("pinshim-{subcommand}.1"))).unwrap();
         assert!(page.contains("Examples:"), "{page}");
-        for file in ["pinshim.bash", "_pinshim", "pinshim.fish"] {
-            assert!(fs::read_to_string(completions.join(file)).unwrap().contains(subcommand));
-        }
+        assert!(bash.contains(&format!("pinshim,{subcommand})\n")), "{subcommand}: {bash}");
+        assert!(zsh.contains(&format!("\n'{subcommand}:")), "{subcommand}: {zsh}");
+        assert!(fish.contains(&format!(" -a \"{subcommand}\" -d ")), "{subcommand}: {fish}");
     }
-    let bash = Program::new("bash").arg("-n").arg(completions.join("pinshim.bash")).run();
-    bash.assert_clean();
+    Program::new("bash").arg("-n").arg(completions.join("pinshim.bash")).run().assert_clean();
 }

@@ -18,7 +18,7 @@ fn unlisted_threads_stay_on_their_set_when_a_vcpu_first_runs() {
         .env("EXPECT_CPU", cpus.second.to_string())
         .run();
     assert_eq!((finished.code(), &*finished.stdout), (0, "4200 threads, 0 off the set\n"), "{finished:?}");
-    // The program does what it is for.
-    assert!(finished.stderr.contains("the register is full"), "{finished:?}");
-    assert_eq!(finished.stderr.lines().count(), 1, "{finished:?}");
+    // So many threads there were, and one line is said of it.
+    let warning = "pinshim: warning: the register is full; further threads are placed, but not listed\n";
+    assert_eq!(finished.stderr, warning);
 }

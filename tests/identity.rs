@@ -30,13 +30,9 @@ fn run_linked(
         target = target.preload(compile_library(&scratch, &Source { file, flags: &[] }));
     }
     for (variable, value) in placement {
-        target = target.env(variable, with_cpus(value, cpus));
+        target = target.env(variable, cpus.put_into(value));
     }
     Some((target.run(), cpus))
-}
-
-fn with_cpus(text: &str, cpus: TwoCpus) -> String {
-    text.replace('A', &cpus.first.to_string()).replace('B', &cpus.second.to_string())
 }
 
 const ROLES: [(&str, &str); 6] = [
@@ -76,16 +72,22 @@ const NAMES: [(&str, &str); 24] = [
     ("x", "A"),
 ];
 
+/// It has printed a line for each thread with the CPU it is on, which is its only one: for some threads of
+/// other libraries `before`, for call_rcu and main, for these names, and for the other libraries' again.
 #[track_caller]
-fn assert_lines(finished: &Finished, cpus: TwoCpus, before: usize) {
-    finished.assert_clean();
-    let line = |name: &str, cpu: &str| format!("{name}: CPU {} of 1", with_cpus(cpu, cpus));
-    let mut expected = vec![line("foreign", "A"); before];
-    expected.push(line("call_rcu", "A"));
-    expected.push(line("main", "A"));
-    expected.extend(NAMES.map(|(name, cpu)| line(name, cpu)));
-    expected.extend(vec![line("foreign", "A"); FOREIGN]);
-    assert_eq!(finished.stdout.lines().collect::<Vec<_>>(), expected);
+fn assert_lines(finished: &Finished, cpus: TwoCpus, before: usize, names: &[(&str, &str)], other: &str) {
+    let foreign = ("foreign", other);
+    let threads = std::iter::repeat_n(foreign, before)
+        .chain(names.iter().copied())
+        .chain(std::iter::repeat_n(foreign, FOREIGN));
+    let expected: Vec<_> =
+        threads.map(|(name, cpu)| format!("{name}: CPU {} of 1", cpus.put_into(cpu))).collect();
+    assert_eq!(finished.assert_clean().stdout.lines().collect::<Vec<_>>(), expected);
+}
+
+/// The first two threads, which every program has, on `A`, and these.
+fn with_first<'a>(names: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    [&[("call_rcu", "A"), ("main", "A")], names].concat()
 }
 
 /// How many threads of other libraries the program makes at a time.
@@ -98,7 +100,7 @@ fn names_give_roles_and_foreign_arguments_do_no_harm() {
     else {
         return;
     };
-    assert_lines(&finished, cpus, 0);
+    assert_lines(&finished, cpus, 0, &with_first(&NAMES), "A");
 }
 
 /// The same where QEMU's start routine is not the first that is seen: another library's constructor may
@@ -108,7 +110,7 @@ fn foreign_arguments_that_come_first_do_no_harm() {
     let _limit = TimeLimit::seconds(60);
     let args: Vec<_> = std::iter::once("-foreign").chain(NAMES.map(|(name, _)| name)).collect();
     let Some((finished, cpus)) = run("like_qemu.c", Some("foreign.c"), &args, &ROLES) else { return };
-    assert_lines(&finished, cpus, FOREIGN);
+    assert_lines(&finished, cpus, FOREIGN, &with_first(&NAMES), "A");
 }
 
 /// The same where it is in the executable itself, so that only the name tells it from QEMU's own.
@@ -118,7 +120,7 @@ fn foreign_arguments_of_the_executable_itself_do_no_harm() {
     let args: Vec<_> = std::iter::once("-foreign").chain(NAMES.map(|(name, _)| name)).collect();
     let linked = [concat!(env!("CARGO_MANIFEST_DIR"), "/programs/foreign.c")];
     let Some((finished, cpus)) = run_linked("like_qemu.c", &linked, None, &args, &ROLES) else { return };
-    assert_lines(&finished, cpus, FOREIGN);
+    assert_lines(&finished, cpus, FOREIGN, &with_first(&NAMES), "A");
 }
 
 /// QEMU's `TC` and `touch_pages` threads are put where QEMU wants them, which is where they are born.
@@ -131,10 +133,8 @@ fn exempt_threads_stay_where_they_are() {
     else {
         return;
     };
-    for name in names {
-        let line = with_cpus(&format!("{name}: CPU B of 1"), cpus);
-        assert!(finished.assert_clean().stdout.contains(&line), "{finished:?}");
-    }
+    let threads = [("call_rcu", "B"), ("main", "B"), ("TC tc1", "B"), ("touch_pages", "B")];
+    assert_lines(&finished, cpus, 0, &threads, "B");
 }
 
 #[test]
@@ -144,13 +144,15 @@ fn a_rule_wins_over_a_role() {
         [("PIN_CPUS", "A"), ("PIN_VCPUS", "*@A"), ("PIN_THREADS", "CPU 1/*@B,CPU *@A,call_rcu@B")];
     let names = ["CPU 0/KVM", "CPU 1/KVM", "CPU 11/KVM", "worker"];
     let Some((finished, cpus)) = run("like_qemu.c", Some("foreign.c"), &names, &placement) else { return };
-    let lines =
-        ["call_rcu: CPU B", "main: CPU A", "CPU 0/KVM: CPU A", "CPU 1/KVM: CPU B", "CPU 11/KVM: CPU A"];
-    for line in lines {
-        let line =
-            format!("{}: CPU {} of 1", &line[..line.len() - 7], with_cpus(&line[line.len() - 1..], cpus));
-        assert!(finished.assert_clean().stdout.contains(&line), "{line}: {finished:?}");
-    }
+    let threads = [
+        ("call_rcu", "B"),
+        ("main", "A"),
+        ("CPU 0/KVM", "A"),
+        ("CPU 1/KVM", "B"),
+        ("CPU 11/KVM", "A"),
+        ("worker", "A"),
+    ];
+    assert_lines(&finished, cpus, 0, &threads, "A");
 }
 
 /// Who names such a thread wants it placed; the others stay where they are.
@@ -160,10 +162,7 @@ fn a_rule_places_an_exempt_thread() {
     let names = ["TC x", "TC y"];
     let placement = [("PIN_CPUS", "A"), ("PIN_THREADS", "TC x@B")];
     let Some((finished, cpus)) = run("like_qemu.c", Some("foreign.c"), &names, &placement) else { return };
-    for line in ["TC x: CPU B of 1", "TC y: CPU A of 1"] {
-        let line = with_cpus(line, cpus);
-        assert!(finished.assert_clean().stdout.contains(&line), "{line}: {finished:?}");
-    }
+    assert_lines(&finished, cpus, 0, &with_first(&[("TC x", "B"), ("TC y", "A")]), "A");
 }
 
 #[test]
@@ -172,11 +171,8 @@ fn vcpus_without_names_are_told_by_the_order_of_creation() {
     let placement = [("PIN_VCPUS", "B,A,B"), ("PIN_EMULATOR", "A")];
     let Some((finished, cpus)) = run("vcpu_order.c", Some("ioctl_seen.c"), &[], &placement) else { return };
     let placed: Vec<_> = finished.assert_clean().stdout.lines().filter(|l| l.contains("CPU ")).collect();
-    let expected = ["main: CPU A", "vCPU 0: CPU B", "vCPU 1: CPU A", "vCPU 2: CPU B"];
-    let expected: Vec<_> = expected
-        .iter()
-        .map(|line| format!("{}{}", &line[..line.len() - 1], with_cpus(&line[line.len() - 1..], cpus)))
-        .collect();
+    let expected = [("main", "A"), ("vCPU 0", "B"), ("vCPU 1", "A"), ("vCPU 2", "B")];
+    let expected = expected.map(|(thread, cpu)| format!("{thread}: CPU {}", cpus.put_into(cpu)));
     assert_eq!(placed, expected);
 }
 

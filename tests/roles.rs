@@ -8,17 +8,13 @@ use std::time::Duration;
 
 use harness::{
     Accel, Aio, Bus, Drive, Expected, Observation, Observer, Rule, ThreadSeen, TimeLimit, TwoCpus, Vm,
-    VmBuilder, judge, two_cpus,
+    VmBuilder, judge, kvm_and_tcg, long, two_cpus,
 };
 use serde_json::json;
 
 /// `A` and `B` in a placement stand for the two CPUs.
-fn with_cpus(text: &str, cpus: TwoCpus) -> String {
-    text.replace('A', &cpus.first.to_string()).replace('B', &cpus.second.to_string())
-}
-
 fn placed(vm: VmBuilder, placement: &[(&str, &str)], cpus: TwoCpus) -> VmBuilder {
-    placement.iter().fold(vm, |vm, (variable, value)| vm.env(variable, &with_cpus(value, cpus)))
+    placement.iter().fold(vm, |vm, (variable, value)| vm.env(variable, &cpus.put_into(value)))
 }
 
 const PLACEMENT: [(&str, &str); 3] =
@@ -45,7 +41,13 @@ fn assert_in_place(seen: &Observation, expected: impl Fn(&ThreadSeen) -> Expecte
     assert!(offences.is_empty(), "{offences:#?}");
 }
 
-/// The workers among what was seen, under their name or, where QEMU names nothing, by elimination.
+/// Each thread that QMP knows was seen, and on its CPU.
+#[track_caller]
+fn assert_known_in_place(seen: &Observation, known: &BTreeMap<u32, usize>) {
+    assert!(known.keys().all(|tid| seen.tid(*tid).is_some()), "QMP's threads were seen: {known:?}");
+    assert_in_place(seen, |t| known.get(&t.tid).map_or(Expected::Anywhere, |cpu| Expected::cpu(*cpu)));
+}
+
 fn is_worker(thread: &ThreadSeen) -> bool {
     thread.name() == "worker"
 }
@@ -83,25 +85,11 @@ mod at_rest {
         assert!(!vm.stderr().contains("pinshim"), "{}", vm.stderr());
     }
 
-    #[test]
-    fn of_a_kvm_guest() {
-        roles_are_in_place(Accel::Kvm, |vm| vm);
-    }
+    kvm_and_tcg!(of_a_kvm_guest, of_a_tcg_guest, |accel| roles_are_in_place(accel, |vm| vm));
 
-    #[test]
-    fn of_a_tcg_guest() {
-        roles_are_in_place(Accel::Tcg, |vm| vm);
-    }
-
-    #[test]
-    fn of_a_kvm_guest_whose_threads_qemu_names() {
-        roles_are_in_place(Accel::Kvm, |vm| vm.debug_threads(true));
-    }
-
-    #[test]
-    fn of_a_tcg_guest_whose_threads_qemu_names() {
-        roles_are_in_place(Accel::Tcg, |vm| vm.debug_threads(true));
-    }
+    kvm_and_tcg!(of_a_kvm_guest_whose_threads_qemu_names, of_a_tcg_guest_whose_threads_qemu_names, |accel| {
+        roles_are_in_place(accel, |vm| vm.debug_threads(true))
+    });
 
     #[test]
     fn of_a_guest_that_starts_paused() {
@@ -116,9 +104,7 @@ mod at_rest {
             std::thread::sleep(Duration::from_millis(100));
             vm.qmp.execute("cont", json!({}));
             vm.wait_visits(1);
-            assert_in_place(&observer.finish(), |t| {
-                known.get(&t.tid).map_or(Expected::Anywhere, |c| Expected::cpu(*c))
-            });
+            assert_known_in_place(&observer.finish(), &known);
         }
     }
 
@@ -134,7 +120,7 @@ mod at_rest {
         let known = witnessed(&mut vm, &[cpus.second, cpus.first], &[("io1", cpus.second)]);
         let seen = Observer::watch(vm.pid(), Duration::from_millis(500));
         assert!(seen.threads.values().all(|t| t.name() == "qemu-system-x86"));
-        assert_in_place(&seen, |t| known.get(&t.tid).map_or(Expected::Anywhere, |c| Expected::cpu(*c)));
+        assert_known_in_place(&seen, &known);
     }
 }
 
@@ -170,36 +156,24 @@ mod workers {
         });
     }
 
-    #[test]
-    fn of_an_iothread_under_kvm() {
-        workers_are_on(Accel::Kvm, &Bus::IoThread("io1".into()), &[], |cpus| cpus.second);
-    }
+    kvm_and_tcg!(of_an_iothread_under_kvm, of_an_iothread_under_tcg, |accel| workers_are_on(
+        accel,
+        &Bus::IoThread("io1".into()),
+        &[],
+        |cpus| cpus.second
+    ));
 
-    #[test]
-    fn of_an_iothread_under_tcg() {
-        workers_are_on(Accel::Tcg, &Bus::IoThread("io1".into()), &[], |cpus| cpus.second);
-    }
+    kvm_and_tcg!(of_the_main_loop_under_kvm, of_the_main_loop_under_tcg, |accel| workers_are_on(
+        accel,
+        &Bus::Virtio,
+        &[],
+        |cpus| cpus.first
+    ));
 
-    #[test]
-    fn of_the_main_loop_under_kvm() {
-        workers_are_on(Accel::Kvm, &Bus::Virtio, &[], |cpus| cpus.first);
-    }
-
-    #[test]
-    fn of_the_main_loop_under_tcg() {
-        workers_are_on(Accel::Tcg, &Bus::Virtio, &[], |cpus| cpus.first);
-    }
-
-    /// An IDE disk's requests are made by the vCPU's thread itself, and vCPU 0 is on the other CPU.
-    #[test]
-    fn of_requests_made_by_a_vcpu_under_kvm() {
-        workers_are_on(Accel::Kvm, &Bus::Ide, &[], |cpus| cpus.first);
-    }
-
-    #[test]
-    fn of_requests_made_by_a_vcpu_under_tcg() {
-        workers_are_on(Accel::Tcg, &Bus::Ide, &[], |cpus| cpus.first);
-    }
+    // An IDE disk's requests are made by the vCPU's thread itself, and vCPU 0 is on the other CPU.
+    kvm_and_tcg!(of_requests_made_by_a_vcpu_under_kvm, of_requests_made_by_a_vcpu_under_tcg, |accel| {
+        workers_are_on(accel, &Bus::Ide, &[], |cpus| cpus.first)
+    });
 
     #[test]
     fn with_a_set_of_their_own() {
@@ -213,7 +187,7 @@ mod workers {
     fn born_again_by_a_vcpu() {
         let _limit = TimeLimit::seconds(240);
         let Some(cpus) = two_cpus() else { return };
-        let rounds = if std::env::var_os("PINSHIM_LONG").is_some() { 6 } else { 1 };
+        let rounds = if long() { 6 } else { 1 };
         for accel in [Accel::Kvm, Accel::Tcg] {
             let vm = VmBuilder::new(accel).smp("2").drive(Drive::new(Bus::Ide)).drive(Drive::new(Bus::Ide));
             let Some(mut vm) = placed(vm, &[("PIN_VCPUS", "*@B"), ("PIN_EMULATOR", "A")], cpus).start()
@@ -250,6 +224,7 @@ mod workers {
             vm.wait_visits(1);
             vm.burst();
             let seen = observer.finish();
+            assert!(known.keys().all(|tid| seen.tid(*tid).is_some()), "QMP's threads were seen");
             assert_in_place(&seen, |thread| match known.get(&thread.tid) {
                 Some(cpu) => Expected::cpu(*cpu),
                 None if is_worker(thread) => Expected::Anywhere,
@@ -271,8 +246,7 @@ mod vcpus {
         let mut vm = vm.start()?;
         vm.wait_visits(1);
         let known = witnessed(&mut vm, expected, &[]);
-        let seen = Observer::watch(vm.pid(), Duration::from_millis(300));
-        assert_in_place(&seen, |t| known.get(&t.tid).map_or(Expected::Anywhere, |c| Expected::cpu(*c)));
+        assert_known_in_place(&Observer::watch(vm.pid(), Duration::from_millis(300)), &known);
         Some(vm)
     }
 
@@ -286,15 +260,11 @@ mod vcpus {
         vcpus_are_on(vm, &[b, a, a, b, b, a]);
     }
 
-    #[test]
-    fn the_apic_id_is_not_the_index_under_kvm() {
-        the_apic_id_is_not_the_index(Accel::Kvm);
-    }
-
-    #[test]
-    fn the_apic_id_is_not_the_index_under_tcg() {
-        the_apic_id_is_not_the_index(Accel::Tcg);
-    }
+    kvm_and_tcg!(
+        the_apic_id_is_not_the_index_under_kvm,
+        the_apic_id_is_not_the_index_under_tcg,
+        the_apic_id_is_not_the_index
+    );
 
     #[test]
     fn a_list_that_is_too_short_leaves_the_rest_to_the_base_with_one_warning() {
@@ -317,15 +287,10 @@ mod vcpus {
         let vm = VmBuilder::new(Accel::Tcg).smp("2").args(&["-accel", "tcg,thread=single"]);
         let vm = placed(vm, &[("PIN_VCPUS", "*@B"), ("PIN_EMULATOR", "A")], cpus);
         let Some(mut vm) = vm.start() else { return };
-        let tids = vm.qmp.vcpu_tids();
-        let seen = Observer::watch(vm.pid(), Duration::from_millis(300));
-        assert_in_place(&seen, |t| {
-            if tids.iter().any(|(_, tid)| *tid == t.tid) {
-                Expected::cpu(cpus.second)
-            } else {
-                Expected::Anywhere
-            }
-        });
+        let known: BTreeMap<_, _> =
+            vm.qmp.vcpu_tids().into_iter().map(|(_, tid)| (tid, cpus.second)).collect();
+        assert_eq!(known.len(), 1, "one thread for both: {known:?}");
+        assert_known_in_place(&Observer::watch(vm.pid(), Duration::from_millis(300)), &known);
     }
 
     fn hotplug(accel: Accel) {
@@ -373,15 +338,7 @@ mod vcpus {
         }
     }
 
-    #[test]
-    fn come_and_go_under_kvm() {
-        hotplug(Accel::Kvm);
-    }
-
-    #[test]
-    fn come_and_go_under_tcg() {
-        hotplug(Accel::Tcg);
-    }
+    kvm_and_tcg!(come_and_go_under_kvm, come_and_go_under_tcg, hotplug);
 }
 
 mod at_run_time {
@@ -438,15 +395,7 @@ mod at_run_time {
         }
     }
 
-    #[test]
-    fn iothreads_come_and_go_under_kvm() {
-        iothreads_come_and_go(Accel::Kvm);
-    }
-
-    #[test]
-    fn iothreads_come_and_go_under_tcg() {
-        iothreads_come_and_go(Accel::Tcg);
-    }
+    kvm_and_tcg!(iothreads_come_and_go_under_kvm, iothreads_come_and_go_under_tcg, iothreads_come_and_go);
 
     /// QEMU's names for the threads of a migration, in its versions.
     fn is_migration(thread: &ThreadSeen) -> bool {
