@@ -1,6 +1,8 @@
 //! A process that has been taken over turns on the broker, with all that it holds: it gets nothing,
 //! and it stops nothing.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 use harness::{
     Companion, Filtered, NOBODY, Process, Program, TimeLimit, TwoCpus, Uid, brokers_of, cpus_of,
     root_missing, two_cpus, until,

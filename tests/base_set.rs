@@ -1,5 +1,7 @@
 //! First light: `PIN_CPUS` holds every thread of a VM, workers that come and go included.
 
+#![allow(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::time::{Duration, Instant};
 
 use harness::{

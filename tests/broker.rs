@@ -1,6 +1,8 @@
 //! The process outside QEMU's sandbox, seen as an administrator sees it: what it is, that it ends when
 //! QEMU ends, and what becomes of a VM that loses it.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};

@@ -1,6 +1,8 @@
 //! `pinshim show`, `check` and `apply` on real guests: what is in place passes, what was moved is named and put
 //! back, and what cannot be done is said.
 
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! `pinshim run`: what it starts and with what, what it refuses, and how it ends.
 
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;

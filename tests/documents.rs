@@ -1,5 +1,7 @@
 //! The project's documents: their lines are wrapped alike, and their links lead somewhere.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

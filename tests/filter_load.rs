@@ -1,6 +1,8 @@
 //! The moment at which a sandbox closes: threads that are being born then, the broker that is started
 //! just before, and what the process itself sees of that.
 
+#![allow(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use harness::{
     Filtered, NOBODY, Process, Program, TimeLimit, TwoCpus, brokers_of, long, root_missing, skip, two_cpus,
     until,

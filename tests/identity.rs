@@ -1,6 +1,8 @@
 //! Which thread is which, in programs that look like QEMU or do not: a name is read where it is one, and
 //! what is none neither crashes nor misleads.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 use harness::{Finished, Program, Scratch, Source, TimeLimit, TwoCpus, compile, compile_library, two_cpus};
 
 /// Runs a program as a target with this placement; `A` and `B` stand for the two CPUs.

@@ -1,5 +1,7 @@
 //! Threads that the kernel makes in QEMU's process, which pass no function of any library.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;

@@ -1,6 +1,14 @@
 //! Under a real libvirtd with its default sandbox: the domain's XML names the CPUs, the wrapper and the hook
 //! bring them to QEMU, and the threads are there from the moment the guest runs.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 mod libvirt_world;
 
 use std::fs;

@@ -1,6 +1,8 @@
 //! What stands between libvirt and QEMU, piece by piece and without a libvirt: the wrapper, the hook, the
 //! installation. They run as they are installed.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

@@ -34,7 +34,7 @@ const DISK: usize = 8 << 20;
 const FILLED: usize = 2 << 20;
 
 /// A running libvirt.
-pub struct Libvirt {
+pub(crate) struct Libvirt {
     libvirtd: Option<Process>,
     virtlogd: Option<Process>,
     domains: Mutex<Vec<String>>,
@@ -48,7 +48,7 @@ impl Libvirt {
     ///
     /// # Errors
     /// Why that cannot be done here.
-    pub fn start() -> Result<Self, String> {
+    pub(crate) fn start() -> Result<Self, String> {
         if let Some(why) = root_missing().or_else(missing_program) {
             return Err(why);
         }
@@ -121,7 +121,7 @@ impl Libvirt {
     }
 
     /// Ends libvirtd as a service manager would, and starts it again; domains run on.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         if let Some(libvirtd) = self.libvirtd.take() {
             libvirtd.signal(libc::SIGTERM);
             libvirtd.wait();
@@ -132,17 +132,17 @@ impl Libvirt {
     }
 
     /// A path below the scratch folder: `etc/pinshim`, `log/qemu/NAME.log`.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.scratch.join(name)
     }
 
     /// The wrapper as installed.
-    pub fn wrapper(&self) -> String {
+    pub(crate) fn wrapper(&self) -> String {
         self.path("usr/bin/qemu-pinned").display().to_string()
     }
 
     /// Runs virsh.
-    pub fn virsh(&self, arguments: &[&str]) -> Finished {
+    pub(crate) fn virsh(&self, arguments: &[&str]) -> Finished {
         let socket = self.scratch.join("run/libvirt/libvirt-sock");
         Program::new("virsh")
             .args(["-q", "-c", &format!("qemu+unix:///system?socket={}", socket.display())])
@@ -152,7 +152,7 @@ impl Libvirt {
 
     /// Runs virsh, which has to succeed.
     #[track_caller]
-    pub fn virsh_ok(&self, arguments: &[&str]) -> String {
+    pub(crate) fn virsh_ok(&self, arguments: &[&str]) -> String {
         let done = self.virsh(arguments);
         assert!(done.status.success(), "virsh {arguments:?}: {}", done.stderr);
         done.stdout
@@ -160,7 +160,7 @@ impl Libvirt {
 
     /// Makes a domain known.
     #[track_caller]
-    pub fn define(&self, domain: &Domain) {
+    pub(crate) fn define(&self, domain: &Domain) {
         let xml = self.path("domain.xml");
         write(&xml, &domain.xml(self));
         self.virsh_ok(&["define", xml.to_str().expect("a printable path")]);
@@ -169,7 +169,7 @@ impl Libvirt {
 
     /// Starts a domain and gives its QEMU.
     #[track_caller]
-    pub fn start_domain(&self, domain: &Domain) -> Qemu {
+    pub(crate) fn start_domain(&self, domain: &Domain) -> Qemu {
         self.virsh_ok(&["start", &domain.name]);
         self.qemu(domain).expect("a started domain has a QEMU")
     }
@@ -177,7 +177,7 @@ impl Libvirt {
     /// Starts a domain and looks at it from the moment its guest runs. Where that cannot be seen (KVM makes a
     /// thread of its own then, from Linux 6.14 on), from the moment that virsh is done.
     #[track_caller]
-    pub fn start_observed(&self, domain: &Domain) -> (Qemu, Observer) {
+    pub(crate) fn start_observed(&self, domain: &Domain) -> (Qemu, Observer) {
         let before = self.qemu(domain).map(|qemu| qemu.pid);
         let file = self.pid_file(domain);
         let done = Arc::new(Mutex::new(false));
@@ -209,31 +209,31 @@ impl Libvirt {
     }
 
     /// The QEMU of a running domain.
-    pub fn qemu(&self, domain: &Domain) -> Option<Qemu> {
+    pub(crate) fn qemu(&self, domain: &Domain) -> Option<Qemu> {
         let pid = read_pid(&self.pid_file(domain))?;
         Path::new(&format!("/proc/{pid}")).exists().then_some(Qemu { pid })
     }
 
     /// What libvirt keeps as the domain's log.
-    pub fn domain_log(&self, domain: &Domain) -> String {
+    pub(crate) fn domain_log(&self, domain: &Domain) -> String {
         fs::read_to_string(self.path(&format!("log/qemu/{}.log", domain.name))).unwrap_or_default()
     }
 
     /// What the hook has sent to the system's log, by domain.
-    pub fn hook_lines(&self, domain: &Domain) -> Vec<String> {
+    pub(crate) fn hook_lines(&self, domain: &Domain) -> Vec<String> {
         let of_domain = format!("domain {}:", domain.name);
         self.log.lock().unwrap().iter().filter(|line| line.contains(&of_domain)).cloned().collect()
     }
 
     /// Ends a domain and waits for its QEMU's end.
     #[track_caller]
-    pub fn destroy(&self, domain: &Domain, qemu: Qemu) {
+    pub(crate) fn destroy(&self, domain: &Domain, qemu: Qemu) {
         self.virsh_ok(&["destroy", &domain.name]);
         until(START, "QEMU's end", || (!Path::new(&format!("/proc/{}", qemu.pid)).exists()).then_some(()));
     }
 
     /// The cgroups that libvirt has made for a domain.
-    pub fn cgroups(&self, domain: &Domain) -> Vec<PathBuf> {
+    pub(crate) fn cgroups(&self, domain: &Domain) -> Vec<PathBuf> {
         let of_domain = |entry: &fs::DirEntry| {
             let name = entry.file_name().to_string_lossy().into_owned();
             name.starts_with("qemu-") && name.contains(&domain.name)
@@ -300,14 +300,14 @@ impl Drop for Cgroups {
 
 /// A domain's QEMU.
 #[derive(Clone, Copy)]
-pub struct Qemu {
+pub(crate) struct Qemu {
     /// Its process id.
-    pub pid: u32,
+    pub(crate) pid: u32,
 }
 
 impl Qemu {
     /// The threads of that name, with the CPUs that they may run on.
-    pub fn threads(self, name: &str) -> Vec<(u32, String)> {
+    pub(crate) fn threads(self, name: &str) -> Vec<(u32, String)> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
         let of = |task: fs::DirEntry| {
             let comm = fs::read_to_string(task.path().join("comm")).ok()?;
@@ -320,34 +320,34 @@ impl Qemu {
     }
 
     /// The CPUs of the one thread of that name.
-    pub fn cpus_of(self, name: &str) -> Option<String> {
+    pub(crate) fn cpus_of(self, name: &str) -> Option<String> {
         self.threads(name).pop().map(|(_, cpus)| cpus)
     }
 
     /// A variable of the environment that it was started with.
-    pub fn variable(self, name: &str) -> Option<String> {
+    pub(crate) fn variable(self, name: &str) -> Option<String> {
         let environ = fs::read(format!("/proc/{}/environ", self.pid)).ok()?;
         let environ = String::from_utf8_lossy(&environ).into_owned();
         environ.split('\0').find_map(|entry| entry.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
     }
 
     /// Its arguments.
-    pub fn arguments(self) -> Vec<String> {
+    pub(crate) fn arguments(self) -> Vec<String> {
         let bytes = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).split_terminator('\0').map(str::to_owned).collect()
     }
 
     /// Looks at its threads for a time.
-    pub fn watch(self, seconds: f64) -> Observation {
+    pub(crate) fn watch(self, seconds: f64) -> Observation {
         Observer::watch(self.pid, Duration::from_secs_f64(seconds))
     }
 }
 
 /// A domain with up to three vCPUs, two of them at the start, one IOThread, and two disks: one of the IOThread's
 /// and one of the main loop's. Both may be booted from, since SeaBIOS shows its guest no others.
-pub struct Domain {
+pub(crate) struct Domain {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     kvm: bool,
     emulator: String,
     metadata: String,
@@ -358,7 +358,7 @@ pub struct Domain {
 
 impl Domain {
     /// A domain of that name, which other tests' domains do not have, behind the wrapper.
-    pub fn new(libvirt: &Libvirt, name: &str, kvm: bool) -> Self {
+    pub(crate) fn new(libvirt: &Libvirt, name: &str, kvm: bool) -> Self {
         let name = format!("pinshim-{}-{name}", std::process::id());
         let disk = |number: u8| {
             let path = libvirt.path(&format!("{number}-{}.img", name.len()));
@@ -381,33 +381,33 @@ impl Domain {
     }
 
     /// With `<pin:placement>` and these attributes.
-    pub fn placement(mut self, attributes: &str) -> Self {
+    pub(crate) fn placement(mut self, attributes: &str) -> Self {
         self.metadata =
             format!("<metadata><pin:placement xmlns:pin='urn:pinshim:domain:1' {attributes}/></metadata>");
         self
     }
 
     /// With `<cputune>`.
-    pub fn tuning(mut self, elements: &str) -> Self {
+    pub(crate) fn tuning(mut self, elements: &str) -> Self {
         self.tuning = format!("<cputune>{elements}</cputune>");
         self
     }
 
     /// With a `<qemu:env>`.
-    pub fn env(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// With another emulator than the wrapper.
-    pub fn emulator(mut self, path: &str) -> Self {
+    pub(crate) fn emulator(mut self, path: &str) -> Self {
         self.emulator = path.to_owned();
         self
     }
 
     /// Waits until the guest has visited each disk so many more times.
     #[track_caller]
-    pub fn wait_visits(&self, times: u32) {
+    pub(crate) fn wait_visits(&self, times: u32) {
         for disk in &self.disks {
             let before = harness::visits(disk);
             until(START, "the guest's visit to a disk", || {

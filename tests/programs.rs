@@ -1,6 +1,8 @@
 //! A program behaves under the library exactly as without it: what it prints and how it ends are the
 //! same, and its threads are on their set. One small program for each behaviour, in `programs/`.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 
 use harness::{

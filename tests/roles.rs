@@ -3,6 +3,8 @@
 //! The placement is the one of a small machine: vCPU 0 has the second CPU, everything else that may
 //! disturb it the first, but for `io1`, which a worker of the wrong pool would then be seen on.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
 //! libvirt's sandbox: every thread is where it belongs, though none may go there itself, and the
 //! sandbox is as tight as without the library.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io::Read;

@@ -2,6 +2,8 @@
 //! before it runs, what a manager moves a moment after a birth soon after, and what an administrator
 //! moves later stays where it is.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};

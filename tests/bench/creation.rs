@@ -7,7 +7,7 @@ use std::path::Path;
 const THREADS: &str = "4000";
 const ROUNDS: usize = 9;
 
-pub fn measure(report: &mut Report, scratch: &Scratch, cpus: TwoCpus) {
+pub(crate) fn measure(report: &mut Report, scratch: &Scratch, cpus: TwoCpus) {
     let program = compile(scratch, &Source { file: "create_join.c", flags: &[] });
     // The creator on `home`, and for "another set" the new threads on `away`.
     let (home, away) = (cpus.first, cpus.second);

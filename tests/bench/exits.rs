@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const ROUNDS: usize = 7;
 const SECONDS: f64 = 2.0;
 
-pub fn measure(report: &mut Report, scratch: &Scratch) {
+pub(crate) fn measure(report: &mut Report, scratch: &Scratch) {
     let what = "VM exits a second: shim / none";
     if let Some(why) = kvm_missing() {
         return report.skipped(what, &why);

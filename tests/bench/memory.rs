@@ -6,7 +6,7 @@ use std::time::Duration;
 
 const ROUNDS: usize = 5;
 
-pub fn measure(report: &mut Report) {
+pub(crate) fn measure(report: &mut Report) {
     let what = "memory added (unique set size), broker included";
     let bytes = std::fs::metadata(library()).map_or(0, |file| file.len());
     report.at_most("the stripped library", bytes as f64 / 1048576.0, 1.0, " MiB");

@@ -1,22 +1,22 @@
 //! One line for each figure.
 
 /// Prints rows as they are measured.
-pub struct Report;
+pub(crate) struct Report;
 
 impl Report {
     /// Begins with the columns' names.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         println!("{:<58} {:>12} {:>12} {:>9}", "figure", "measured", "bound", "held");
         Self
     }
 
     /// A figure that should not be above its bound.
-    pub fn at_most(&mut self, what: &str, measured: f64, bound: f64, unit: &str) {
+    pub(crate) fn at_most(&mut self, what: &str, measured: f64, bound: f64, unit: &str) {
         self.row(what, measured, "<=", bound, unit, measured <= bound);
     }
 
     /// A figure that should not be below its bound.
-    pub fn at_least(&mut self, what: &str, measured: f64, bound: f64, unit: &str) {
+    pub(crate) fn at_least(&mut self, what: &str, measured: f64, bound: f64, unit: &str) {
         self.row(what, measured, ">=", bound, unit, measured >= bound);
     }
 
@@ -27,7 +27,7 @@ impl Report {
     }
 
     /// A figure that cannot be measured here.
-    pub fn skipped(&mut self, what: &str, why: &str) {
+    pub(crate) fn skipped(&mut self, what: &str, why: &str) {
         println!("{what:<58} skipped: {why}");
     }
 }
@@ -38,7 +38,7 @@ fn number(value: f64) -> String {
 
 /// Takes both measurements `rounds` times, alternating, and gives the lowest of each: what else the
 /// machine does can only add to a time.
-pub fn side_by_side(
+pub(crate) fn side_by_side(
     rounds: usize,
     mut one: impl FnMut() -> f64,
     mut other: impl FnMut() -> f64,

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 const ROUNDS: usize = 15;
 
-pub fn measure(report: &mut Report) {
+pub(crate) fn measure(report: &mut Report) {
     let what = "QEMU's start to the guest's first output: shim / none";
     let accel = if kvm_missing().is_none() { Accel::Kvm } else { Accel::Tcg };
     let seconds = |library: bool| {

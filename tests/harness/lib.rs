@@ -5,6 +5,14 @@
 //! itself. A test runs under a [`TimeLimit`], makes files only in a [`Scratch`] folder, and ends
 //! the processes it started, by pid, also when it fails.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the harness fails a test by panicking"
+)]
+
 mod broker;
 mod compiler;
 mod cpus;
