@@ -174,7 +174,7 @@ pub(crate) fn forget_pending() {
 }
 
 /// Tells the broker that the kernel is about to make a thread in this process.
-pub(crate) fn look_soon(_: &Shim) {
+pub(crate) fn look_soon() {
     tell(Kind::LookForKernelThreads);
 }
 

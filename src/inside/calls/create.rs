@@ -15,10 +15,11 @@ use crate::calls::sandbox;
 use crate::identity::{qemu, role};
 use crate::placing::enlist;
 use crate::start;
+use crate::state::first_run::FIRST_RUN;
 use crate::state::shim::{self, Shim};
 use crate::state::slots::{self, BIRTHS, Birth, Claim};
 use crate::state::thread_identity::Newborn;
-use crate::state::{current, end, first_run, ownership};
+use crate::state::{current, end, ownership};
 use crate::sys::{errno, thread};
 use libc::pthread_t;
 use pinning::{RoleKind, Tid};
@@ -151,7 +152,9 @@ fn take_place(shim: &'static Shim, tid: Tid, slot: Option<u16>, birth: &Birth) {
     enlist::enlist(shim, tid, newborn, slot, birth.listed);
     BIRTHS.fetch_sub(1, Ordering::AcqRel);
     if birth.listed {
-        first_run::vcpu_arrives(newborn.role);
+        if newborn.role == RoleKind::Vcpu {
+            current::update(|me| FIRST_RUN.vcpu_arrives(me));
+        }
         broker::watch_newborn(shim, newborn.role);
     }
     if newborn.named && shim.policy.names_threads() {

@@ -9,12 +9,12 @@ use crate::broker;
 use crate::identity::role;
 use crate::placing::enlist;
 use crate::placing::rescan::{look, look_for_kernel_threads, put_self};
-use crate::state::first_run::{self, DUE, LOOKS, ONE_LOOK, vcpu_arrives};
+use crate::state::first_run::FIRST_RUN;
 use crate::state::{current, ownership, shim, slots};
 use crate::sys::{errno, thread, wait};
 use libc::{c_int, c_ulong};
 use pinning::RoleKind;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 /// linux/kvm.h: _IO(KVMIO, 0x41).
 const KVM_CREATE_VCPU: u32 = 0xAE41;
@@ -28,9 +28,9 @@ const VHOST_SET_OWNER: u32 = 0xAF01;
 pub fn ioctl_is_of_interest(request: c_ulong) -> bool {
     // Some callers sign-extend the request; the kernel looks at its low 32 bits.
     match request as u32 {
-        KVM_RUN => first_run::something_is_due(),
+        KVM_RUN => FIRST_RUN.something_is_due(),
         KVM_CREATE_VCPU | VHOST_SET_OWNER => true,
-        _ => first_run::kernel_thread_is_due(),
+        _ => FIRST_RUN.kernel_thread_is_due(),
     }
 }
 
@@ -84,7 +84,7 @@ fn vcpu_created() {
             slots::reintroduce(slot, &newborn);
         }
         enlist::enlist(shim, tid, &newborn, me.slot, true);
-        vcpu_arrives(newborn.role);
+        current::update(|me| FIRST_RUN.vcpu_arrives(me));
     }
 }
 
@@ -92,40 +92,30 @@ fn vcpu_created() {
 /// to do so, which then has [`after_first_run`] to do.
 #[cold]
 fn before_run() -> bool {
-    let me = current::me();
-    let Some(shim) = shim::shim().filter(|_| me.before_first_run) else {
+    let Some(shim) = shim::shim().filter(|_| current::update(|me| FIRST_RUN.vcpu_enters(me))) else {
         meanwhile();
         return false;
     };
-    current::update(|me| me.before_first_run = false);
-    DUE.fetch_sub(1, Ordering::Relaxed);
-    put_self(shim, &me);
-    let first = SETTLING.compare_exchange(UNSETTLED, LOOKING, Ordering::AcqRel, Ordering::Acquire).is_ok();
+    put_self(shim, &current::me());
+    let first = FIRST_RUN.begin_rescan();
     if first {
         look(shim, Scope::All);
-        SETTLING.store(SETTLED, Ordering::Release);
+        FIRST_RUN.end_rescan();
         if let Some(page) = shim.page {
             page.header.settled.store(1, Ordering::Relaxed);
         }
-        DUE.fetch_add(LOOKS, Ordering::Relaxed);
-        broker::look_soon(shim);
+        FIRST_RUN.begin_looks();
+        broker::look_soon();
     } else {
-        wait_until_settled();
+        wait_for_the_rescan();
     }
     first
 }
 
-/// Whether everything was looked over. The guest's first instruction is any vCPU's, so the others wait for the one
-/// that looks.
-static SETTLING: AtomicU32 = AtomicU32::new(UNSETTLED);
-const UNSETTLED: u32 = 0;
-const LOOKING: u32 = 1;
-const SETTLED: u32 = 2;
-
-fn wait_until_settled() {
-    // 100 ms; a look takes less than one.
+fn wait_for_the_rescan() {
+    // 100 ms; a rescan takes less than one.
     for _ in 0..1000 {
-        if SETTLING.load(Ordering::Acquire) != LOOKING {
+        if !FIRST_RUN.rescan_is_under_way() {
             return;
         }
         wait::sleep_us(100);
@@ -135,15 +125,14 @@ fn wait_until_settled() {
 /// The first KVM_RUN of all has returned: what the kernel made inside it is there now.
 #[cold]
 fn after_first_run() {
-    DUE.fetch_and(ONE_LOOK - 1, Ordering::Relaxed);
+    FIRST_RUN.end_looks();
     look_for_kernel_threads();
 }
 
 /// An ioctl of any thread: a look is due while that first KVM_RUN goes on.
 #[cold]
 fn meanwhile() {
-    let one_less = |due: u32| due.checked_sub(ONE_LOOK);
-    if DUE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
+    if FIRST_RUN.take_look() {
         look_for_kernel_threads();
     }
 }

@@ -67,8 +67,9 @@ pub(crate) fn is(newborn: &Newborn, slot: Option<u16>) {
 }
 
 /// Changes what the calling thread knows of itself.
-pub(crate) fn update(change: impl FnOnce(&mut Me)) {
+pub(crate) fn update<R>(change: impl FnOnce(&mut Me) -> R) -> R {
     let mut me = ME.get();
-    change(&mut me);
+    let result = change(&mut me);
     ME.set(me);
+    result
 }

@@ -1,6 +1,7 @@
 //! The end of a thread: a thread-specific-data destructor, since a thread may leave by `pthread_exit`.
 
-use crate::state::{current, first_run, shim, slots};
+use crate::state::first_run::FIRST_RUN;
+use crate::state::{current, shim, slots};
 use std::ffi::c_void;
 use std::sync::atomic::Ordering;
 
@@ -27,7 +28,7 @@ pub(crate) fn give_back_at_end(slot: u16) {
 
 unsafe extern "C" fn end_of_thread(value: *mut c_void) {
     let Ok(slot) = u16::try_from((value as usize).wrapping_sub(1)) else { return };
-    first_run::vcpu_ends(&current::me());
+    FIRST_RUN.vcpu_ends(&current::me());
     if let Some(entry) = shim::owned_page().and_then(|page| page.entries.get(usize::from(slot))) {
         entry.tid.store(0, Ordering::Release);
     }
