@@ -1,7 +1,8 @@
 //! When the broker looks at the threads of QEMU: the looks that are to come, and after what time.
+//!
+//! Times are nanoseconds of the monotonic clock. The caller says what time it is.
 
 use crate::affinity::scan::Scope;
-use crate::sys::wait;
 
 /// Nanoseconds after which a watched newborn is looked at again: when libvirt has placed it, and when
 /// libvirt was slow.
@@ -21,8 +22,8 @@ pub(super) struct Due {
 const SAME_LOOK_NS: u64 = 5_000_000;
 
 impl Due {
-    pub(super) fn add(&mut self, after: &[u64], scope: Scope) {
-        let now = wait::monotonic_ns();
+    /// Plans a look of this kind at each of these times after `now`.
+    pub(super) fn add(&mut self, now: u64, after: &[u64], scope: Scope) {
         for at in after.iter().map(|ns| now.saturating_add(*ns)) {
             let same = |look: &Option<(u64, Scope)>| {
                 look.is_some_and(|(when, what)| what == scope && when >= at && when - at < SAME_LOOK_NS)
@@ -42,17 +43,16 @@ impl Due {
         }
     }
 
-    /// A look whose time has come.
-    pub(super) fn take(&mut self) -> Option<Scope> {
-        let now = wait::monotonic_ns();
+    /// Takes out a look whose time has come.
+    pub(super) fn take(&mut self, now: u64) -> Option<Scope> {
         let due = self.looks.iter_mut().find(|look| look.is_some_and(|(when, _)| when <= now))?;
         due.take().map(|(_, scope)| scope)
     }
 
     /// Milliseconds until the next one; -1: none is planned.
-    pub(super) fn next_wait_ms(&self) -> i64 {
+    pub(super) fn next_wait_ms(&self, now: u64) -> i64 {
         let Some(next) = self.looks.iter().flatten().map(|(when, _)| *when).min() else { return -1 };
         // Rounded up, so that it does not wake before its time and turn in a circle.
-        (next.saturating_sub(wait::monotonic_ns()) / 1_000_000 + 1) as i64
+        (next.saturating_sub(now) / 1_000_000 + 1) as i64
     }
 }

@@ -95,7 +95,7 @@ pub(super) fn run(broker: &Broker) -> ! {
 
     let mut service = Service { broker, qemu: broker.qemu, proc_folder, uid, due: Due::default() };
     loop {
-        if wait::wait_readable(broker.socket, service.due.next_wait_ms()) {
+        if wait::wait_readable(broker.socket, service.due.next_wait_ms(wait::monotonic_ns())) {
             match socket::receive::<{ Message::BYTES }>(broker.socket) {
                 Ok(Received::End) => process::exit(0),
                 Ok(Received::Message { bytes, sender }) => service.serve(bytes.as_slice(), &sender),
@@ -162,8 +162,12 @@ impl Service<'_> {
             self.follow_user(sender);
             match message.kind {
                 Kind::Pin => self.answer(&message),
-                Kind::LookForKernelThreads => self.due.add(&KERNEL_THREAD_NS, Scope::KernelThreads),
-                Kind::WatchNewborn => self.due.add(&WATCH_NS, Scope::YoungerThan(YOUNG_NS)),
+                Kind::LookForKernelThreads => {
+                    self.due.add(wait::monotonic_ns(), &KERNEL_THREAD_NS, Scope::KernelThreads)
+                }
+                Kind::WatchNewborn => {
+                    self.due.add(wait::monotonic_ns(), &WATCH_NS, Scope::YoungerThan(YOUNG_NS))
+                }
             }
         }
         self.broker.shared.handled().fetch_add(1, Ordering::Release);
@@ -223,7 +227,7 @@ impl Service<'_> {
     }
 
     fn look_where_due(&mut self) {
-        while let Some(scope) = self.due.take() {
+        while let Some(scope) = self.due.take(wait::monotonic_ns()) {
             let Some(page) = self.broker.page else { continue };
             let view =
                 View { pid: self.qemu, policy: self.broker.policy, page, proc_folder: self.proc_folder };
