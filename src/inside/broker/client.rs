@@ -27,10 +27,8 @@ pub(super) struct Channel {
     pub(super) shared: Shared,
 }
 
-pub(super) static CHANNEL: OnceCell<Channel> = OnceCell::new();
-
-/// Whether it could not be started, which was said then.
-pub(super) static FAILED: AtomicBool = AtomicBool::new(false);
+/// Unset until somebody starts the broker; `None` if it could not be started, which was said then.
+pub(super) static CHANNEL: OnceCell<Option<Channel>> = OnceCell::new();
 
 /// It let a request wait for the whole of [`PATIENCE`].
 static SILENT: AtomicBool = AtomicBool::new(false);
@@ -38,12 +36,10 @@ static SILENT: AtomicBool = AtomicBool::new(false);
 /// Has the broker put a thread of this process on a set of the policy, and waits for its answer, for a
 /// second at most.
 pub(crate) fn ask(shim: &Shim, tid: Tid, set: SetId) -> Answer {
-    let Some(channel) = CHANNEL.get() else {
-        return if FAILED.load(Ordering::Relaxed) {
-            Answer::None
-        } else {
-            Answer::Refused(Errno(libc::EPERM))
-        };
+    let channel = match CHANNEL.get() {
+        Some(Some(channel)) => channel,
+        Some(None) => return Answer::None,
+        None => return Answer::Refused(Errno(libc::EPERM)),
     };
     let behind = SILENT.load(Ordering::Relaxed) && {
         let shared = channel.shared;
@@ -180,7 +176,7 @@ pub(crate) fn look_soon() {
 
 /// Tells the broker something that needs no answer, if there is a broker.
 pub(super) fn tell(kind: Kind) {
-    if let Some(channel) = CHANNEL.get() {
+    if let Some(Some(channel)) = CHANNEL.get() {
         channel.send(Message::of(kind));
     }
 }

@@ -4,7 +4,7 @@
 //! child but init's: it never becomes a zombie of QEMU's and sends it no SIGCHLD. libc's `fork` would run
 //! QEMU's atfork handlers, which start a thread in the child.
 
-use crate::broker::client::{CHANNEL, Channel, FAILED};
+use crate::broker::client::{CHANNEL, Channel};
 use crate::broker::server::{self, Broker};
 use crate::broker::shared::Shared;
 use crate::report::targets;
@@ -30,16 +30,17 @@ pub(crate) fn start(shim: &'static Shim) {
         return;
     }
     let errno = errno::errno();
-    if let Err(errno) = try_start(shim) {
-        FAILED.store(true, Ordering::Relaxed);
+    let channel = try_start(shim);
+    if let Err(errno) = &channel {
         log::warn!(target: targets::BROKER_START,
             "the broker could not be started: {errno}; inside QEMU's sandbox threads stay on their creator's CPUs"
         );
     }
+    let _ = CHANNEL.set(channel.ok());
     errno::set_errno(errno);
 }
 
-fn try_start(shim: &'static Shim) -> Result<(), Errno> {
+fn try_start(shim: &'static Shim) -> Result<Channel, Errno> {
     let shared = Shared::new().ok_or(Errno(libc::ENOMEM))?;
     let (ours, theirs) = socket::socket_pair()?;
     // The numbers stay the same in a forked child, which is how the broker knows QEMU after `-daemonize`.
@@ -59,8 +60,7 @@ fn try_start(shim: &'static Shim) -> Result<(), Errno> {
         file::close(ours);
         return Err(Errno(libc::ETIMEDOUT));
     }
-    let _ = CHANNEL.set(Channel { socket: ours, shared });
-    Ok(())
+    Ok(Channel { socket: ours, shared })
 }
 
 /// Returns in QEMU only.
