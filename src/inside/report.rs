@@ -5,7 +5,7 @@
 //! the child for ever. Here a record is formatted on the stack; nothing is locked, allocated, waited
 //! for or retried, errno is kept, and a closed pipe raises no signal.
 
-use crate::sys::errno;
+use crate::sys::errno::keeping_errno;
 use crate::sys::file;
 use log::{Level, Log, Metadata, Record};
 use once_cell::sync::OnceCell;
@@ -87,12 +87,12 @@ pub(crate) fn line(what: fmt::Arguments<'_>) {
     if !STDERR_IS_OURS.load(Ordering::Relaxed) {
         return;
     }
-    let errno = errno::errno();
-    let mut line = Line { bytes: [0; LINE_BYTES], used: 0 };
-    // A line that is too long is cut; there is no other error.
-    let _ = write!(line, "pinshim: {what}");
-    file::write_or_drop(libc::STDERR_FILENO, line.finished());
-    errno::set_errno(errno);
+    keeping_errno(|| {
+        let mut line = Line { bytes: [0; LINE_BYTES], used: 0 };
+        // A line that is too long is cut; there is no other error.
+        let _ = write!(line, "pinshim: {what}");
+        file::write_or_drop(libc::STDERR_FILENO, line.finished());
+    });
 }
 
 struct Line {

@@ -10,7 +10,8 @@ use crate::placing::enlist;
 use crate::report;
 use crate::state::shim::{self, Shim};
 use crate::state::{current, end, ownership, page, slots};
-use crate::sys::{errno, sched, thread};
+use crate::sys::errno::keeping_errno;
+use crate::sys::{sched, thread};
 use pinning::{CpuSet, Host, OnError, Policy, Reading, Tid};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -33,12 +34,12 @@ fn start() -> Option<&'static Shim> {
     if current::me().deciding {
         return None;
     }
-    let errno = errno::errno();
-    current::update(|me| me.deciding = true);
-    let shim = start_once();
-    current::update(|me| me.deciding = false);
-    errno::set_errno(errno);
-    shim
+    keeping_errno(|| {
+        current::update(|me| me.deciding = true);
+        let shim = start_once();
+        current::update(|me| me.deciding = false);
+        shim
+    })
 }
 
 fn start_once() -> Option<&'static Shim> {

@@ -9,7 +9,7 @@ use crate::broker::server::{self, Broker};
 use crate::broker::shared::Shared;
 use crate::report::targets;
 use crate::state::shim::Shim;
-use crate::sys::errno::{self, Errno};
+use crate::sys::errno::{Errno, keeping_errno};
 use crate::sys::file;
 use crate::sys::file::FD_FLOOR;
 use crate::sys::process;
@@ -29,15 +29,15 @@ pub(crate) fn start(shim: &'static Shim) {
     if STARTED.swap(true, Ordering::AcqRel) {
         return;
     }
-    let errno = errno::errno();
-    let channel = try_start(shim);
-    if let Err(errno) = &channel {
-        log::warn!(target: targets::BROKER_START,
-            "the broker could not be started: {errno}; inside QEMU's sandbox threads stay on their creator's CPUs"
-        );
-    }
-    let _ = CHANNEL.set(channel.ok());
-    errno::set_errno(errno);
+    keeping_errno(|| {
+        let channel = try_start(shim);
+        if let Err(errno) = &channel {
+            log::warn!(target: targets::BROKER_START,
+                "the broker could not be started: {errno}; inside QEMU's sandbox threads stay on their creator's CPUs"
+            );
+        }
+        let _ = CHANNEL.set(channel.ok());
+    });
 }
 
 fn try_start(shim: &'static Shim) -> Result<Channel, Errno> {

@@ -20,7 +20,8 @@ use crate::state::shim::{self, Shim};
 use crate::state::slots::{self, BIRTHS, Birth, Claim};
 use crate::state::thread_identity::Newborn;
 use crate::state::{current, end, ownership};
-use crate::sys::{errno, thread};
+use crate::sys::errno::keeping_errno;
+use crate::sys::thread;
 use libc::pthread_t;
 use pinning::{RoleKind, Tid};
 use std::ffi::{c_int, c_void};
@@ -49,7 +50,37 @@ pub unsafe fn create(
     real: impl FnOnce(*mut pthread_t, *mut c_void) -> c_int,
     succeeded: c_int,
 ) -> c_int {
-    let errno = errno::errno();
+    // SAFETY: as the caller upholds.
+    let (newborn, claim) = keeping_errno(|| unsafe { prepare(shim, asked) });
+    let mut handle: pthread_t = 0;
+    let write_handle_to = if claim.handover.is_some() { &raw mut handle } else { asked.handle_to };
+    BIRTHS.fetch_add(1, Ordering::AcqRel);
+    let result = real(write_handle_to, claim.passed_on());
+    if result == succeeded && claim.handover.is_none() {
+        return result;
+    }
+    keeping_errno(|| {
+        if result != succeeded {
+            BIRTHS.fetch_sub(1, Ordering::AcqRel);
+            // SAFETY: the thread was not created.
+            unsafe { claim.take_back() };
+        } else if let Some((handover, generation)) = claim.handover {
+            handover.creator(generation, || {
+                // SAFETY: as the caller of pthread_create upholds.
+                unsafe { asked.handle_to.write(handle) };
+                // If this fails, the thread finds out by itself and knows what to do.
+                direct::place_newborn(handle, shim.policy.set(newborn.set));
+            });
+        }
+    });
+    result
+}
+
+/// What the creator does before the creation: it finds out who the thread will be, and claims a slot for it.
+///
+/// # Safety
+/// As for [`create`].
+unsafe fn prepare(shim: &'static Shim, asked: &Asked) -> (Newborn, Claim) {
     let start = asked.routine as usize;
     start::take_over_after_daemonize(shim, start);
     // SAFETY: as the caller upholds.
@@ -69,29 +100,7 @@ pub unsafe fn create(
         listed,
         handle_to: if leaves_its_creator(&newborn) { NonNull::new(asked.handle_to) } else { None },
     });
-    let mut handle: pthread_t = 0;
-    let write_handle_to = if claim.handover.is_some() { &raw mut handle } else { asked.handle_to };
-    BIRTHS.fetch_add(1, Ordering::AcqRel);
-    errno::set_errno(errno);
-    let result = real(write_handle_to, claim.passed_on());
-    if result == succeeded && claim.handover.is_none() {
-        return result;
-    }
-    let errno = errno::errno();
-    if result != succeeded {
-        BIRTHS.fetch_sub(1, Ordering::AcqRel);
-        // SAFETY: the thread was not created.
-        unsafe { claim.take_back() };
-    } else if let Some((handover, generation)) = claim.handover {
-        handover.creator(generation, || {
-            // SAFETY: as the caller of pthread_create upholds.
-            unsafe { asked.handle_to.write(handle) };
-            // If this fails, the thread finds out by itself and knows what to do.
-            direct::place_newborn(handle, shim.policy.set(newborn.set));
-        });
-    }
-    errno::set_errno(errno);
-    result
+    (newborn, claim)
 }
 
 /// Whether a newborn belongs elsewhere than the calling thread, and the sandbox leaves it to us to move it.
@@ -128,18 +137,18 @@ pub unsafe extern "C-unwind" fn c11_trampoline(passed: *mut c_void) -> c_int {
 /// when the routine runs.
 #[inline(never)]
 unsafe fn begin(passed: *mut c_void) -> (*const c_void, *mut c_void) {
-    let errno = errno::errno();
-    // SAFETY: this is the new thread, and it calls once.
-    let (birth, slot) = unsafe { slots::arrive(passed) };
-    if let Some(shim) = shim::shim() {
-        let tid = thread::gettid();
-        take_place(shim, tid, slot, &birth);
-        if let Some(slot) = slot {
-            end::give_back_at_end(slot);
+    keeping_errno(|| {
+        // SAFETY: this is the new thread, and it calls once.
+        let (birth, slot) = unsafe { slots::arrive(passed) };
+        if let Some(shim) = shim::shim() {
+            let tid = thread::gettid();
+            take_place(shim, tid, slot, &birth);
+            if let Some(slot) = slot {
+                end::give_back_at_end(slot);
+            }
         }
-    }
-    errno::set_errno(errno);
-    (birth.routine, birth.argument)
+        (birth.routine, birth.argument)
+    })
 }
 
 fn take_place(shim: &'static Shim, tid: Tid, slot: Option<u16>, birth: &Birth) {

@@ -10,8 +10,9 @@ use crate::report::targets;
 use crate::state::current;
 use crate::state::ownership;
 use crate::state::shim;
+use crate::sys::errno::keeping_errno;
 use crate::sys::path::Path;
-use crate::sys::{errno, sched};
+use crate::sys::sched;
 use libc::c_int;
 use std::ffi::c_void;
 use std::fmt::Write;
@@ -26,10 +27,8 @@ const RING_FD_AT: usize = 196;
 /// `ring` is what the caller of `io_uring_submit` passed: liburing has just used it.
 pub unsafe fn after_submission(ring: *const c_void, result: c_int) -> c_int {
     if result > 0 && shim::shim().is_some() {
-        let errno = errno::errno();
         // SAFETY: as the caller upholds.
-        unsafe { submitted(ring) };
-        errno::set_errno(errno);
+        keeping_errno(|| unsafe { submitted(ring) });
     }
     result
 }

@@ -11,7 +11,8 @@ use crate::placing::enlist;
 use crate::placing::rescan::{look, look_for_kernel_threads, put_self};
 use crate::state::first_run::FIRST_RUN;
 use crate::state::{current, ownership, shim, slots};
-use crate::sys::{errno, thread, wait};
+use crate::sys::errno::keeping_errno;
+use crate::sys::{thread, wait};
 use libc::{c_int, c_ulong};
 use pinning::RoleKind;
 use std::sync::atomic::Ordering;
@@ -39,7 +40,6 @@ pub fn ioctl_is_of_interest(request: c_ulong) -> bool {
 #[inline(always)]
 pub fn around_ioctl(request: c_ulong, real: impl FnOnce() -> c_int) -> c_int {
     let number = request as u32;
-    let before = errno::errno();
     let first = quietly(|| match number {
         KVM_RUN => before_run(),
         _ => {
@@ -47,22 +47,20 @@ pub fn around_ioctl(request: c_ulong, real: impl FnOnce() -> c_int) -> c_int {
             false
         }
     });
-    errno::set_errno(before);
     let result = real();
-    let after = errno::errno();
     quietly(|| match number {
         KVM_RUN if first => after_first_run(),
         KVM_CREATE_VCPU if result >= 0 => vcpu_created(),
         VHOST_SET_OWNER if result >= 0 => look_for_kernel_threads(),
         _ => {}
     });
-    errno::set_errno(after);
     result
 }
 
-/// What is done besides the real call must not take it along if it panics, which it never should.
+/// What is done besides the real call must neither change errno nor, if it panics (which it never should), prevent the
+/// real call or hide its result.
 fn quietly<R: Default>(work: impl FnOnce() -> R) -> R {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_default()
+    keeping_errno(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_default())
 }
 
 /// The calling thread has created a vCPU. On x86, Arm and s390 that is the vCPU's own thread; the main thread

@@ -4,7 +4,8 @@ use crate::broker;
 use crate::state::ownership;
 use crate::state::shim::{self, Shim};
 use crate::state::slots::BIRTHS;
-use crate::sys::{errno, wait};
+use crate::sys::errno::keeping_errno;
+use crate::sys::wait;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How long threads that are still placing themselves are waited for: one is enough on any machine, and a
@@ -22,9 +23,7 @@ pub(crate) fn is_closed() -> bool {
 /// QEMU is about to load its filter.
 pub fn closes() {
     let Some(shim) = shim::shim().filter(|_| ownership::is_ours()) else { return };
-    let errno = errno::errno();
-    prepare(shim);
-    errno::set_errno(errno);
+    keeping_errno(|| prepare(shim));
 }
 
 fn prepare(shim: &'static Shim) {

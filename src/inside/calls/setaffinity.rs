@@ -8,7 +8,8 @@ use crate::state::current;
 use crate::state::ownership;
 use crate::state::shim::{self, Shim};
 use crate::state::{entries, slots};
-use crate::sys::{errno, sched, thread};
+use crate::sys::errno::keeping_errno;
+use crate::sys::{sched, thread};
 use libc::c_int;
 use pinning::{RoleKind, SetId};
 use std::ffi::c_void;
@@ -67,9 +68,7 @@ fn answer(
     real: impl FnOnce(usize, *const c_void) -> c_int,
     judge: impl FnOnce(&Shim) -> Request,
 ) -> c_int {
-    let errno = errno::errno();
-    let request = shim::shim().map_or(Request::AsItIs, judge);
-    errno::set_errno(errno);
+    let request = keeping_errno(|| shim::shim().map_or(Request::AsItIs, judge));
     match request {
         Request::AsItIs => real(bytes, mask),
         Request::CutTo(words, bytes) => real(bytes, words.as_ptr().cast()),

@@ -26,8 +26,17 @@ impl std::fmt::Display for Errno {
     }
 }
 
-/// The calling thread's errno: every hook leaves it as the real function did.
-pub(crate) fn errno() -> c_int {
+/// Does `work`, and leaves the calling thread's errno as it was: every hook leaves it as the real function did.
+#[inline]
+pub(crate) fn keeping_errno<R>(work: impl FnOnce() -> R) -> R {
+    let errno = errno();
+    let result = work();
+    set_errno(errno);
+    result
+}
+
+/// The calling thread's errno.
+fn errno() -> c_int {
     // SAFETY: no preconditions.
     let location = unsafe { libc::__errno_location() };
     // SAFETY: the address of the calling thread's own errno, valid while the thread lives.
