@@ -9,12 +9,12 @@
 //! on a set of the policy; to look over that process's threads by the same policy. Nothing else.
 
 use crate::affinity::direct::{self as affinity, Outcome};
+use crate::affinity::record::record;
 use crate::affinity::scan::{self as settle, Scope, View};
 use crate::broker::filter;
 use crate::broker::looks::{Due, KERNEL_THREAD_NS, WATCH_NS, YOUNG_NS};
 use crate::broker::message::{Answer, Kind, Message, Reply};
 use crate::broker::shared::Shared;
-use crate::state::entries;
 use crate::state::page::Page;
 use crate::state::shim::Shim;
 use crate::sys::errno::Errno;
@@ -234,16 +234,7 @@ impl Service<'_> {
             let _ = settle::look(&view, scope, |astray| {
                 let outcome = affinity::place_directly(astray.tid, self.broker.policy.set(astray.set));
                 // Nobody reads what a broker says; the page is where it can be seen.
-                let counter = match &outcome {
-                    Outcome::Placed { moved: true } => &page.header.put_back,
-                    Outcome::Cut(_) => &page.header.cut,
-                    Outcome::Refused(_) => &page.header.refused,
-                    Outcome::Placed { moved: false } | Outcome::Unanswered => return,
-                };
-                counter.fetch_add(1, Ordering::Relaxed);
-                if let Some(entry) = entries::entry_of(page, astray.tid) {
-                    entry.state.store(outcome.state() as u8, Ordering::Release);
-                }
+                record(page, astray.tid, &outcome);
             });
         }
     }

@@ -1,5 +1,6 @@
 //! Listing a thread on the status page, and placing it.
 
+use crate::affinity::record::count_failure;
 use crate::placing::place::place;
 use crate::placing::warn::{self, About};
 use crate::report::targets;
@@ -26,7 +27,10 @@ pub(crate) fn enlist(shim: &Shim, tid: Tid, newborn: &Newborn, slot: Option<u16>
     } else {
         let outcome = place(shim, tid, newborn.set);
         let who = About { tid, role: newborn.role, name: newborn.name(), set: newborn.set };
-        warn::account(shim, page, &who, &outcome);
+        if let Some(page) = page {
+            count_failure(page, &outcome);
+        }
+        warn::report(shim, &who, &outcome);
         outcome.state()
     };
     if let Some((page, slot)) = entry {

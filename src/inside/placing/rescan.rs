@@ -1,14 +1,13 @@
 //! Looking at the threads of this process again, and putting back what is off its set.
 
 use crate::affinity::direct::Outcome;
+use crate::affinity::record::record;
 use crate::affinity::scan::{self, Astray, Scope, View};
 use crate::placing::place::place;
 use crate::placing::warn::{self, About};
 use crate::state::current::Me;
-use crate::state::entries;
 use crate::state::shim::{self, Shim};
 use crate::sys::thread;
-use std::sync::atomic::Ordering;
 
 /// The kernel has just made a vhost worker, or may have made another thread of its own.
 #[cold]
@@ -37,13 +36,8 @@ fn place_and_account(shim: &Shim, astray: &Astray) {
         return;
     }
     if let Some(page) = shim.page {
-        if matches!(outcome, Outcome::Placed { .. }) {
-            page.header.put_back.fetch_add(1, Ordering::Relaxed);
-        }
-        if let Some(entry) = entries::entry_of(page, astray.tid) {
-            entry.state.store(outcome.state() as u8, Ordering::Release);
-        }
+        record(page, astray.tid, &outcome);
     }
     let who = About { tid: astray.tid, role: astray.role, name: b"", set: astray.set };
-    warn::account(shim, shim.page, &who, &outcome);
+    warn::report(shim, &who, &outcome);
 }

@@ -1,8 +1,7 @@
-//! Counting what became of a placement on the status page, and one warning for each role and cause.
+//! What the log says of a placement: one warning for each role and cause.
 
 use crate::affinity::direct::Outcome;
 use crate::report::{self, Cause, targets};
-use crate::state::page::Page;
 use crate::state::shim::Shim;
 use crate::sys::errno::Errno;
 use crate::sys::file;
@@ -10,7 +9,6 @@ use crate::sys::path::Path;
 use crate::sys::sched::{self, Mask};
 use pinning::{CpuList, RoleKind, SetId, Tid};
 use std::fmt::Write;
-use std::sync::atomic::Ordering;
 
 /// Who a warning is about.
 pub(crate) struct About<'a> {
@@ -20,8 +18,8 @@ pub(crate) struct About<'a> {
     pub(crate) set: SetId,
 }
 
-/// Counts an outcome and says what went wrong: one warning for each role and cause.
-pub(crate) fn account(shim: &Shim, page: Option<Page>, who: &About<'_>, outcome: &Outcome) {
+/// Logs what became of a thread: at level info where it runs, else one warning for each role and cause.
+pub(crate) fn report(shim: &Shim, who: &About<'_>, outcome: &Outcome) {
     let set = shim.policy.set(who.set);
     let (tid, role, name) = (who.tid, who.role, Name(who.name));
     match outcome {
@@ -29,9 +27,6 @@ pub(crate) fn account(shim: &Shim, page: Option<Page>, who: &About<'_>, outcome:
             log::info!(target: targets::AFFINITY, "thread {tid}{name} ({role}) runs on {set}")
         }
         Outcome::Cut(left) => {
-            if let Some(page) = page {
-                page.header.cut.fetch_add(1, Ordering::Relaxed);
-            }
             if report::first_time(role, Cause::Cut) {
                 let left = CpuList(left.as_ref().map(Mask::words).unwrap_or_default());
                 let cpuset = Cpuset(tid);
@@ -41,7 +36,6 @@ pub(crate) fn account(shim: &Shim, page: Option<Page>, who: &About<'_>, outcome:
             }
         }
         Outcome::Refused(errno) => {
-            refused(page);
             if report::first_time(role, Cause::Refused) {
                 match sched::affinity(tid) {
                     // sched_setaffinity(2): none of these CPUs is in its cpuset.
@@ -57,13 +51,7 @@ pub(crate) fn account(shim: &Shim, page: Option<Page>, who: &About<'_>, outcome:
             }
         }
         // The broker said so itself, once.
-        Outcome::Unanswered => refused(page),
-    }
-}
-
-fn refused(page: Option<Page>) {
-    if let Some(page) = page {
-        page.header.refused.fetch_add(1, Ordering::Relaxed);
+        Outcome::Unanswered => {}
     }
 }
 

@@ -1,0 +1,32 @@
+//! Writing to the status page what became of a thread. Both QEMU and the broker do that.
+
+use crate::affinity::direct::Outcome;
+use crate::state::entries;
+use crate::state::page::Page;
+use pinning::Tid;
+use std::sync::atomic::Ordering;
+
+/// Counts that a thread could not be put on its set, or only on a part of it.
+pub(crate) fn count_failure(page: Page, outcome: &Outcome) {
+    let counter = match outcome {
+        Outcome::Placed { .. } => return,
+        Outcome::Cut(_) => &page.header.cut,
+        Outcome::Refused(_) | Outcome::Unanswered => &page.header.refused,
+    };
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Writes what became of a thread that was to be put back on its set: counts it, and marks the thread's entry if it has
+/// one. Writes nothing about a thread that was on its set after all.
+pub(crate) fn record(page: Page, tid: Tid, outcome: &Outcome) {
+    match outcome {
+        Outcome::Placed { moved: false } => return,
+        Outcome::Placed { moved: true } => {
+            page.header.put_back.fetch_add(1, Ordering::Relaxed);
+        }
+        failure => count_failure(page, failure),
+    }
+    if let Some(entry) = entries::entry_of(page, tid) {
+        entry.state.store(outcome.state() as u8, Ordering::Release);
+    }
+}
