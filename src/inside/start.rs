@@ -31,13 +31,13 @@ pub fn shim_or_start() -> Option<&'static Shim> {
 #[cold]
 fn start() -> Option<&'static Shim> {
     // An allocator that creates a thread when it is first used comes here again while we decide.
-    if current::me().deciding {
+    if current::thread().deciding {
         return None;
     }
     keeping_errno(|| {
-        current::update(|me| me.deciding = true);
+        current::update(|current| current.deciding = true);
         let shim = start_once();
-        current::update(|me| me.deciding = false);
+        current::update(|current| current.deciding = false);
         shim
     })
 }
@@ -144,12 +144,12 @@ fn enlist_main(shim: &Shim) {
         return;
     }
     if let Some(page) = shim.page {
-        page.belongs_to(pid);
+        page.set_owner(pid);
     }
-    let newborn = role::of_main(&shim.policy);
-    let slot = slots::arrive_main(&newborn);
-    current::is(&newborn, slot);
-    enlist::enlist(shim, tid, &newborn, slot, true);
+    let identity = role::main_thread(&shim.policy);
+    let slot = slots::take_main_slot(&identity);
+    current::identify(&identity, slot);
+    enlist::enlist(shim, tid, &identity, slot, true);
 }
 
 /// After `-daemonize` the VM is run by a child of a child of the process that was started. Such a child
@@ -164,7 +164,7 @@ pub(crate) fn take_over_after_daemonize(shim: &Shim, start: usize) {
         return;
     }
     ownership::claim(pid);
-    slots::BIRTHS.store(0, Ordering::Release);
+    slots::UNPLACED.store(0, Ordering::Release);
     broker::forget_pending();
     slots::forget_all(shim.page);
     enlist_main(shim);

@@ -109,7 +109,7 @@ redhook::hook! {
     unsafe fn seccomp_load(context: *const c_void) -> c_int => on_seccomp_load {
         // seccomp_load(3) answers with a negated errno.
         let Some(real) = SECCOMP_LOAD.get() else { return -libc::ENOSYS };
-        sandbox::closes();
+        sandbox::before_seccomp_load();
         // SAFETY: the caller's own call, unchanged.
         unsafe { real(context) }
     }

@@ -67,7 +67,7 @@ pub fn real_pthread_setaffinity() -> Option<PthreadSetaffinity> {
 /// Moves a thread that does not run its own routine yet, by its handle.
 ///
 /// The caller upholds that the thread is alive: it waits for its creator (`handover`).
-pub(crate) fn place_newborn(handle: pthread_t, set: &CpuSet) {
+pub(crate) fn place_new_thread(handle: pthread_t, set: &CpuSet) {
     if let Some(real) = real_pthread_setaffinity() {
         let words = set.words();
         // SAFETY: the thread is alive, as the caller upholds, and the mask is of that size.

@@ -7,10 +7,10 @@
 
 use crate::state::entries;
 use crate::state::page::Page;
-use crate::state::slots::BIRTHS;
+use crate::state::slots::UNPLACED;
 use crate::sys::errno::Errno;
 use crate::sys::file;
-use crate::sys::path::Path;
+use crate::sys::path::StackPath;
 use crate::sys::sched;
 use crate::sys::thread;
 use crate::sys::wait;
@@ -47,15 +47,15 @@ impl View<'_> {
 }
 
 /// A thread off its set.
-pub(crate) struct Astray {
+pub(crate) struct Misplaced {
     pub(crate) tid: Tid,
     pub(crate) role: RoleKind,
     pub(crate) set: SetId,
 }
 
 /// Looks at the threads in scope, and calls `put_back` for each that is off its set.
-pub(crate) fn look(view: &View<'_>, scope: Scope, mut put_back: impl FnMut(&Astray)) -> Result<(), Errno> {
-    let mut path = Path::default();
+pub(crate) fn scan(view: &View<'_>, scope: Scope, mut put_back: impl FnMut(&Misplaced)) -> Result<(), Errno> {
+    let mut path = StackPath::default();
     let _ = write!(path, "{}{}/task", view.prefix(), view.pid);
     let folder = file::open_at(view.proc_folder, path.as_c_str(), libc::O_RDONLY | libc::O_DIRECTORY)?;
     let mut room = [0u8; 2048];
@@ -64,8 +64,8 @@ pub(crate) fn look(view: &View<'_>, scope: Scope, mut put_back: impl FnMut(&Astr
             break;
         }
         for tid in tids(records) {
-            if let Some(astray) = judge(view, scope, tid) {
-                put_back(&astray);
+            if let Some(misplaced) = judge(view, scope, tid) {
+                put_back(&misplaced);
             }
         }
     }
@@ -73,7 +73,7 @@ pub(crate) fn look(view: &View<'_>, scope: Scope, mut put_back: impl FnMut(&Astr
     Ok(())
 }
 
-fn judge(view: &View<'_>, scope: Scope, tid: Tid) -> Option<Astray> {
+fn judge(view: &View<'_>, scope: Scope, tid: Tid) -> Option<Misplaced> {
     let (role, set) = match entries::entry_of(view.page, tid) {
         Some(entry) => of_listed(view.policy, scope, entry)?,
         None => of_unlisted(view, scope, tid)?,
@@ -84,7 +84,7 @@ fn judge(view: &View<'_>, scope: Scope, tid: Tid) -> Option<Astray> {
         Ok(mask) => same_cpus(mask.words(), view.policy.set(set).words()),
         Err(errno) => *errno == Errno(libc::ESRCH),
     };
-    (!right && thread::is_thread_of(view.pid, tid)).then_some(Astray { tid, role, set })
+    (!right && thread::is_thread_of(view.pid, tid)).then_some(Misplaced { tid, role, set })
 }
 
 fn of_listed(policy: &Policy, scope: Scope, entry: &Entry) -> Option<(RoleKind, SetId)> {
@@ -122,7 +122,7 @@ fn of_unlisted(view: &View<'_>, scope: Scope, tid: Tid) -> Option<(RoleKind, Set
                 .unwrap_or_else(|| view.policy.emulator());
             (RoleKind::Worker, view.policy.workers_of(home))
         }
-        None if scope == Scope::All && is_stranger(view.page, tid) => {
+        None if scope == Scope::All && is_foreign_clone(view.page, tid) => {
             (RoleKind::Emulator, view.policy.emulator())
         }
         None => return None,
@@ -132,17 +132,17 @@ fn of_unlisted(view: &View<'_>, scope: Scope, tid: Tid) -> Option<(RoleKind, Set
 
 /// Whether a thread that was just seen, and is not the kernel's, came from a clone(2) of some library's own.
 ///
-/// A creator counts a birth before the thread exists, and the thread lists itself before it is counted off: so with
-/// no birth under way now, a thread that exists and is still not listed is nobody's newborn. With the register full,
+/// A creator counts a creation before the thread exists, and the thread lists itself before it is counted off: so with
+/// no creation under way now, a thread that exists and is still not listed is nobody's identity. With the register full,
 /// anybody may be missing.
-fn is_stranger(page: Page, tid: Tid) -> bool {
+fn is_foreign_clone(page: Page, tid: Tid) -> bool {
     page.header.unlisted.load(Ordering::Relaxed) == 0
-        && BIRTHS.load(Ordering::Acquire) == 0
+        && UNPLACED.load(Ordering::Acquire) == 0
         && entries::entry_of(page, tid).is_none()
 }
 
 fn comm<'a>(view: &View<'_>, tid: Tid, room: &'a mut [u8; 32]) -> Option<&'a [u8]> {
-    let mut path = Path::default();
+    let mut path = StackPath::default();
     let _ = write!(path, "{}{}/task/{tid}/comm", view.prefix(), view.pid);
     let file = file::open_at(view.proc_folder, path.as_c_str(), libc::O_RDONLY).ok()?;
     let comm = file::read(file, room);

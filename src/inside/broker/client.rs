@@ -64,7 +64,7 @@ fn ask_and_wait(channel: &Channel, tid: Tid, set: SetId) -> Answer {
     let handled = || channel.shared.handled().load(Ordering::Relaxed);
     let (mut end, mut seen, mut turn) = (Instant::now() + PATIENCE, handled(), TURN_US);
     loop {
-        if let Some(slot) = Slot::take() {
+        if let Some(slot) = AnswerSlot::take() {
             let Some(word) = channel.shared.answer(slot.number) else { return Answer::None };
             let generation = word.load(Ordering::Relaxed).wrapping_add(Reply::GENERATION) & !Reply::MASK;
             let pending = generation | Reply::PENDING;
@@ -136,14 +136,14 @@ impl Channel {
 }
 
 /// One of the answers' slots, taken for one request.
-struct Slot {
+struct AnswerSlot {
     number: u32,
 }
 
 static BUSY: [AtomicBool; SLOTS] = [const { AtomicBool::new(false) }; SLOTS];
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
-impl Slot {
+impl AnswerSlot {
     /// `None` if each is waited for by somebody, which takes as many births at the same moment.
     fn take() -> Option<Self> {
         let first = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -154,7 +154,7 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for AnswerSlot {
     fn drop(&mut self) {
         if let Some(busy) = BUSY.get(self.number as usize) {
             busy.store(false, Ordering::Release);

@@ -4,7 +4,7 @@
 
 use crate::affinity::scan::Scope;
 
-/// Nanoseconds after which a watched newborn is looked at again: when libvirt has placed it, and when
+/// Nanoseconds after which a watched identity is looked at again: when libvirt has placed it, and when
 /// libvirt was slow.
 pub(super) const WATCH_NS: [u64; 4] = [100_000_000, 500_000_000, 2_000_000_000, 5_000_000_000];
 /// A thread older than this is an administrator's business.
@@ -14,14 +14,14 @@ pub(super) const KERNEL_THREAD_NS: [u64; 4] = [1_000_000, 10_000_000, 100_000_00
 
 /// Looks that are to come.
 #[derive(Default)]
-pub(super) struct Due {
+pub(super) struct Looks {
     looks: [Option<(u64, Scope)>; 32],
 }
 
 /// Looks of one kind that fall closer together than this are one.
 const SAME_LOOK_NS: u64 = 5_000_000;
 
-impl Due {
+impl Looks {
     /// Plans a look of this kind at each of these times after `now`.
     pub(super) fn add(&mut self, now: u64, after: &[u64], scope: Scope) {
         for at in after.iter().map(|ns| now.saturating_add(*ns)) {

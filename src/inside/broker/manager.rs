@@ -7,9 +7,9 @@ use crate::state::shim::Shim;
 use pinning::{Manager, RoleKind};
 
 /// Under a manager: tells the broker that a thread was born that the manager is going to move.
-pub(crate) fn watch_newborn(shim: &Shim, role: RoleKind) {
+pub(crate) fn watch_new_thread(shim: &Shim, role: RoleKind) {
     if is_moved_by_a_manager(shim, role) {
-        client::tell(Kind::WatchNewborn);
+        client::tell(Kind::WatchNewThread);
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) enum Kind {
     /// The kernel is making a thread in the sender: look for it, now and a little later.
     LookForKernelThreads = 2,
     /// A thread was born that a manager is going to move: look at the young ones for some seconds.
-    WatchNewborn = 3,
+    WatchNewThread = 3,
 }
 
 /// A request.
@@ -64,7 +64,7 @@ impl Message {
             |at: usize| -> Option<u32> { Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?)) };
         let half =
             |at: usize| -> Option<u16> { Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?)) };
-        let kind = [Kind::Pin, Kind::LookForKernelThreads, Kind::WatchNewborn]
+        let kind = [Kind::Pin, Kind::LookForKernelThreads, Kind::WatchNewThread]
             .into_iter()
             .find(|kind| Some(*kind as u16) == half(4))?;
         (word(0)? == MAGIC).then_some(Self {

@@ -15,6 +15,6 @@ mod shared;
 mod start;
 
 pub(crate) use client::{ask, forget_pending, look_soon};
-pub(crate) use manager::{start_where_a_manager_needs_it, watch_newborn};
+pub(crate) use manager::{start_where_a_manager_needs_it, watch_new_thread};
 pub(crate) use message::Answer;
 pub(crate) use start::start;

@@ -8,18 +8,18 @@
 //! What it can be asked: to put a thread of the process that asks (told by the kernel, for each message)
 //! on a set of the policy; to look over that process's threads by the same policy. Nothing else.
 
-use crate::affinity::direct::{self as affinity, Outcome};
+use crate::affinity::direct::{self, Outcome};
 use crate::affinity::record::record;
-use crate::affinity::scan::{self as settle, Scope, View};
+use crate::affinity::scan::{self, Scope, View};
 use crate::broker::filter;
-use crate::broker::looks::{Due, KERNEL_THREAD_NS, WATCH_NS, YOUNG_NS};
+use crate::broker::looks::{KERNEL_THREAD_NS, Looks, WATCH_NS, YOUNG_NS};
 use crate::broker::message::{Answer, Kind, Message, Reply};
 use crate::broker::shared::Shared;
 use crate::state::page::Page;
 use crate::state::shim::Shim;
 use crate::sys::errno::Errno;
 use crate::sys::file;
-use crate::sys::path::Path;
+use crate::sys::path::StackPath;
 use crate::sys::process;
 use crate::sys::socket::{self, Credentials, Received};
 use crate::sys::thread;
@@ -42,7 +42,7 @@ pub(super) struct Broker {
     shared: Shared,
     /// QEMU's end of the socket, by number, and what the kernel calls it.
     their_fd: i32,
-    their_socket: Path,
+    their_socket: StackPath,
     socket: i32,
     /// Where argv stands in memory, to write the broker's name there.
     arguments: std::ops::Range<usize>,
@@ -52,14 +52,14 @@ pub(super) struct Broker {
 impl Broker {
     /// Everything that is easier to find out before the clone.
     pub(super) fn new(shim: &'static Shim, shared: Shared, their_fd: i32, socket: i32) -> Self {
-        let mut path = Path::default();
+        let mut path = StackPath::default();
         let _ = write!(path, "/proc/self/fd/{their_fd}");
         Self {
             policy: &shim.policy,
             page: shim.page,
             shared,
             their_fd,
-            their_socket: Path::of_link(libc::AT_FDCWD, path.as_c_str()),
+            their_socket: StackPath::of_link(libc::AT_FDCWD, path.as_c_str()),
             socket,
             arguments: arguments().unwrap_or(0..0),
             qemu: thread::getpid(),
@@ -80,8 +80,8 @@ fn arguments() -> Option<std::ops::Range<usize>> {
 /// Never returns: ends when the last holder of QEMU's end of the socket has ended.
 pub(super) fn run(broker: &Broker) -> ! {
     let proc_folder = file::open(c"/proc", libc::O_RDONLY | libc::O_DIRECTORY).unwrap_or(-1);
-    disappear(broker, proc_folder);
-    let _ = affinity::place_directly(pinning::Tid(0), broker.policy.set(broker.policy.emulator()));
+    isolate(broker, proc_folder);
+    let _ = direct::place_directly(pinning::Tid(0), broker.policy.set(broker.policy.emulator()));
     let (own_pid, uid) = (thread::getpid(), process::geteuid());
     if filter::install().is_err() {
         // Weaker than it promises to be: rather not be there.
@@ -93,7 +93,7 @@ pub(super) fn run(broker: &Broker) -> ! {
     broker.shared.ready().store(1, Ordering::Release);
     wait::futex_wake(broker.shared.ready());
 
-    let mut service = Service { broker, qemu: broker.qemu, proc_folder, uid, due: Due::default() };
+    let mut service = Service { broker, qemu: broker.qemu, proc_folder, uid, due: Looks::default() };
     loop {
         if wait::wait_readable(broker.socket, service.due.next_wait_ms(wait::monotonic_ns())) {
             match socket::receive::<{ Message::BYTES }>(broker.socket) {
@@ -108,7 +108,7 @@ pub(super) fn run(broker: &Broker) -> ! {
 }
 
 /// Takes on a name of its own, lets go of everything that is QEMU's, and closes itself to QEMU.
-fn disappear(broker: &Broker, proc_folder: i32) {
+fn isolate(broker: &Broker, proc_folder: i32) {
     thread::set_comm(NAME);
     process::set_not_dumpable();
     process::keep_capabilities(CAPABILITIES);
@@ -152,7 +152,7 @@ struct Service<'a> {
     qemu: i32,
     proc_folder: i32,
     uid: u32,
-    due: Due,
+    due: Looks,
 }
 
 impl Service<'_> {
@@ -165,7 +165,7 @@ impl Service<'_> {
                 Kind::LookForKernelThreads => {
                     self.due.add(wait::monotonic_ns(), &KERNEL_THREAD_NS, Scope::KernelThreads)
                 }
-                Kind::WatchNewborn => {
+                Kind::WatchNewThread => {
                     self.due.add(wait::monotonic_ns(), &WATCH_NS, Scope::YoungerThan(YOUNG_NS))
                 }
             }
@@ -190,9 +190,9 @@ impl Service<'_> {
     }
 
     fn holds_the_socket(&self, pid: i32) -> bool {
-        let mut path = Path::default();
+        let mut path = StackPath::default();
         let _ = write!(path, "{pid}/fd/{}", self.broker.their_fd);
-        let link = Path::of_link(self.proc_folder, path.as_c_str());
+        let link = StackPath::of_link(self.proc_folder, path.as_c_str());
         !link.as_c_str().is_empty() && link.as_c_str() == self.broker.their_socket.as_c_str()
     }
 
@@ -218,7 +218,7 @@ impl Service<'_> {
         if !thread::is_thread_of(self.qemu, message.tid) {
             return Answer::Refused(Errno(libc::ESRCH));
         }
-        match affinity::place_directly(message.tid, set) {
+        match direct::place_directly(message.tid, set) {
             Outcome::Placed { .. } => Answer::Placed,
             Outcome::Cut(_) => Answer::Cut,
             Outcome::Refused(errno) => Answer::Refused(errno),
@@ -231,10 +231,10 @@ impl Service<'_> {
             let Some(page) = self.broker.page else { continue };
             let view =
                 View { pid: self.qemu, policy: self.broker.policy, page, proc_folder: self.proc_folder };
-            let _ = settle::look(&view, scope, |astray| {
-                let outcome = affinity::place_directly(astray.tid, self.broker.policy.set(astray.set));
+            let _ = scan::scan(&view, scope, |misplaced| {
+                let outcome = direct::place_directly(misplaced.tid, self.broker.policy.set(misplaced.set));
                 // Nobody reads what a broker says; the page is where it can be seen.
-                record(page, astray.tid, &outcome);
+                record(page, misplaced.tid, &outcome);
             });
         }
     }

@@ -17,8 +17,8 @@ use crate::placing::enlist;
 use crate::start;
 use crate::state::first_run::FIRST_RUN;
 use crate::state::shim::{self, Shim};
-use crate::state::slots::{self, BIRTHS, Birth, Claim};
-use crate::state::thread_identity::Newborn;
+use crate::state::slots::{self, Claim, Creation, UNPLACED};
+use crate::state::thread_identity::ThreadIdentity;
 use crate::state::{current, end, ownership};
 use crate::sys::errno::keeping_errno;
 use crate::sys::thread;
@@ -51,17 +51,17 @@ pub unsafe fn create(
     succeeded: c_int,
 ) -> c_int {
     // SAFETY: as the caller upholds.
-    let (newborn, claim) = keeping_errno(|| unsafe { prepare(shim, asked) });
+    let (identity, claim) = keeping_errno(|| unsafe { prepare(shim, asked) });
     let mut handle: pthread_t = 0;
     let write_handle_to = if claim.handover.is_some() { &raw mut handle } else { asked.handle_to };
-    BIRTHS.fetch_add(1, Ordering::AcqRel);
+    UNPLACED.fetch_add(1, Ordering::AcqRel);
     let result = real(write_handle_to, claim.passed_on());
     if result == succeeded && claim.handover.is_none() {
         return result;
     }
     keeping_errno(|| {
         if result != succeeded {
-            BIRTHS.fetch_sub(1, Ordering::AcqRel);
+            UNPLACED.fetch_sub(1, Ordering::AcqRel);
             // SAFETY: the thread was not created.
             unsafe { claim.take_back() };
         } else if let Some((handover, generation)) = claim.handover {
@@ -69,7 +69,7 @@ pub unsafe fn create(
                 // SAFETY: as the caller of pthread_create upholds.
                 unsafe { asked.handle_to.write(handle) };
                 // If this fails, the thread finds out by itself and knows what to do.
-                direct::place_newborn(handle, shim.policy.set(newborn.set));
+                direct::place_new_thread(handle, shim.policy.set(identity.set));
             });
         }
     });
@@ -80,32 +80,32 @@ pub unsafe fn create(
 ///
 /// # Safety
 /// As for [`create`].
-unsafe fn prepare(shim: &'static Shim, asked: &Asked) -> (Newborn, Claim) {
+unsafe fn prepare(shim: &'static Shim, asked: &Asked) -> (ThreadIdentity, Claim) {
     let start = asked.routine as usize;
     start::take_over_after_daemonize(shim, start);
     // SAFETY: as the caller upholds.
-    let newborn = unsafe {
+    let identity = unsafe {
         qemu::with_thread(&shim.executable, start, asked.argument, |thread| {
-            role::of_newborn(shim, thread.as_ref())
+            role::new_thread(shim, thread.as_ref())
         })
     };
     let listed = ownership::is_ours();
     if listed {
-        broker::start_where_a_manager_needs_it(shim, newborn.role);
+        broker::start_where_a_manager_needs_it(shim, identity.role);
     }
-    let claim = Claim::new(Birth {
+    let claim = Claim::new(Creation {
         routine: asked.routine,
         argument: asked.argument,
-        newborn,
+        identity,
         listed,
-        handle_to: if leaves_its_creator(&newborn) { NonNull::new(asked.handle_to) } else { None },
+        handle_to: if leaves_its_creator(&identity) { NonNull::new(asked.handle_to) } else { None },
     });
-    (newborn, claim)
+    (identity, claim)
 }
 
-/// Whether a newborn belongs elsewhere than the calling thread, and the sandbox leaves it to us to move it.
-fn leaves_its_creator(newborn: &Newborn) -> bool {
-    newborn.role != RoleKind::Exempt && newborn.set != current::me().set && !sandbox::is_closed()
+/// Whether a identity belongs elsewhere than the calling thread, and the sandbox leaves it to us to move it.
+fn leaves_its_creator(identity: &ThreadIdentity) -> bool {
+    identity.role != RoleKind::Exempt && identity.set != current::thread().set && !sandbox::filter_is_loaded()
 }
 
 /// Where a thread of `pthread_create` starts. C-unwind: `pthread_exit` and cancellation unwind through
@@ -139,34 +139,34 @@ pub unsafe extern "C-unwind" fn c11_trampoline(passed: *mut c_void) -> c_int {
 unsafe fn begin(passed: *mut c_void) -> (*const c_void, *mut c_void) {
     keeping_errno(|| {
         // SAFETY: this is the new thread, and it calls once.
-        let (birth, slot) = unsafe { slots::arrive(passed) };
+        let (creation, slot) = unsafe { slots::take_over(passed) };
         if let Some(shim) = shim::shim() {
             let tid = thread::gettid();
-            take_place(shim, tid, slot, &birth);
+            place_self(shim, tid, slot, &creation);
             if let Some(slot) = slot {
                 end::give_back_at_end(slot);
             }
         }
-        (birth.routine, birth.argument)
+        (creation.routine, creation.argument)
     })
 }
 
-fn take_place(shim: &'static Shim, tid: Tid, slot: Option<u16>, birth: &Birth) {
-    let newborn = &birth.newborn;
-    let page = shim.page.filter(|_| birth.listed);
-    current::is(newborn, slot);
+fn place_self(shim: &'static Shim, tid: Tid, slot: Option<u16>, creation: &Creation) {
+    let identity = &creation.identity;
+    let page = shim.page.filter(|_| creation.listed);
+    current::identify(identity, slot);
     if let Some(page) = page {
         page.header.created.fetch_add(1, Ordering::Relaxed);
     }
-    enlist::enlist(shim, tid, newborn, slot, birth.listed);
-    BIRTHS.fetch_sub(1, Ordering::AcqRel);
-    if birth.listed {
-        if newborn.role == RoleKind::Vcpu {
-            current::update(|me| FIRST_RUN.vcpu_arrives(me));
+    enlist::enlist(shim, tid, identity, slot, creation.listed);
+    UNPLACED.fetch_sub(1, Ordering::AcqRel);
+    if creation.listed {
+        if identity.role == RoleKind::Vcpu {
+            current::update(|current| FIRST_RUN.vcpu_arrives(current));
         }
-        broker::watch_newborn(shim, newborn.role);
+        broker::watch_new_thread(shim, identity.role);
     }
-    if newborn.named && shim.policy.names_threads() {
-        thread::set_comm(newborn.name());
+    if identity.named && shim.policy.names_threads() {
+        thread::set_comm(identity.name());
     }
 }

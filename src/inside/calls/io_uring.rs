@@ -11,7 +11,7 @@ use crate::state::current;
 use crate::state::ownership;
 use crate::state::shim;
 use crate::sys::errno::keeping_errno;
-use crate::sys::path::Path;
+use crate::sys::path::StackPath;
 use crate::sys::sched;
 use libc::c_int;
 use std::ffi::c_void;
@@ -38,7 +38,7 @@ pub unsafe fn after_submission(ring: *const c_void, result: c_int) -> c_int {
 /// # Safety
 /// As for [`after_submission`].
 unsafe fn submitted(ring: *const c_void) {
-    if current::me().ring_tries == 0 {
+    if current::thread().ring_tries == 0 {
         return;
     }
     // SAFETY: `struct io_uring` is at least 216 bytes long.
@@ -52,8 +52,8 @@ unsafe fn submitted(ring: *const c_void) {
 #[cold]
 fn place_workers(ring: i32) {
     let Some(shim) = shim::shim().filter(|_| ownership::is_ours()) else { return };
-    let me = current::me();
-    let home = if me.known { me.home } else { shim.policy.emulator() };
+    let current = current::thread();
+    let home = if current.known { current.home } else { shim.policy.emulator() };
     let workers = shim.policy.workers_of(home);
     let placed = is_ring(ring)
         && match sched::set_io_uring_workers(ring, shim.policy.set(workers).words()) {
@@ -63,13 +63,13 @@ fn place_workers(ring: i32) {
                 false
             }
         };
-    current::update(|me| me.ring_tries = if placed { 0 } else { me.ring_tries - 1 });
+    current::update(|current| current.ring_tries = if placed { 0 } else { current.ring_tries - 1 });
     rescan::look_for_kernel_threads();
 }
 
 /// Whether this is a ring's descriptor: with another layout of liburing's than the one known here it is not.
 fn is_ring(fd: i32) -> bool {
-    let mut link = Path::default();
+    let mut link = StackPath::default();
     let _ = write!(link, "/proc/self/fd/{fd}");
-    Path::of_link(libc::AT_FDCWD, link.as_c_str()).as_c_str() == c"anon_inode:[io_uring]"
+    StackPath::of_link(libc::AT_FDCWD, link.as_c_str()).as_c_str() == c"anon_inode:[io_uring]"
 }

@@ -8,7 +8,7 @@ use crate::affinity::scan::Scope;
 use crate::broker;
 use crate::identity::role;
 use crate::placing::enlist;
-use crate::placing::rescan::{look, look_for_kernel_threads, put_self};
+use crate::placing::rescan::{look_for_kernel_threads, put_back_self, rescan};
 use crate::state::first_run::FIRST_RUN;
 use crate::state::{current, ownership, shim, slots};
 use crate::sys::errno::keeping_errno;
@@ -72,17 +72,19 @@ fn vcpu_created() {
     if tid.0 == thread::getpid() || !ownership::is_ours() {
         return;
     }
-    let me = current::me();
-    if me.role == RoleKind::Vcpu {
-        put_self(shim, &me);
-    } else if !me.named {
-        let newborn = role::of_unnamed_vcpu(&shim.policy);
-        current::update(|me| (me.role, me.set, me.home) = (newborn.role, newborn.set, newborn.home));
-        if let Some(slot) = me.slot {
-            slots::reintroduce(slot, &newborn);
+    let current = current::thread();
+    if current.role == RoleKind::Vcpu {
+        put_back_self(shim, &current);
+    } else if !current.named {
+        let identity = role::unnamed_vcpu(&shim.policy);
+        current::update(|current| {
+            (current.role, current.set, current.home) = (identity.role, identity.set, identity.home)
+        });
+        if let Some(slot) = current.slot {
+            slots::change_identity(slot, &identity);
         }
-        enlist::enlist(shim, tid, &newborn, me.slot, true);
-        current::update(|me| FIRST_RUN.vcpu_arrives(me));
+        enlist::enlist(shim, tid, &identity, current.slot, true);
+        current::update(|current| FIRST_RUN.vcpu_arrives(current));
     }
 }
 
@@ -90,14 +92,15 @@ fn vcpu_created() {
 /// to do so, which then has [`after_first_run`] to do.
 #[cold]
 fn before_run() -> bool {
-    let Some(shim) = shim::shim().filter(|_| current::update(|me| FIRST_RUN.vcpu_enters(me))) else {
+    let Some(shim) = shim::shim().filter(|_| current::update(|current| FIRST_RUN.vcpu_enters(current)))
+    else {
         meanwhile();
         return false;
     };
-    put_self(shim, &current::me());
+    put_back_self(shim, &current::thread());
     let first = FIRST_RUN.begin_rescan();
     if first {
-        look(shim, Scope::All);
+        rescan(shim, Scope::All);
         FIRST_RUN.end_rescan();
         if let Some(page) = shim.page {
             page.header.settled.store(1, Ordering::Relaxed);

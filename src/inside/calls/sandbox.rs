@@ -3,7 +3,7 @@
 use crate::broker;
 use crate::state::ownership;
 use crate::state::shim::{self, Shim};
-use crate::state::slots::BIRTHS;
+use crate::state::slots::UNPLACED;
 use crate::sys::errno::keeping_errno;
 use crate::sys::wait;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,15 +13,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const STEPS: usize = 1000;
 const STEP_US: i64 = 100;
 
-static CLOSED: AtomicBool = AtomicBool::new(false);
+static FILTER_LOADED: AtomicBool = AtomicBool::new(false);
 
 /// Whether QEMU's filter is loaded.
-pub(crate) fn is_closed() -> bool {
-    CLOSED.load(Ordering::Relaxed)
+pub(crate) fn filter_is_loaded() -> bool {
+    FILTER_LOADED.load(Ordering::Relaxed)
 }
 
 /// QEMU is about to load its filter.
-pub fn closes() {
+pub fn before_seccomp_load() {
     let Some(shim) = shim::shim().filter(|_| ownership::is_ours()) else { return };
     keeping_errno(|| prepare(shim));
 }
@@ -29,12 +29,12 @@ pub fn closes() {
 fn prepare(shim: &'static Shim) {
     broker::start(shim);
     for _ in 0..STEPS {
-        if BIRTHS.load(Ordering::Acquire) == 0 {
+        if UNPLACED.load(Ordering::Acquire) == 0 {
             break;
         }
         wait::sleep_us(STEP_US);
     }
-    CLOSED.store(true, Ordering::Relaxed);
+    FILTER_LOADED.store(true, Ordering::Relaxed);
     if let Some(page) = shim.page {
         page.header.sandboxed.store(1, Ordering::Relaxed);
     }

@@ -35,7 +35,7 @@ pub fn by_handle(
     answer(bytes, mask, real, |shim| {
         // SAFETY: pthread_self has no preconditions.
         let itself = handle == unsafe { libc::pthread_self() };
-        let set = if itself { own(shim) } else { others(shim, slots::of_handle(handle)) };
+        let set = if itself { own(shim) } else { others(shim, slots::role_and_set_of(handle)) };
         cut(shim, set, bytes, mask)
     })
 }
@@ -58,7 +58,7 @@ pub fn by_tid(
         if !thread::is_thread_of(thread::getpid(), tid) {
             return Request::AsItIs;
         }
-        cut(shim, others(shim, shim.page.and_then(|page| entries::of_tid(page, tid))), bytes, mask)
+        cut(shim, others(shim, shim.page.and_then(|page| entries::role_and_set_of(page, tid))), bytes, mask)
     })
 }
 
@@ -78,10 +78,10 @@ fn answer(
 
 /// The calling thread's set; `None` if it is exempt.
 fn own(shim: &Shim) -> Option<SetId> {
-    let me = current::me();
-    match me.role {
+    let current = current::thread();
+    match current.role {
         RoleKind::Exempt => None,
-        _ if me.known => Some(me.set),
+        _ if current.known => Some(current.set),
         _ => Some(shim.policy.emulator()),
     }
 }

@@ -1,6 +1,6 @@
 //! The homes of QEMU's worker pools: a pool's workers run where its home runs.
 
-use crate::state::current::Me;
+use crate::state::current::CurrentThread;
 use pinning::{Policy, RoleKind, SetId};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -17,7 +17,7 @@ static POOLS: [Pool; 256] = [const { Pool { key: AtomicU64::new(0), home: Atomic
 ///
 /// A creator that is no worker tells it: an IOThread is the home itself, anyone else (a vCPU thread
 /// included) acts for the main loop. A worker creates for its own pool.
-pub(super) fn pool_home(policy: &Policy, pool: usize, creator: &Me) -> SetId {
+pub(super) fn pool_home(policy: &Policy, pool: usize, creator: &CurrentThread) -> SetId {
     if creator.known && creator.role == RoleKind::Worker {
         return find_pool(pool).map_or(creator.home, |pool| SetId(pool.home.load(Ordering::Relaxed) as u16));
     }

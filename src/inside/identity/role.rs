@@ -9,20 +9,20 @@ use crate::identity::qemu::Thread;
 use crate::report::{self, Cause, targets};
 use crate::state::current;
 use crate::state::shim::Shim;
-use crate::state::thread_identity::Newborn;
+use crate::state::thread_identity::ThreadIdentity;
 use pinning::{Policy, Role, RoleKind, VcpuIndex};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// What the thread to be is, told by its creator (the calling thread).
-pub(crate) fn of_newborn(shim: &Shim, thread: Option<&Thread<'_>>) -> Newborn {
+pub(crate) fn new_thread(shim: &Shim, thread: Option<&Thread<'_>>) -> ThreadIdentity {
     let policy = &shim.policy;
     let Some(thread) = thread else {
-        return Newborn::unnamed(RoleKind::Emulator, policy.emulator(), policy.emulator());
+        return ThreadIdentity::unnamed(RoleKind::Emulator, policy.emulator(), policy.emulator());
     };
     // A name that is new to us is one of QEMU's own threads all the same.
     let role = Role::of_qemu_name(thread.name).unwrap_or(Role::Emulator);
     let home = if role == Role::Worker {
-        pools::pool_home(policy, thread.argument, &current::me())
+        pools::pool_home(policy, thread.argument, &current::thread())
     } else {
         policy.emulator()
     };
@@ -41,24 +41,24 @@ pub(crate) fn of_newborn(shim: &Shim, thread: Option<&Thread<'_>>) -> Newborn {
         _ => None,
     };
     let home = if role.kind() == RoleKind::IoThread { set } else { home };
-    Newborn::unnamed(role.kind(), set, home).numbered(index).with_name(thread.name)
+    ThreadIdentity::unnamed(role.kind(), set, home).numbered(index).with_name(thread.name)
 }
 
 /// The main thread.
-pub(crate) fn of_main(policy: &Policy) -> Newborn {
-    Newborn::unnamed(RoleKind::Emulator, policy.emulator(), policy.emulator())
+pub(crate) fn main_thread(policy: &Policy) -> ThreadIdentity {
+    ThreadIdentity::unnamed(RoleKind::Emulator, policy.emulator(), policy.emulator())
 }
 
 /// A thread that turned out to be a vCPU by its KVM_CREATE_VCPU, when its name could not be read: the
 /// order of creation stands for the index. (The ioctl's own number is the APIC id on x86, which has
 /// gaps.)
-pub(crate) fn of_unnamed_vcpu(policy: &Policy) -> Newborn {
+pub(crate) fn unnamed_vcpu(policy: &Policy) -> ThreadIdentity {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let index = NEXT.fetch_add(1, Ordering::Relaxed);
     let role = Role::Vcpu(VcpuIndex(index));
     warn_if_list_too_short(policy, role, 0);
     let set = policy.cpus_for(role, 0, policy.emulator());
-    Newborn::unnamed(RoleKind::Vcpu, set, policy.emulator()).numbered(Some(index))
+    ThreadIdentity::unnamed(RoleKind::Vcpu, set, policy.emulator()).numbered(Some(index))
 }
 
 fn warn_if_list_too_short(policy: &Policy, role: Role<'_>, order: u32) {

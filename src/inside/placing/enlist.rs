@@ -6,27 +6,27 @@ use crate::placing::warn::{self, About};
 use crate::report::targets;
 use crate::state::entries;
 use crate::state::shim::Shim;
-use crate::state::thread_identity::Newborn;
+use crate::state::thread_identity::ThreadIdentity;
 use pinning::status_page::State;
 use pinning::{RoleKind, Tid};
 use std::sync::atomic::Ordering;
 
 /// Publishes a thread's entry, places it, and marks what came of it. The calling thread is `tid`.
-pub(crate) fn enlist(shim: &Shim, tid: Tid, newborn: &Newborn, slot: Option<u16>, listed: bool) {
+pub(crate) fn enlist(shim: &Shim, tid: Tid, identity: &ThreadIdentity, slot: Option<u16>, listed: bool) {
     let page = shim.page.filter(|_| listed);
     let entry = page.zip(slot);
     match (entry, page) {
-        (Some((page, slot)), _) => entries::publish(page, slot, tid, newborn),
+        (Some((page, slot)), _) => entries::publish(page, slot, tid, identity),
         (None, Some(page)) if page.header.unlisted.fetch_add(1, Ordering::Relaxed) == 0 => {
             log::warn!(target: targets::THREAD_START, "the register is full; further threads are placed, but not listed");
         }
         _ => {}
     }
-    let state = if newborn.role == RoleKind::Exempt {
+    let state = if identity.role == RoleKind::Exempt {
         State::LeftAlone
     } else {
-        let outcome = place(shim, tid, newborn.set);
-        let who = About { tid, role: newborn.role, name: newborn.name(), set: newborn.set };
+        let outcome = place(shim, tid, identity.set);
+        let who = About { tid, role: identity.role, name: identity.name(), set: identity.set };
         if let Some(page) = page {
             count_failure(page, &outcome);
         }

@@ -5,7 +5,7 @@ use crate::report::{self, Cause, targets};
 use crate::state::shim::Shim;
 use crate::sys::errno::Errno;
 use crate::sys::file;
-use crate::sys::path::Path;
+use crate::sys::path::StackPath;
 use crate::sys::sched::{self, Mask};
 use pinning::{CpuList, RoleKind, SetId, Tid};
 use std::fmt::Write;
@@ -61,7 +61,7 @@ struct Cpuset(Tid);
 
 impl std::fmt::Display for Cpuset {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut path = Path::default();
+        let mut path = StackPath::default();
         write!(path, "/proc/self/task/{}/cgroup", self.0)?;
         let mut room = [0u8; 2048];
         let Ok(file) = file::open(path.as_c_str(), libc::O_RDONLY) else { return Ok(()) };

@@ -3,13 +3,13 @@
 //! One word of thread-local storage with no destructor, so it is there from a thread's first instruction to
 //! its last, thread-specific-data destructors included.
 
-use crate::state::thread_identity::Newborn;
+use crate::state::thread_identity::ThreadIdentity;
 use pinning::{RoleKind, SetId};
 use std::cell::Cell;
 
 /// What a thread knows of itself.
 #[derive(Clone, Copy)]
-pub(crate) struct Me {
+pub(crate) struct CurrentThread {
     /// False: not created through the library (another library's raw clone, say).
     pub(crate) known: bool,
     /// QEMU's name for it could be read.
@@ -34,8 +34,8 @@ pub(crate) struct Me {
 pub(crate) const RING_TRIES: u8 = 8;
 
 thread_local! {
-    static ME: Cell<Me> = const {
-        Cell::new(Me {
+    static CURRENT: Cell<CurrentThread> = const {
+        Cell::new(CurrentThread {
             known: false,
             named: false,
             role: RoleKind::Emulator,
@@ -50,26 +50,26 @@ thread_local! {
 }
 
 /// The calling thread.
-pub(crate) fn me() -> Me {
-    ME.get()
+pub(crate) fn thread() -> CurrentThread {
+    CURRENT.get()
 }
 
 /// The calling thread is this one, in this slot.
-pub(crate) fn is(newborn: &Newborn, slot: Option<u16>) {
-    update(|me| {
-        me.known = true;
-        me.named = newborn.named;
-        me.role = newborn.role;
-        me.set = newborn.set;
-        me.home = newborn.home;
-        me.slot = slot;
+pub(crate) fn identify(identity: &ThreadIdentity, slot: Option<u16>) {
+    update(|current| {
+        current.known = true;
+        current.named = identity.named;
+        current.role = identity.role;
+        current.set = identity.set;
+        current.home = identity.home;
+        current.slot = slot;
     });
 }
 
 /// Changes what the calling thread knows of itself.
-pub(crate) fn update<R>(change: impl FnOnce(&mut Me) -> R) -> R {
-    let mut me = ME.get();
-    let result = change(&mut me);
-    ME.set(me);
+pub(crate) fn update<R>(change: impl FnOnce(&mut CurrentThread) -> R) -> R {
+    let mut current = CURRENT.get();
+    let result = change(&mut current);
+    CURRENT.set(current);
     result
 }

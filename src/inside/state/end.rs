@@ -28,7 +28,7 @@ pub(crate) fn give_back_at_end(slot: u16) {
 
 unsafe extern "C" fn end_of_thread(value: *mut c_void) {
     let Ok(slot) = u16::try_from((value as usize).wrapping_sub(1)) else { return };
-    FIRST_RUN.vcpu_ends(&current::me());
+    FIRST_RUN.vcpu_ends(&current::thread());
     if let Some(entry) = shim::owned_page().and_then(|page| page.entries.get(usize::from(slot))) {
         entry.tid.store(0, Ordering::Release);
     }

@@ -1,25 +1,25 @@
 //! The entries of the status page: one for each listed thread, in the slot of the same number.
 
 use crate::state::page::Page;
-use crate::state::thread_identity::Newborn;
+use crate::state::thread_identity::ThreadIdentity;
 use crate::sys::wait;
 use pinning::status_page::{ENTRIES, Entry, NO_INDEX, State};
 use pinning::{RoleKind, SetId, Tid};
 use std::sync::atomic::Ordering;
 
 /// Writes a thread's entry; the tid last, so that a reader who sees it sees the rest.
-pub(crate) fn publish(page: Page, slot: u16, tid: Tid, newborn: &Newborn) {
+pub(crate) fn publish(page: Page, slot: u16, tid: Tid, identity: &ThreadIdentity) {
     let Some(entry) = page.entries.get(usize::from(slot)) else { return };
     entry.tid.store(0, Ordering::Relaxed);
     std::sync::atomic::fence(Ordering::Release);
     entry.state.store(State::Born as u8, Ordering::Relaxed);
-    entry.role.store(newborn.role as u8, Ordering::Relaxed);
-    entry.set.store(newborn.set.0, Ordering::Relaxed);
-    entry.home.store(newborn.home.0, Ordering::Relaxed);
-    entry.index.store(newborn.index.unwrap_or(NO_INDEX), Ordering::Relaxed);
+    entry.role.store(identity.role as u8, Ordering::Relaxed);
+    entry.set.store(identity.set.0, Ordering::Relaxed);
+    entry.home.store(identity.home.0, Ordering::Relaxed);
+    entry.index.store(identity.index.unwrap_or(NO_INDEX), Ordering::Relaxed);
     entry.born_ns.store(wait::monotonic_ns(), Ordering::Relaxed);
-    entry.name_bytes.store(newborn.name().len() as u16, Ordering::Relaxed);
-    for (to, from) in entry.name.iter().zip(newborn.name()) {
+    entry.name_bytes.store(identity.name().len() as u16, Ordering::Relaxed);
+    for (to, from) in entry.name.iter().zip(identity.name()) {
         to.store(*from, Ordering::Relaxed);
     }
     page.header.entries_used.fetch_max(u32::from(slot) + 1, Ordering::Relaxed);
@@ -50,6 +50,6 @@ pub(crate) fn role_and_set(entry: &Entry) -> Option<(RoleKind, SetId)> {
 }
 
 /// The role and set of a listed thread.
-pub(crate) fn of_tid(page: Page, tid: Tid) -> Option<(RoleKind, SetId)> {
+pub(crate) fn role_and_set_of(page: Page, tid: Tid) -> Option<(RoleKind, SetId)> {
     role_and_set(entry_of(page, tid)?)
 }

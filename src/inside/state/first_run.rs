@@ -5,7 +5,7 @@
 //! all threads before the guest's first instruction. And while that vCPU is in the first KVM_RUN of all, where the kernel
 //! makes a thread in the process, the ioctls of other threads look for it.
 
-use crate::state::current::Me;
+use crate::state::current::CurrentThread;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// This process's.
@@ -46,25 +46,25 @@ impl FirstRun {
         self.due.load(Ordering::Relaxed) != 0
     }
 
-    /// The calling thread, `me`, is a vCPU that has yet to run.
-    pub(crate) fn vcpu_arrives(&self, me: &mut Me) {
+    /// The calling thread, `current`, is a vCPU that has yet to run.
+    pub(crate) fn vcpu_arrives(&self, current: &mut CurrentThread) {
         self.due.fetch_add(1, Ordering::Relaxed);
-        me.before_first_run = true;
+        current.before_first_run = true;
     }
 
-    /// The calling thread, `me`, is about to enter KVM_RUN. True the first time, for a vCPU that had arrived.
-    pub(crate) fn vcpu_enters(&self, me: &mut Me) -> bool {
-        let first = me.before_first_run;
+    /// The calling thread, `current`, is about to enter KVM_RUN. True the first time, for a vCPU that had arrived.
+    pub(crate) fn vcpu_enters(&self, current: &mut CurrentThread) -> bool {
+        let first = current.before_first_run;
         if first {
-            me.before_first_run = false;
+            current.before_first_run = false;
             self.due.fetch_sub(1, Ordering::Relaxed);
         }
         first
     }
 
-    /// The calling thread, `me`, ends, perhaps without having run.
-    pub(crate) fn vcpu_ends(&self, me: &Me) {
-        if me.before_first_run {
+    /// The calling thread, `current`, ends, perhaps without having run.
+    pub(crate) fn vcpu_ends(&self, current: &CurrentThread) {
+        if current.before_first_run {
             self.due.fetch_sub(1, Ordering::Relaxed);
         }
     }

@@ -1,4 +1,4 @@
-//! Who places a newborn: its creator, if it comes first, since it can move a thread that does not run yet.
+//! Who places a identity: its creator, if it comes first, since it can move a thread that does not run yet.
 //!
 //! A thread that has to leave its creator's CPUs can move itself only while it runs, which takes the kernel's
 //! migration thread and two more switches. Its creator is still running, and moves it for a fraction of that. But a
@@ -37,7 +37,7 @@ const YIELDS: usize = 100;
 /// The word, in a thread's slot.
 pub(crate) struct Handover(AtomicU32);
 
-/// Which birth in the slot a creator means.
+/// Which creation in the slot a creator means.
 #[derive(Clone, Copy)]
 pub(crate) struct Generation(u32);
 
@@ -60,7 +60,7 @@ impl Handover {
         match self.0.compare_exchange(open, generation | CREATOR, Ordering::Acquire, Ordering::Acquire) {
             Ok(_) => {
                 work();
-                // The word is still this birth's: the thread waits, or has yet to come.
+                // The word is still this creation's: the thread waits, or has yet to come.
                 if self.0.swap(generation | DONE, Ordering::Release) == generation | AWAITED {
                     wait::futex_wake(&self.0);
                 }

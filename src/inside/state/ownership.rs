@@ -1,4 +1,4 @@
-//! Whether this process owns the register, asked at each birth and end of a thread without a system call.
+//! Whether this process owns the register, asked at each creation and end of a thread without a system call.
 //!
 //! A forked child shares the status page with its parent and must not write to it. The answer is a word in a
 //! page that the kernel empties in every forked child (madvise(2), MADV_WIPEONFORK, from Linux 4.14 on).

@@ -86,7 +86,7 @@ fn seal(fd: i32) {
 
 impl Page {
     /// Says that the page is complete, and whose it is.
-    pub(crate) fn belongs_to(self, pid: i32) {
+    pub(crate) fn set_owner(self, pid: i32) {
         self.header.owner.store(pid as u32, Ordering::Release);
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! Each thread has a slot in this process's own memory from just before its creation until its end, and the
 //! entry of the same number on the status page. A slot is claimed by the creator, which leaves there
-//! what the new thread needs, so that a birth allocates nothing; it is given back by a
+//! what the new thread needs, so that a creation allocates nothing; it is given back by a
 //! thread-specific-data destructor, since a thread may leave by `pthread_exit`.
 //!
-//! What stands on the page is for readers outside, for the broker and for looks; a birth relies on none of it.
+//! What stands on the page is for readers outside, for the broker and for looks; a creation relies on none of it.
 
 use crate::state::handover::{Generation, Handover};
 use crate::state::page::Page;
-use crate::state::thread_identity::Newborn;
+use crate::state::thread_identity::ThreadIdentity;
 use pinning::status_page::ENTRIES;
 use pinning::{RoleKind, SetId};
 use std::cell::UnsafeCell;
@@ -20,26 +20,26 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Threads created and not yet placed. Whoever is about to look at every thread, or to have the sandbox
 /// closed, must know.
-pub(crate) static BIRTHS: AtomicU32 = AtomicU32::new(0);
+pub(crate) static UNPLACED: AtomicU32 = AtomicU32::new(0);
 
 /// What a creator hands to the thread it creates.
 #[derive(Clone, Copy)]
-pub(crate) struct Birth {
+pub(crate) struct Creation {
     /// The thread's own routine and its argument, as the caller of `pthread_create` gave them.
     pub(crate) routine: *const c_void,
     pub(crate) argument: *mut c_void,
-    pub(crate) newborn: Newborn,
+    pub(crate) identity: ThreadIdentity,
     /// Whether the status page lists it: not in a forked child, which does not own the page.
     pub(crate) listed: bool,
     /// Where the caller of `pthread_create` wants the handle, if whoever comes first is to write it there.
     pub(crate) handle_to: Option<NonNull<libc::pthread_t>>,
 }
 
-/// A birth, and the number of the slot it stands in.
+/// A creation, and the number of the slot it stands in.
 pub(crate) struct Slot {
     /// Meaningful from the claim until the new thread has taken it over. Zero before, so that the slots
     /// take no room in the library's file.
-    birth: UnsafeCell<MaybeUninit<Birth>>,
+    creation: UnsafeCell<MaybeUninit<Creation>>,
     /// The thread's `pthread_t`; 0 while it has none.
     handle: AtomicUsize,
     /// Who places the thread.
@@ -51,9 +51,9 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    const fn new(birth: MaybeUninit<Birth>, on_heap: bool) -> Self {
+    const fn new(creation: MaybeUninit<Creation>, on_heap: bool) -> Self {
         Self {
-            birth: UnsafeCell::new(birth),
+            creation: UnsafeCell::new(creation),
             handle: AtomicUsize::new(0),
             handover: Handover::new(),
             placed_as: AtomicU32::new(0),
@@ -62,7 +62,7 @@ impl Slot {
     }
 }
 
-// SAFETY: `birth` is written by the creator before the thread exists and read by that thread alone: the
+// SAFETY: `creation` is written by the creator before the thread exists and read by that thread alone: the
 // creation orders the two. A slot is claimed by one creator at a time (TAKEN).
 unsafe impl Sync for Slot {}
 
@@ -80,11 +80,11 @@ pub(crate) struct Claim {
 
 impl Claim {
     /// Claims a slot; one on the heap where the register is full.
-    pub(crate) fn new(birth: Birth) -> Self {
+    pub(crate) fn new(creation: Creation) -> Self {
         if let Some(slot) = claim().and_then(|number| SLOTS.get(number)) {
             // SAFETY: the slot was just claimed, so nobody else touches it until the thread runs.
-            unsafe { *slot.birth.get() = MaybeUninit::new(birth) };
-            let handover = match birth.handle_to {
+            unsafe { *slot.creation.get() = MaybeUninit::new(creation) };
+            let handover = match creation.handle_to {
                 Some(_) => Some((&slot.handover, slot.handover.open())),
                 None => {
                     slot.handover.close();
@@ -94,8 +94,8 @@ impl Claim {
             return Self { slot: std::ptr::from_ref(slot).cast_mut(), handover };
         }
         // Nobody could tell when a slot on the heap is gone.
-        let birth = MaybeUninit::new(Birth { handle_to: None, ..birth });
-        Self { slot: Box::into_raw(Box::new(Slot::new(birth, true))), handover: None }
+        let creation = MaybeUninit::new(Creation { handle_to: None, ..creation });
+        Self { slot: Box::into_raw(Box::new(Slot::new(creation, true))), handover: None }
     }
 
     /// What to pass to the new thread, which takes it over with [`arrive`].
@@ -141,36 +141,36 @@ pub(super) fn release(number: u16) {
 ///
 /// # Safety
 /// `passed` came from `Claim::passed_on`, and this is the one call that takes it.
-unsafe fn receive(passed: *mut c_void) -> (Birth, Option<u16>) {
+unsafe fn receive(passed: *mut c_void) -> (Creation, Option<u16>) {
     let slot = passed.cast::<Slot>();
     // SAFETY: the slot is alive: static, or on the heap and not freed before this call.
     if unsafe { (*slot).on_heap } {
         // SAFETY: made by Box::into_raw in Claim::new, and taken once.
         let slot = unsafe { Box::from_raw(slot) };
-        // SAFETY: a slot on the heap is made with its birth.
-        return (unsafe { slot.birth.into_inner().assume_init() }, None);
+        // SAFETY: a slot on the heap is made with its creation.
+        return (unsafe { slot.creation.into_inner().assume_init() }, None);
     }
     let number = (slot as usize).wrapping_sub(SLOTS.as_ptr() as usize) / size_of::<Slot>();
     // SAFETY: static, and ours alone until it is released.
     let slot = unsafe { &*slot };
     // SAFETY: the creator has finished with it, and nobody else reads it.
-    let birth = unsafe { *slot.birth.get() };
+    let creation = unsafe { *slot.creation.get() };
     // SAFETY: the claim wrote it.
-    let birth = unsafe { birth.assume_init() };
-    (birth, u16::try_from(number).ok())
+    let creation = unsafe { creation.assume_init() };
+    (creation, u16::try_from(number).ok())
 }
 
 /// What the new thread takes over from its creator.
 ///
 /// # Safety
 /// As for [`receive`]; to be called once, by the new thread.
-pub(crate) unsafe fn arrive(passed: *mut c_void) -> (Birth, Option<u16>) {
+pub(crate) unsafe fn take_over(passed: *mut c_void) -> (Creation, Option<u16>) {
     // SAFETY: as the caller upholds.
-    let (birth, number) = unsafe { receive(passed) };
+    let (creation, number) = unsafe { receive(passed) };
     if let Some(slot) = number.and_then(|number| SLOTS.get(usize::from(number))) {
-        introduce(slot, &birth.newborn);
+        set_identity(slot, &creation.identity);
         slot.handover.child(|| {
-            if let Some(handle_to) = birth.handle_to {
+            if let Some(handle_to) = creation.handle_to {
                 // SAFETY: pthread_self has no preconditions.
                 let handle = unsafe { libc::pthread_self() };
                 // SAFETY: the caller of pthread_create upholds that it can be written to until that returns, and
@@ -179,32 +179,32 @@ pub(crate) unsafe fn arrive(passed: *mut c_void) -> (Birth, Option<u16>) {
             }
         });
     }
-    (birth, number)
+    (creation, number)
 }
 
 /// The main thread is created by nobody: it takes slot 0 itself.
-pub(crate) fn arrive_main(newborn: &Newborn) -> Option<u16> {
+pub(crate) fn take_main_slot(identity: &ThreadIdentity) -> Option<u16> {
     TAKEN.first()?.fetch_or(1, Ordering::Relaxed);
-    introduce(SLOTS.first()?, newborn);
+    set_identity(SLOTS.first()?, identity);
     Some(0)
 }
 
 /// The thread in a slot has another role or set than it was created with.
-pub(crate) fn reintroduce(slot: u16, newborn: &Newborn) {
+pub(crate) fn change_identity(slot: u16, identity: &ThreadIdentity) {
     if let Some(slot) = SLOTS.get(usize::from(slot)) {
-        introduce(slot, newborn);
+        set_identity(slot, identity);
     }
 }
 
-fn introduce(slot: &Slot, newborn: &Newborn) {
-    slot.placed_as.store(u32::from(newborn.role as u8) << 16 | u32::from(newborn.set.0), Ordering::Relaxed);
+fn set_identity(slot: &Slot, identity: &ThreadIdentity) {
+    slot.placed_as.store(u32::from(identity.role as u8) << 16 | u32::from(identity.set.0), Ordering::Relaxed);
     // SAFETY: pthread_self has no preconditions.
     let handle = unsafe { libc::pthread_self() };
     slot.handle.store(handle as usize, Ordering::Release);
 }
 
 /// The role and set of the thread with this `pthread_t`; `None` if it did not come through the library.
-pub(crate) fn of_handle(handle: libc::pthread_t) -> Option<(RoleKind, SetId)> {
+pub(crate) fn role_and_set_of(handle: libc::pthread_t) -> Option<(RoleKind, SetId)> {
     let slot = SLOTS.iter().find(|slot| slot.handle.load(Ordering::Acquire) == handle as usize)?;
     let placed_as = slot.placed_as.load(Ordering::Relaxed);
     Some((RoleKind::try_from((placed_as >> 16) as u8).ok()?, SetId(placed_as as u16)))

@@ -5,7 +5,7 @@ use pinning::{RoleKind, SetId};
 
 /// What the creator knows of the thread it creates.
 #[derive(Clone, Copy)]
-pub(crate) struct Newborn {
+pub(crate) struct ThreadIdentity {
     /// What it does.
     pub(crate) role: RoleKind,
     /// vCPU index or IOThread order.
@@ -21,7 +21,7 @@ pub(crate) struct Newborn {
     name_bytes: u8,
 }
 
-impl Newborn {
+impl ThreadIdentity {
     /// A thread of this role on this set, without a name.
     pub(crate) fn unnamed(role: RoleKind, set: SetId, home: SetId) -> Self {
         Self { role, index: None, set, home, named: false, name: [0; NAME_BYTES], name_bytes: 0 }

@@ -6,18 +6,18 @@ use std::fmt::{Error, Write};
 
 /// Always NUL-ended: the last byte is never written to.
 #[derive(Clone, Copy)]
-pub(crate) struct Path {
+pub(crate) struct StackPath {
     bytes: [u8; 64],
     used: usize,
 }
 
-impl Default for Path {
+impl Default for StackPath {
     fn default() -> Self {
         Self { bytes: [0; 64], used: 0 }
     }
 }
 
-impl Path {
+impl StackPath {
     /// Where a link leads; empty if it cannot be read, cut if it is longer than this type holds.
     pub(crate) fn of_link(folder: i32, link: &CStr) -> Self {
         let mut path = Self::default();
@@ -36,7 +36,7 @@ impl Path {
     }
 }
 
-impl Write for Path {
+impl Write for StackPath {
     /// Fails, and writes nothing, where there is no room.
     fn write_str(&mut self, text: &str) -> Result<(), Error> {
         let end = self.used + text.len();
