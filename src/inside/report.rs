@@ -1,9 +1,9 @@
-//! What the library says, and how: one line, one write to stderr.
+//! What the library writes to stderr: each line by one write(2).
 //!
 //! env_logger reads `PIN_LOG` and decides which records count. Its own writer is never used: it takes
 //! locks and allocates, and a fork in QEMU while another thread logs would leave those locks held in
-//! the child for ever. Here a record is formatted on the stack; nothing is locked, allocated, waited
-//! for or retried, errno is kept, and a closed pipe raises no signal.
+//! the child for ever. Here a record is formatted on the stack. Nothing is locked, allocated, waited
+//! for or tried again, errno is kept, and a closed pipe raises no signal.
 
 use crate::sys::errno::keeping_errno;
 use crate::sys::file;
@@ -13,7 +13,7 @@ use pinning::RoleKind;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Bytes of one line; less than PIPE_BUF, so that lines of several threads never mix.
+/// The most bytes of one line. It is less than PIPE_BUF, so that lines of several threads never mix.
 const LINE_BYTES: usize = 512;
 
 /// The targets of the log's records, which users name in `PIN_LOG` (`pinshim::affinity=info`).
@@ -37,8 +37,8 @@ pub(crate) mod targets {
 
 static LOG: OnceCell<StderrLog> = OnceCell::new();
 
-/// Whether file descriptor 2 was open when the library was loaded. Where it was not, the next file that
-/// QEMU opens (a disk image, say) gets that number, and a line written there would damage it.
+/// Whether file descriptor 2 was open when the library was loaded. Where it was not, a file that
+/// QEMU opens (a disk image, say) gets that number, and a line written there would damage the file.
 static STDERR_IS_OURS: AtomicBool = AtomicBool::new(false);
 
 struct StderrLog {
@@ -64,11 +64,11 @@ impl Log for StderrLog {
     fn flush(&self) {}
 }
 
-/// Notes whether there is a stderr; to be called before QEMU can open anything.
+/// Notes whether there is a stderr. To be called before QEMU can open a file.
 pub(crate) fn note_stderr() {
     let mut link = [0u8; 8];
     let open = file::read_link_at(libc::AT_FDCWD, c"/proc/self/fd/2", &mut link).is_ok();
-    // Without /proc nothing is known, and silence is the safe answer.
+    // Without /proc this is not known, and to write nothing is the safe answer.
     STDERR_IS_OURS.store(open, Ordering::Relaxed);
 }
 
@@ -76,13 +76,13 @@ pub(crate) fn note_stderr() {
 pub(crate) fn start(filter: &str) {
     let log =
         LOG.get_or_init(|| StderrLog { filter: env_logger::Builder::new().parse_filters(filter).build() });
-    // A second logger is refused; nobody else in this library sets one.
+    // This fails for a second logger. Nobody else in this library sets one.
     if log::set_logger(log).is_ok() {
         log::set_max_level(log.filter.filter());
     }
 }
 
-/// Writes one line, whatever `PIN_LOG` says: for faults in the environment.
+/// Writes one line, whatever `PIN_LOG` says. Used for faults in the environment, too.
 pub(crate) fn line(what: fmt::Arguments<'_>) {
     if !STDERR_IS_OURS.load(Ordering::Relaxed) {
         return;
@@ -95,12 +95,14 @@ pub(crate) fn line(what: fmt::Arguments<'_>) {
     });
 }
 
+/// One line, on the stack.
 struct Line {
     bytes: [u8; LINE_BYTES],
     used: usize,
 }
 
 impl Line {
+    /// The whole line, with its end.
     fn finished(&mut self) -> &[u8] {
         let end = self.used.min(LINE_BYTES - 1);
         if let Some(last) = self.bytes.get_mut(end) {
@@ -122,15 +124,15 @@ impl Write for Line {
     }
 }
 
-/// Why a pin did not do what was asked: one warning for each role and cause is enough.
+/// Why a thread is not on its set. There is one warning for each role and cause.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 pub(crate) enum Cause {
-    /// The cpuset left only a part.
+    /// The cpuset left only a part of the set.
     Cut = 0,
     /// The kernel refused.
     Refused = 1,
-    /// An ordered list was too short.
+    /// An ordered list had no entry for it.
     ListTooShort = 2,
 }
 

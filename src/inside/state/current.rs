@@ -7,30 +7,30 @@ use crate::state::thread_identity::ThreadIdentity;
 use pinning::{RoleKind, SetId};
 use std::cell::Cell;
 
-/// What a thread knows of itself.
+/// What is known of the calling thread.
 #[derive(Clone, Copy)]
 pub(crate) struct CurrentThread {
-    /// False: not created through the library (another library's raw clone, say).
+    /// Whether it was created through the library. Another library may make threads by a clone(2) of its own.
     pub(crate) known: bool,
-    /// QEMU's name for it could be read.
+    /// Whether QEMU's name for it could be read.
     pub(crate) named: bool,
-    /// What it does.
+    /// Its role.
     pub(crate) role: RoleKind,
-    /// The set it should be on.
+    /// The set that it should run on.
     pub(crate) set: SetId,
     /// The set that its worker pool follows.
     pub(crate) home: SetId,
-    /// Its place in the register.
+    /// The number of its slot, if it has one.
     pub(crate) slot: Option<u16>,
-    /// A vCPU that has not entered KVM_RUN yet.
+    /// Whether it is a vCPU that has not entered KVM_RUN yet.
     pub(crate) before_first_run: bool,
-    /// How often it will still try to place its io_uring workers.
+    /// How many more times the library tries to place its io_uring workers.
     pub(crate) ring_tries: u8,
-    /// It is reading the environment: a hook that it comes to meanwhile makes the real call.
+    /// Whether it is reading the environment. A hook that is called meanwhile only makes the real call.
     pub(crate) deciding: bool,
 }
 
-/// Enough for the kernel to have made the thread's pool of workers.
+/// After this many submissions the kernel has made the thread's pool of io_uring workers, if it ever will.
 pub(crate) const RING_TRIES: u8 = 8;
 
 thread_local! {
@@ -49,12 +49,12 @@ thread_local! {
     };
 }
 
-/// The calling thread.
+/// What is known of the calling thread.
 pub(crate) fn thread() -> CurrentThread {
     CURRENT.get()
 }
 
-/// The calling thread is this one, in this slot.
+/// Notes who the calling thread is, and the number of its slot.
 pub(crate) fn identify(identity: &ThreadIdentity, slot: Option<u16>) {
     update(|current| {
         current.known = true;
@@ -66,7 +66,7 @@ pub(crate) fn identify(identity: &ThreadIdentity, slot: Option<u16>) {
     });
 }
 
-/// Changes what the calling thread knows of itself.
+/// Changes what is known of the calling thread. A second update within `change` would be lost.
 pub(crate) fn update<R>(change: impl FnOnce(&mut CurrentThread) -> R) -> R {
     let mut current = CURRENT.get();
     let result = change(&mut current);

@@ -1,4 +1,5 @@
-//! The end of a thread: a thread-specific-data destructor, since a thread may leave by `pthread_exit`.
+//! What is done when a thread ends. A destructor of thread-specific data does it, since a thread may leave by
+//! `pthread_exit`.
 
 use crate::state::first_run::FIRST_RUN;
 use crate::state::{current, shim, slots};
@@ -8,7 +9,7 @@ use std::sync::atomic::Ordering;
 /// The key whose destructor gives a slot back. Its value is the slot's number plus one.
 static KEY: once_cell::sync::OnceCell<libc::pthread_key_t> = once_cell::sync::OnceCell::new();
 
-/// Makes the key; without one (PTHREAD_KEYS_MAX) slots are not given back, and the register fills up.
+/// Makes the key. Without one (there are PTHREAD_KEYS_MAX in a process) slots are not given back, and run out.
 pub(crate) fn make_key() {
     let mut key = 0;
     // SAFETY: `key` is live, and `end_of_thread` has the signature that the key asks for.
@@ -26,6 +27,7 @@ pub(crate) fn give_back_at_end(slot: u16) {
     }
 }
 
+/// The destructor. It runs in the thread that ends.
 unsafe extern "C" fn end_of_thread(value: *mut c_void) {
     let Ok(slot) = u16::try_from((value as usize).wrapping_sub(1)) else { return };
     FIRST_RUN.vcpu_ends(&current::thread());

@@ -1,4 +1,6 @@
-//! The entries of the status page: one for each listed thread, in the slot of the same number.
+//! The entries of the status page: one for each listed thread, with the number of the thread's slot.
+//!
+//! They are for readers outside, for the broker and for rescans. Creating a thread does not depend on them.
 
 use crate::state::page::Page;
 use crate::state::thread_identity::ThreadIdentity;
@@ -7,7 +9,7 @@ use pinning::status_page::{ENTRIES, Entry, NO_INDEX, State};
 use pinning::{RoleKind, SetId, Tid};
 use std::sync::atomic::Ordering;
 
-/// Writes a thread's entry; the tid last, so that a reader who sees it sees the rest.
+/// Writes a thread's entry. The tid comes last, so that a reader who sees the tid sees the rest.
 pub(crate) fn publish(page: Page, slot: u16, tid: Tid, identity: &ThreadIdentity) {
     let Some(entry) = page.entries.get(usize::from(slot)) else { return };
     entry.tid.store(0, Ordering::Relaxed);
@@ -26,15 +28,15 @@ pub(crate) fn publish(page: Page, slot: u16, tid: Tid, identity: &ThreadIdentity
     entry.tid.store(tid.0, Ordering::Release);
 }
 
-/// Writes where a thread stands.
+/// Writes the state of a thread's placement.
 pub(crate) fn mark(page: Page, slot: u16, state: State) {
     if let Some(entry) = page.entries.get(usize::from(slot)) {
         entry.state.store(state as u8, Ordering::Release);
     }
 }
 
-/// The entry of a thread, if it is listed. Of two with the same tid the younger one: a thread that left without
-/// running its destructors (a raw exit(2)) has left its entry behind.
+/// The entry of a thread, if it is listed. Of two entries with the same tid it is the younger one: a thread that ended
+/// without running its destructors (by a raw exit(2)) has left its entry behind.
 pub(crate) fn entry_of(page: Page, tid: Tid) -> Option<&'static Entry> {
     let used = page.header.entries_used.load(Ordering::Relaxed) as usize;
     let entries = page.entries.get(..used.min(ENTRIES))?.iter();

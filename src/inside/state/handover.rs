@@ -1,71 +1,75 @@
-//! Who places a identity: its creator, if it comes first, since it can move a thread that does not run yet.
+//! Which of two threads places a new thread: its creator or the new thread itself.
 //!
-//! A thread that has to leave its creator's CPUs can move itself only while it runs, which takes the kernel's
-//! migration thread and two more switches. Its creator is still running, and moves it for a fraction of that. But a
-//! `pthread_t` may be used only while its thread is known to be alive, and the variable that the caller gave us
-//! for it may be another thread's by then. So the two agree through one word: whoever comes first does
+//! A new thread that must leave its creator's CPUs can move itself only while it runs, which takes the kernel's
+//! migration thread and two more context switches. Its creator is still running, and can move it for a fraction of that.
+//! But a `pthread_t` may be used only while its thread is known to be alive, and the variable that the caller gave us
+//! for it may hold another thread's by then. So the two agree through one word: whoever comes first does
 //! the work, and the thread does not go on before the creator has finished. The real `pthread_create` writes the
-//! handle into the creator's frame; whoever comes first copies it where the caller wants it, so that it is there
-//! before the thread's own routine runs, as glibc has it.
+//! handle into the creator's frame; whoever comes first copies it to where the caller wants it, so that it is there
+//! before the thread's own routine runs, as without the library.
 //!
-//! The word carries a generation, since the thread may have ended, and its slot have been given to another,
-//! when the creator gets there.
+//! The word carries a generation: when the creator reads it, the thread may have ended, and its slot may have been given
+//! to another thread.
 
 use crate::sys::wait;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// The thread has yet to come, and so has its creator.
+/// Neither the thread nor its creator has come.
 const OPEN: u32 = 1;
 /// The thread came first and is writing its handle.
 const CHILD: u32 = 2;
 /// The creator came first and is placing the thread.
 const CREATOR: u32 = 3;
-/// The same, and the thread waits for it.
+/// The creator is placing the thread, and the thread waits for it.
 const AWAITED: u32 = 4;
-/// It is done. (Also the state of a slot whose births need no handover: 0.)
+/// The work is done. 0, the state of a slot that has had no handover, means the same.
 const DONE: u32 = 5;
+/// The bits of the word that hold one of these.
 const STATE: u32 = 7;
+/// The bits above them count the generations.
 const GENERATION: u32 = 8;
 
-/// A wait of the thread's is one system call of its creator's long; this is for a creator that was cancelled
-/// in the middle, and never comes back to use the handle.
+/// How long the thread waits for its creator. It takes the creator one system call; the limit is for a creator that was
+/// cancelled in the middle of it, and never comes back to use the handle.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A creator first lets the thread run, then (should the thread have a lower real-time priority) sleeps.
+/// How often the creator yields its CPU to the thread before it sleeps, which helps where the thread has a lower
+/// real-time priority.
 const YIELDS: usize = 100;
 
-/// The word, in a thread's slot.
+/// The word, in the thread's slot.
 pub(crate) struct Handover(AtomicU32);
 
-/// Which creation in the slot a creator means.
+/// Which of the threads that were created in one slot, one after another, a creator means.
 #[derive(Clone, Copy)]
 pub(crate) struct Generation(u32);
 
 impl Handover {
+    /// Of a slot that has had no handover.
     pub(crate) const fn new() -> Self {
         Self(AtomicU32::new(0))
     }
 
-    /// The creator opens it, before the thread exists.
+    /// The creator opens the handover, before the thread exists.
     pub(crate) fn open(&self) -> Generation {
         let generation = (self.0.load(Ordering::Relaxed) & !STATE).wrapping_add(GENERATION);
         self.0.store(generation | OPEN, Ordering::Release);
         Generation(generation)
     }
 
-    /// The creator, once the thread exists: does `work` if it is first, and returns when the handle has been
-    /// written by one of the two.
+    /// To be called by the creator, once the thread exists. It does `work` if the creator is first, and returns when one
+    /// of the two has written the handle.
     pub(crate) fn creator(&self, Generation(generation): Generation, work: impl FnOnce()) {
         let open = generation | OPEN;
         match self.0.compare_exchange(open, generation | CREATOR, Ordering::Acquire, Ordering::Acquire) {
             Ok(_) => {
                 work();
-                // The word is still this creation's: the thread waits, or has yet to come.
+                // The word is still of this generation: the thread waits, or has yet to come.
                 if self.0.swap(generation | DONE, Ordering::Release) == generation | AWAITED {
                     wait::futex_wake(&self.0);
                 }
             }
-            // Two instructions of the thread's, unless it was preempted between them.
+            // The thread is first. It needs two instructions, unless it is preempted between them.
             Err(mut now) => {
                 for turn in 0.. {
                     if now != generation | CHILD {
@@ -82,7 +86,8 @@ impl Handover {
         }
     }
 
-    /// The thread, before anything else: does `work` if it is first, or waits until its creator has done its.
+    /// To be called by the thread, before anything else. It does `work` if the thread is first, or else waits until the
+    /// creator has done its own.
     pub(crate) fn child(&self, work: impl FnOnce()) {
         let now = self.0.load(Ordering::Acquire);
         let generation = now & !STATE;
@@ -101,7 +106,7 @@ impl Handover {
         }
     }
 
-    /// The creator's handover was not needed, or the thread was not created.
+    /// To be called by the creator where the thread needs no handover, before the thread exists.
     pub(crate) fn close(&self) {
         let generation = self.0.load(Ordering::Relaxed) & !STATE;
         self.0.store(generation | DONE, Ordering::Release);

@@ -1,4 +1,4 @@
-//! What this process knows: its threads, the calling thread, the status page, and whose it is.
+//! What the library knows in this process: its threads, the calling thread, the status page and who owns it.
 
 pub(crate) mod current;
 pub(crate) mod end;

@@ -1,18 +1,19 @@
-//! Whether this process owns the register, asked at each creation and end of a thread without a system call.
+//! Whether this process owns the status page and the slots. Asked whenever a thread is created or ends, so it must cost no
+//! system call.
 //!
 //! A forked child shares the status page with its parent and must not write to it. The answer is a word in a
-//! page that the kernel empties in every forked child (madvise(2), MADV_WIPEONFORK, from Linux 4.14 on).
+//! page of memory that the kernel zeroes in every forked child (madvise(2), MADV_WIPEONFORK, from Linux 4.14 on).
 
 use crate::sys::thread;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
-/// The word: 1 in the owner, 0 in a forked child. Null where the kernel knows no such page.
+/// Where the word is: 1 in the owner, 0 in a forked child. Null where the kernel has no MADV_WIPEONFORK.
 static MARK: AtomicPtr<AtomicI32> = AtomicPtr::new(std::ptr::null_mut());
 
-/// For a kernel without it: the owner's pid.
+/// The owner's pid, which is asked about where there is no such word.
 static OWNER: AtomicI32 = AtomicI32::new(0);
 
-/// Whether the calling process owns the register.
+/// Whether the calling process owns the status page and the slots.
 pub(crate) fn is_ours() -> bool {
     let mark = MARK.load(Ordering::Acquire);
     if mark.is_null() {
@@ -23,7 +24,7 @@ pub(crate) fn is_ours() -> bool {
     mark.load(Ordering::Relaxed) != 0
 }
 
-/// From now on the calling process, with this id, owns the register. True if nobody did before.
+/// Makes the calling process, with this id, the owner. True if there was none before.
 pub(crate) fn claim(pid: i32) -> bool {
     if MARK.load(Ordering::Acquire).is_null() {
         MARK.store(page_emptied_in_children(), Ordering::Release);
@@ -49,7 +50,7 @@ fn page_emptied_in_children() -> *mut AtomicI32 {
     if unsafe { libc::madvise(page, BYTES, libc::MADV_WIPEONFORK) } == 0 {
         return page.cast();
     }
-    // SAFETY: the same; nobody knows its address.
+    // SAFETY: the same; nobody else has its address.
     unsafe { libc::munmap(page, BYTES) };
     std::ptr::null_mut()
 }

@@ -1,8 +1,8 @@
-//! The status page: made once, written by the register, read by `pinshim show` from outside.
+//! The status page: made once, written to by the library and the broker, read by `pinshim show` from outside.
 //!
-//! A sealed memfd named `pinshim` that the process keeps open: no folder to write in, nothing to clean up,
-//! there in sandboxes and chroots, gone with the process. Nothing in here may fail in a way that matters:
-//! a process without a page is pinned all the same.
+//! It is a sealed memfd named `pinshim` that the process keeps open. So it needs no folder to write in and no cleaning up, it
+//! can be made in sandboxes and chroots, and it ends with the process. It may fail: a process without a page is pinned
+//! all the same.
 
 use crate::sys::file;
 use pinning::status_page::{ENTRIES, Entry, Header, NAME, NewPage};
@@ -17,8 +17,8 @@ pub(crate) struct Page {
     pub(crate) entries: &'static [Entry],
 }
 
-/// Makes the page for a policy that was read on this host. Without memfd_create(2) it is anonymous memory,
-/// which the broker sees and nobody else; `None` if there is no memory even for that.
+/// Makes the page for a policy that was read on this host. Where there is no memfd_create(2) it is anonymous memory, which only
+/// the broker can read from outside; `None` if there is no memory even for that.
 pub(crate) fn make(policy: &Policy, host: &Host) -> Option<Page> {
     let new = NewPage::new(policy, host)?;
     let fd = sealed_memfd(new.page_bytes());
@@ -72,8 +72,8 @@ fn sealed_memfd(bytes: usize) -> Option<i32> {
     Some(fd)
 }
 
-/// After this nobody can change the file's size (a reader would be hit by SIGBUS), and nobody but this
-/// mapping can write to it. F_SEAL_FUTURE_WRITE is there from Linux 5.1 on.
+/// After this nobody can change the file's size (a reader would get SIGBUS), and it can be written to through this
+/// mapping only. F_SEAL_FUTURE_WRITE exists from Linux 5.1 on.
 fn seal(fd: i32) {
     let size = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
     for seals in [size | libc::F_SEAL_FUTURE_WRITE | libc::F_SEAL_SEAL, size | libc::F_SEAL_SEAL] {
@@ -85,7 +85,7 @@ fn seal(fd: i32) {
 }
 
 impl Page {
-    /// Says that the page is complete, and whose it is.
+    /// Writes the owner's pid, which also says that the page is complete.
     pub(crate) fn set_owner(self, pid: i32) {
         self.header.owner.store(pid as u32, Ordering::Release);
     }

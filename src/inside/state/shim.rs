@@ -1,4 +1,4 @@
-//! Whether the library acts in this process, and by what policy. `start` decides it, once.
+//! Whether the library acts in this process, and with what policy. `start` decides it, once.
 
 use crate::state::ownership;
 use crate::state::page::Page;
@@ -7,12 +7,13 @@ use pinning::Policy;
 
 /// What the hooks work with.
 pub struct Shim {
+    /// Where each thread is to run.
     pub(crate) policy: Policy,
-    /// `None` where it could not be made.
+    /// The status page; `None` where it could not be made.
     pub(crate) page: Option<Page>,
     /// Where the main executable's code lies.
     pub(crate) executable: std::ops::Range<usize>,
-    /// QEMU was started with `-daemonize`, so a forked child may become the one that runs the VM.
+    /// Whether QEMU was started with `-daemonize`: then a forked child becomes the one that runs the VM.
     pub(crate) daemonizes: bool,
 }
 
@@ -23,12 +24,12 @@ pub(crate) fn decided() -> Option<Option<&'static Shim>> {
     SHIM.get().map(Option::as_ref)
 }
 
-/// Decides, if nobody has.
+/// Decides it, if nobody has.
 pub(crate) fn decide_once(decide: impl FnOnce() -> Option<Shim>) -> Option<&'static Shim> {
     SHIM.get_or_init(decide).as_ref()
 }
 
-/// The shim, if it acts in this process and this was decided already.
+/// What the hooks work with, if the library acts in this process and that was decided already.
 pub(crate) fn shim() -> Option<&'static Shim> {
     SHIM.get()?.as_ref()
 }

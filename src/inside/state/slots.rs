@@ -1,11 +1,8 @@
-//! The threads and their roles.
+//! The slots of the threads, in this process's own memory.
 //!
-//! Each thread has a slot in this process's own memory from just before its creation until its end, and the
-//! entry of the same number on the status page. A slot is claimed by the creator, which leaves there
-//! what the new thread needs, so that a creation allocates nothing; it is given back by a
-//! thread-specific-data destructor, since a thread may leave by `pthread_exit`.
-//!
-//! What stands on the page is for readers outside, for the broker and for looks; a creation relies on none of it.
+//! Each thread has a slot from just before its creation until its end (`end`), and the entry of the same number on the
+//! status page. The creator claims the slot, and leaves in it what the new thread needs, so that creating a thread
+//! allocates nothing.
 
 use crate::state::handover::{Generation, Handover};
 use crate::state::page::Page;
@@ -18,35 +15,37 @@ use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-/// Threads created and not yet placed. Whoever is about to look at every thread, or to have the sandbox
-/// closed, must know.
+/// How many threads are created and not yet placed. A rescan must leave them alone, and QEMU's filter should not be
+/// loaded before they are placed.
 pub(crate) static UNPLACED: AtomicU32 = AtomicU32::new(0);
 
 /// What a creator hands to the thread it creates.
 #[derive(Clone, Copy)]
 pub(crate) struct Creation {
-    /// The thread's own routine and its argument, as the caller of `pthread_create` gave them.
+    /// The thread's own routine, as the caller of `pthread_create` gave it.
     pub(crate) routine: *const c_void,
+    /// The routine's argument.
     pub(crate) argument: *mut c_void,
+    /// Who the thread is.
     pub(crate) identity: ThreadIdentity,
-    /// Whether the status page lists it: not in a forked child, which does not own the page.
+    /// Whether the thread is to be listed on the status page: not in a forked child, which does not own the page.
     pub(crate) listed: bool,
-    /// Where the caller of `pthread_create` wants the handle, if whoever comes first is to write it there.
+    /// Where the caller of `pthread_create` wants the handle, if there is to be a handover.
     pub(crate) handle_to: Option<NonNull<libc::pthread_t>>,
 }
 
-/// A creation, and the number of the slot it stands in.
+/// One thread's slot.
 pub(crate) struct Slot {
-    /// Meaningful from the claim until the new thread has taken it over. Zero before, so that the slots
-    /// take no room in the library's file.
+    /// Valid from the claim until the new thread has taken it over. Zero before, so that the slots take no room in the
+    /// library's file.
     creation: UnsafeCell<MaybeUninit<Creation>>,
     /// The thread's `pthread_t`; 0 while it has none.
     handle: AtomicUsize,
-    /// Who places the thread.
+    /// Whether the creator or the thread itself places the thread.
     handover: Handover,
-    /// Its role and set, for whoever knows it by its `pthread_t`.
+    /// The thread's role (upper half) and set, for those who know the thread by its `pthread_t`.
     placed_as: AtomicU32,
-    /// When the register was full this slot stands on the heap.
+    /// Whether this slot is on the heap, since all others were taken.
     on_heap: bool,
 }
 
@@ -68,18 +67,18 @@ unsafe impl Sync for Slot {}
 
 static SLOTS: [Slot; ENTRIES] = [const { Slot::new(MaybeUninit::zeroed(), false) }; ENTRIES];
 
-/// A bit for each slot.
+/// A bit for each slot: whether it is taken.
 static TAKEN: [AtomicU64; ENTRIES / 64] = [const { AtomicU64::new(0) }; ENTRIES / 64];
 
 /// A slot claimed for a thread that is to be created.
 pub(crate) struct Claim {
     slot: *mut Slot,
-    /// The handover with the thread, if there is to be one.
+    /// The handover, if there is to be one.
     pub(crate) handover: Option<(&'static Handover, Generation)>,
 }
 
 impl Claim {
-    /// Claims a slot; one on the heap where the register is full.
+    /// Claims a free slot, or makes one on the heap if there is none.
     pub(crate) fn new(creation: Creation) -> Self {
         if let Some(slot) = claim().and_then(|number| SLOTS.get(number)) {
             // SAFETY: the slot was just claimed, so nobody else touches it until the thread runs.
@@ -93,17 +92,17 @@ impl Claim {
             };
             return Self { slot: std::ptr::from_ref(slot).cast_mut(), handover };
         }
-        // Nobody could tell when a slot on the heap is gone.
+        // No handover: the thread frees a slot on the heap, so its creator could not read the word in it.
         let creation = MaybeUninit::new(Creation { handle_to: None, ..creation });
         Self { slot: Box::into_raw(Box::new(Slot::new(creation, true))), handover: None }
     }
 
-    /// What to pass to the new thread, which takes it over with [`arrive`].
+    /// What to pass to the new thread, which takes it over with [`take_over`].
     pub(crate) fn passed_on(&self) -> *mut c_void {
         self.slot.cast()
     }
 
-    /// The thread was not created.
+    /// Gives the slot back, since the thread was not created.
     ///
     /// # Safety
     /// No thread has taken over what [`Claim::passed_on`] returned, and none will.
@@ -116,6 +115,7 @@ impl Claim {
     }
 }
 
+/// Takes the first free slot, and answers its number.
 fn claim() -> Option<usize> {
     TAKEN.iter().enumerate().find_map(|(word, taken)| {
         loop {
@@ -128,6 +128,7 @@ fn claim() -> Option<usize> {
     })
 }
 
+/// Gives a slot back.
 pub(super) fn release(number: u16) {
     if let Some(slot) = SLOTS.get(usize::from(number)) {
         slot.handle.store(0, Ordering::Relaxed);
@@ -137,7 +138,7 @@ pub(super) fn release(number: u16) {
     }
 }
 
-/// Takes what a creator passed on; the number of the slot, unless it was on the heap (and is now gone).
+/// Takes what a creator passed on, and the number of the slot. A slot on the heap has none, and is freed.
 ///
 /// # Safety
 /// `passed` came from `Claim::passed_on`, and this is the one call that takes it.
@@ -151,16 +152,16 @@ unsafe fn receive(passed: *mut c_void) -> (Creation, Option<u16>) {
         return (unsafe { slot.creation.into_inner().assume_init() }, None);
     }
     let number = (slot as usize).wrapping_sub(SLOTS.as_ptr() as usize) / size_of::<Slot>();
-    // SAFETY: static, and ours alone until it is released.
+    // SAFETY: static; the caller's alone until it is released.
     let slot = unsafe { &*slot };
     // SAFETY: the creator has finished with it, and nobody else reads it.
     let creation = unsafe { *slot.creation.get() };
-    // SAFETY: the claim wrote it.
+    // SAFETY: Claim::new wrote it.
     let creation = unsafe { creation.assume_init() };
     (creation, u16::try_from(number).ok())
 }
 
-/// What the new thread takes over from its creator.
+/// What the new thread takes over from its creator, and the number of its slot. The handover is over when this returns.
 ///
 /// # Safety
 /// As for [`receive`]; to be called once, by the new thread.
@@ -173,8 +174,8 @@ pub(crate) unsafe fn take_over(passed: *mut c_void) -> (Creation, Option<u16>) {
             if let Some(handle_to) = creation.handle_to {
                 // SAFETY: pthread_self has no preconditions.
                 let handle = unsafe { libc::pthread_self() };
-                // SAFETY: the caller of pthread_create upholds that it can be written to until that returns, and
-                // it does not return before this is done.
+                // SAFETY: the caller of pthread_create upholds that it can be written to until pthread_create returns,
+                // and the handover upholds that it does not return before this is done.
                 unsafe { handle_to.write(handle) };
             }
         });
@@ -182,20 +183,21 @@ pub(crate) unsafe fn take_over(passed: *mut c_void) -> (Creation, Option<u16>) {
     (creation, number)
 }
 
-/// The main thread is created by nobody: it takes slot 0 itself.
+/// The main thread takes slot 0 itself, as nobody creates it.
 pub(crate) fn take_main_slot(identity: &ThreadIdentity) -> Option<u16> {
     TAKEN.first()?.fetch_or(1, Ordering::Relaxed);
     set_identity(SLOTS.first()?, identity);
     Some(0)
 }
 
-/// The thread in a slot has another role or set than it was created with.
+/// The calling thread, in this slot, has another role or set than it was created with.
 pub(crate) fn change_identity(slot: u16, identity: &ThreadIdentity) {
     if let Some(slot) = SLOTS.get(usize::from(slot)) {
         set_identity(slot, identity);
     }
 }
 
+/// Writes the calling thread's role, set and handle into its slot.
 fn set_identity(slot: &Slot, identity: &ThreadIdentity) {
     slot.placed_as.store(u32::from(identity.role as u8) << 16 | u32::from(identity.set.0), Ordering::Relaxed);
     // SAFETY: pthread_self has no preconditions.
@@ -203,14 +205,14 @@ fn set_identity(slot: &Slot, identity: &ThreadIdentity) {
     slot.handle.store(handle as usize, Ordering::Release);
 }
 
-/// The role and set of the thread with this `pthread_t`; `None` if it did not come through the library.
+/// The role and set of the thread with this `pthread_t`; `None` if it was not created through the library.
 pub(crate) fn role_and_set_of(handle: libc::pthread_t) -> Option<(RoleKind, SetId)> {
     let slot = SLOTS.iter().find(|slot| slot.handle.load(Ordering::Acquire) == handle as usize)?;
     let placed_as = slot.placed_as.load(Ordering::Relaxed);
     Some((RoleKind::try_from((placed_as >> 16) as u8).ok()?, SetId(placed_as as u16)))
 }
 
-/// Clears every entry and every slot but the main thread's: after a fork the other threads are not here.
+/// Clears every entry, and frees every slot but the main thread's: a forked child does not have the other threads.
 pub(crate) fn forget_all(page: Option<Page>) {
     for slot in &SLOTS {
         slot.handle.store(0, Ordering::Relaxed);

@@ -1,23 +1,24 @@
-//! Who a thread is: what its creator finds out before the thread exists.
+//! Who a thread is: its role, its set and its name. Its creator finds that out before the thread exists.
 
 use pinning::status_page::NAME_BYTES;
 use pinning::{RoleKind, SetId};
 
-/// What the creator knows of the thread it creates.
+/// Who a thread is.
 #[derive(Clone, Copy)]
 pub(crate) struct ThreadIdentity {
-    /// What it does.
+    /// Its role.
     pub(crate) role: RoleKind,
-    /// vCPU index or IOThread order.
+    /// A vCPU's index, or an IOThread's number in the order of creation.
     pub(crate) index: Option<u32>,
-    /// Where it should be.
+    /// The set that it should run on.
     pub(crate) set: SetId,
-    /// What its own workers follow.
+    /// The set that its own workers follow.
     pub(crate) home: SetId,
-    /// QEMU's name could be read.
+    /// Whether QEMU's name for it could be read.
     pub(crate) named: bool,
-    /// The name, cut to fit, and how much of it counts.
+    /// QEMU's name for it, cut to fit.
     name: [u8; NAME_BYTES],
+    /// How many bytes of `name` are the name.
     name_bytes: u8,
 }
 
@@ -39,7 +40,7 @@ impl ThreadIdentity {
         self
     }
 
-    /// The same with a number: a vCPU's index, an IOThread's order.
+    /// The same with a vCPU's index or an IOThread's number.
     pub(crate) fn numbered(mut self, index: Option<u32>) -> Self {
         self.index = index;
         self

@@ -1,19 +1,19 @@
-//! The errno of a failed call, and the macro by which the other files here make system calls.
+//! errno, and the macro by which the other files here make system calls.
 //!
-//! System calls go through `syscall(2)`, never through libc's named wrappers: some of those are our own hooks
+//! System calls go through `syscall(2)`, never through libc's named wrappers. Some of those are our own hooks
 //! (`sched_setaffinity`, `ioctl`), and some are cancellation points (`write`, `poll`), where a thread
-//! that QEMU cancels would leave from within our code. None of them allocates or takes a lock, so the
+//! that QEMU cancels would end within our code. None of the functions here allocates or takes a lock, so the
 //! broker, which is a raw clone of a process with threads, may call all of them.
 
 use libc::{c_int, c_long};
 
-/// The number of a failed call, as errno has it.
+/// Why a system call failed: the number that errno has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Errno(pub(crate) c_int);
 
 impl std::fmt::Display for Errno {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // strerror would take the locale's lock; these are the ones that a pin can meet.
+        // strerror would take the locale's lock. These are the errors that pinning a thread can meet.
         match self.0 {
             libc::EPERM => f.write_str("not permitted (EPERM)"),
             libc::EINVAL => f.write_str("none of these CPUs is in the thread's cpuset (EINVAL)"),
@@ -26,7 +26,7 @@ impl std::fmt::Display for Errno {
     }
 }
 
-/// Does `work`, and leaves the calling thread's errno as it was: every hook leaves it as the real function did.
+/// Does `work`, and leaves the calling thread's errno as it was. A hook must leave the errno of the real function.
 #[inline]
 pub(crate) fn keeping_errno<R>(work: impl FnOnce() -> R) -> R {
     let errno = errno();
@@ -47,10 +47,11 @@ fn errno() -> c_int {
 pub fn set_errno(value: c_int) {
     // SAFETY: no preconditions.
     let location = unsafe { libc::__errno_location() };
-    // SAFETY: as above; no other thread uses this address.
+    // SAFETY: the address of the calling thread's own errno, valid while the thread lives; no other thread uses it.
     unsafe { *location = value }
 }
 
+/// The result of `syscall(2)`, with its error.
 pub(super) fn checked(result: c_long) -> Result<c_long, Errno> {
     if result < 0 { Err(Errno(errno())) } else { Ok(result) }
 }
@@ -61,8 +62,8 @@ pub(super) fn checked(result: c_long) -> Result<c_long, Errno> {
 /// `syscall` is variadic, and an `int` would leave the upper half of its register undefined.
 macro_rules! call {
     ($number:expr $(, $argument:expr)* $(,)?) => {
-        // SAFETY: the calls below pass numbers, or pointers to live memory of the length they name, made in
-        // the same expression; each function that uses the macro upholds this for its own call.
+        // SAFETY: each function that uses the macro upholds that it passes numbers, or pointers, made in the same
+        // expression, to live memory of the length that the call is told.
         $crate::sys::errno::checked(unsafe { libc::syscall($number $(, $argument as libc::c_long)*) })
     };
 }

@@ -4,7 +4,7 @@ use crate::sys::errno::Errno;
 use libc::{c_int, c_uint};
 use std::ffi::CStr;
 
-/// Descriptors of ours are at this number or above: users name low ones (`-add-fd`, `-incoming fd:5`).
+/// The library's descriptors have this number or a higher one, since users name low ones (`-add-fd`, `-incoming fd:5`).
 pub(crate) const FD_FLOOR: i32 = 200;
 
 /// Opens a file or folder for reading.
@@ -12,12 +12,12 @@ pub(crate) fn open(path: &CStr, flags: c_int) -> Result<c_int, Errno> {
     open_at(libc::AT_FDCWD, path, flags)
 }
 
-/// The same, below an open folder.
+/// Opens a file or folder for reading, by a path below an open folder.
 pub(crate) fn open_at(folder: c_int, path: &CStr, flags: c_int) -> Result<c_int, Errno> {
     call!(libc::SYS_openat, folder, path.as_ptr(), flags | libc::O_CLOEXEC, 0).map(|fd| fd as c_int)
 }
 
-/// Reads once.
+/// Reads once, up to what `into` holds.
 pub(crate) fn read(fd: c_int, into: &mut [u8]) -> Result<&[u8], Errno> {
     let got = call!(libc::SYS_read, fd, into.as_mut_ptr(), into.len())?;
     Ok(into.get(..got as usize).unwrap_or_default())
@@ -51,19 +51,19 @@ pub(crate) fn close_range(first: c_uint, last: c_uint) {
     }
 }
 
-/// A copy of `fd` at `floor` or above, closed by exec: out of the way of the numbers people use.
+/// Moves `fd` to a number of `floor` or above, closed by exec; answers the new number.
 pub(crate) fn move_fd(fd: c_int, floor: c_int) -> c_int {
     match call!(libc::SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, floor) {
         Ok(moved) => {
             close(fd);
             moved as c_int
         }
-        // RLIMIT_NOFILE is below the floor: any number will do.
+        // RLIMIT_NOFILE is below the floor. Then it keeps its number.
         Err(_) => fd,
     }
 }
 
-/// Writes once. A full pipe is not waited for, a closed one raises no SIGPIPE; what cannot be written
+/// Writes once. It does not wait for room in a full pipe, and raises no SIGPIPE at a closed one; what cannot be written
 /// is lost.
 pub(crate) fn write_or_drop(fd: c_int, bytes: &[u8]) {
     let mut poll = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
@@ -79,7 +79,7 @@ pub(crate) fn write_or_drop(fd: c_int, bytes: &[u8]) {
     let _ = call!(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, &raw const sigpipe, &raw mut before, 8);
     let written = call!(libc::SYS_write, fd, bytes.as_ptr(), bytes.len());
     if written == Err(Errno(libc::EPIPE)) && pending & sigpipe == 0 {
-        // Ours: take it back before the mask is opened again.
+        // This write raised it: take it back before the mask is restored.
         let _ = call!(libc::SYS_rt_sigtimedwait, &raw const sigpipe, 0, &raw const now, 8);
     }
     let _ = call!(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const before, 0, 8);

@@ -1,10 +1,10 @@
-//! A short path on the stack, for places that must not allocate.
+//! A short path on the stack, for code that must not allocate.
 
 use crate::sys::file;
 use std::ffi::CStr;
 use std::fmt::{Error, Write};
 
-/// Always NUL-ended: the last byte is never written to.
+/// A path of at most 63 bytes. It always ends with NUL, since the last byte is never written to.
 #[derive(Clone, Copy)]
 pub(crate) struct StackPath {
     bytes: [u8; 64],
@@ -31,6 +31,7 @@ impl StackPath {
         path
     }
 
+    /// The path as system calls want it.
     pub(crate) fn as_c_str(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Making a process, ending it, and giving up its rights: what the broker is made of.
+//! Making a process, ending it, and giving up its rights. The broker needs this, and nothing else does.
 
 use crate::sys::errno::Errno;
 use libc::c_int;
@@ -32,7 +32,7 @@ pub(crate) fn exit(status: c_int) -> ! {
     }
 }
 
-/// Gives up every capability but these (bits of capabilities(7)); as an ordinary user there is none to give up.
+/// Gives up every capability but these (bits of capabilities(7)). An ordinary user's process has none to give up.
 pub(crate) fn keep_capabilities(kept: u32) {
     /// linux/capability.h: _LINUX_CAPABILITY_VERSION_3, which has two words of each set.
     const VERSION_3: u32 = 0x2008_0522;
@@ -46,25 +46,25 @@ pub(crate) fn keep_capabilities(kept: u32) {
     }
 }
 
-/// From now on no process of the same user may trace this one or read and write its memory (prctl(2),
+/// Forbids other processes of the same user to trace this one, or to read and write its memory (prctl(2),
 /// PR_SET_DUMPABLE).
 pub(crate) fn set_not_dumpable() {
     let _ = call!(libc::SYS_prctl, libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
-/// Filters the system calls of this process, and of what it would execute, for good.
+/// Filters the system calls of this process, and of any program that it executes, for good.
 pub(crate) fn filter_system_calls(program: &[libc::sock_filter]) -> Result<(), Errno> {
     call!(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)?;
     let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
     call!(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program).map(drop)
 }
 
-/// The effective user.
+/// The effective user id.
 pub(crate) fn geteuid() -> u32 {
     call!(libc::SYS_geteuid).unwrap_or(0) as u32
 }
 
-/// From root to a user, for good: without PR_SET_KEEPCAPS every capability goes too (capabilities(7)).
+/// Changes from root to another user, for good. Without PR_SET_KEEPCAPS every capability is lost too (capabilities(7)).
 pub(crate) fn become_user(uid: u32, gid: u32) -> Result<(), Errno> {
     call!(libc::SYS_setgroups, 0, 0)?;
     call!(libc::SYS_setresgid, gid, gid, gid)?;

@@ -18,12 +18,12 @@ impl Mask {
     /// The mask's words.
     pub(crate) fn words(&self) -> &[u64] {
         let filled = self.words.get(..self.filled).unwrap_or_default();
-        // SAFETY: `affinity` (the only maker) had the kernel write the first `filled` words.
+        // SAFETY: `affinity`, which alone makes this type, had the kernel write the first `filled` words.
         unsafe { std::slice::from_raw_parts(filled.as_ptr().cast(), filled.len()) }
     }
 }
 
-/// The affinity of a thread; `Tid(0)`: the calling one.
+/// The affinity of a thread. `Tid(0)` is the calling one.
 pub(crate) fn affinity(tid: Tid) -> Result<Mask, Errno> {
     let mut mask = Mask { words: [MaybeUninit::uninit(); MASK_WORDS], filled: 0 };
     let bytes = call!(libc::SYS_sched_getaffinity, tid.0, size_of_val(&mask.words), mask.words.as_mut_ptr())?;
@@ -32,12 +32,12 @@ pub(crate) fn affinity(tid: Tid) -> Result<Mask, Errno> {
     Ok(mask)
 }
 
-/// Asks for an affinity; the kernel cuts it to the cpuset, so read it back.
+/// Asks for an affinity. The kernel cuts it to the cpuset without a word, so read it back.
 pub(crate) fn set_affinity(tid: Tid, words: &[u64]) -> Result<(), Errno> {
     call!(libc::SYS_sched_setaffinity, tid.0, size_of_val(words), words.as_ptr()).map(drop)
 }
 
-/// Has the io_uring workers of the calling thread run on a mask from now on.
+/// Has the kernel keep the calling thread's io_uring workers on these CPUs (io_uring_register(2)).
 pub(crate) fn set_io_uring_workers(ring: c_int, words: &[u64]) -> Result<(), Errno> {
     /// linux/io_uring.h.
     const IORING_REGISTER_IOWQ_AFF: c_int = 17;

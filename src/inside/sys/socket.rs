@@ -3,7 +3,7 @@
 use crate::sys::errno::Errno;
 use libc::c_int;
 
-/// Two connected sockets that keep messages apart, closed by exec.
+/// Two connected sockets that keep messages apart (SOCK_SEQPACKET), closed by exec.
 pub(crate) fn socket_pair() -> Result<(c_int, c_int), Errno> {
     let mut pair = [-1 as c_int; 2];
     let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
@@ -32,15 +32,13 @@ pub(crate) struct Credentials {
     pub(crate) gid: u32,
 }
 
-/// A message of exactly `N` bytes; or what came in its place.
+/// What was received.
 pub(crate) enum Received<const N: usize> {
-    Message {
-        bytes: [u8; N],
-        sender: Credentials,
-    },
-    /// Of another length, or without credentials.
+    /// A message of exactly `N` bytes.
+    Message { bytes: [u8; N], sender: Credentials },
+    /// A message of another length, or without credentials.
     Nonsense,
-    /// Every holder of the other end has closed it.
+    /// Every process that had the other end has closed it.
     End,
 }
 

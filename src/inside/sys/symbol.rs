@@ -1,8 +1,7 @@
-//! The real functions behind the optional hooks.
+//! Finding the real functions behind the optional hooks.
 //!
 //! redhook's `real!` ends the process when a symbol does not exist. `seccomp_load` does not exist where
-//! libseccomp is not linked, `thrd_create` not on a glibc before 2.28: for these the look-up is here, and
-//! "there is none" is an answer.
+//! libseccomp is not linked, and `thrd_create` not in a glibc before 2.28. The look-up here answers `None` for them.
 
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
@@ -17,6 +16,8 @@ pub struct Optional<F> {
 }
 
 impl<F: Copy> Optional<F> {
+    /// The function of this name, not looked for yet.
+    ///
     /// # Safety
     /// `F` is the type of a pointer to the function of this name, as its man page declares it.
     pub const unsafe fn new(name: &'static CStr) -> Self {
@@ -24,8 +25,8 @@ impl<F: Copy> Optional<F> {
         Self { name, found: AtomicPtr::new(std::ptr::null_mut()), function: PhantomData }
     }
 
-    /// The next definition after ours; `None` if there is none. Looked for again each time until it
-    /// is found: a library with it may be loaded later.
+    /// The next definition after ours; `None` if there is none. Until it is found it is looked for each time, since a
+    /// library that defines it may be loaded later.
     pub fn get(&self) -> Option<F> {
         let mut address = self.found.load(Ordering::Acquire);
         if address.is_null() {

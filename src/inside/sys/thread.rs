@@ -1,4 +1,4 @@
-//! The calling thread, and other threads of this process.
+//! The calling thread and process, and what can be asked about other threads.
 
 use crate::sys::errno::Errno;
 use pinning::Tid;
@@ -13,12 +13,12 @@ pub(crate) fn getpid() -> i32 {
     call!(libc::SYS_getpid).unwrap_or(0) as i32
 }
 
-/// Whether `tid` is a thread of the process `pid`: signal 0 is only asked about, never sent.
+/// Whether `tid` is a thread of the process `pid` (tgkill(2); signal 0 is not sent, it only checks).
 pub(crate) fn is_thread_of(pid: i32, tid: Tid) -> bool {
     call!(libc::SYS_tgkill, pid, tid.0, 0).is_ok()
 }
 
-/// Names the calling thread; the kernel keeps 15 bytes.
+/// Names the calling thread. The kernel keeps 15 bytes.
 pub(crate) fn set_comm(name: &[u8]) {
     let mut comm = [0u8; 16];
     for (to, from) in comm.iter_mut().take(15).zip(name) {
@@ -27,7 +27,7 @@ pub(crate) fn set_comm(name: &[u8]) {
     let _ = call!(libc::SYS_prctl, libc::PR_SET_NAME, comm.as_ptr(), 0, 0, 0);
 }
 
-/// Copies from an address of this process that may not be there, up to what is readable.
+/// Copies memory of this process, `pid`, from an address that may not be readable, up to what is.
 pub(crate) fn read_own_memory(pid: i32, address: usize, into: &mut [u8]) -> Result<&[u8], Errno> {
     let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
     let remote = libc::iovec { iov_base: std::ptr::without_provenance_mut(address), iov_len: into.len() };
@@ -36,7 +36,7 @@ pub(crate) fn read_own_memory(pid: i32, address: usize, into: &mut [u8]) -> Resu
     Ok(into.get(..got as usize).unwrap_or_default())
 }
 
-/// Blocks every signal for the calling thread; what was blocked before.
+/// Blocks every signal for the calling thread, and answers which were blocked before.
 pub(crate) fn block_all_signals() -> u64 {
     let (all, mut before) = (u64::MAX, 0u64);
     let _ = call!(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, &raw const all, &raw mut before, 8);
