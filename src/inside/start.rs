@@ -12,13 +12,10 @@ use crate::state::shim::{self, Shim};
 use crate::state::{current, end, ownership, page, slots};
 use crate::sys::errno::keeping_errno;
 use crate::sys::{sched, thread};
-use pinning::{CpuSet, Host, OnError, Policy, Reading, Tid};
+use pinning::{CpuSet, EX_CONFIG, Host, MASK_WORDS, OnError, Policy, Reading, Tid};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::Ordering;
-
-/// sysexits.h's EX_CONFIG.
-const BAD_CONFIGURATION: i32 = 78;
 
 /// The shim, if it acts in this process; decides it if nobody has.
 pub fn shim_or_start() -> Option<&'static Shim> {
@@ -69,7 +66,7 @@ fn decide() -> Option<Shim> {
     say(&reading);
     if !reading.faults.is_empty() && reading.on_error == OnError::Exit {
         // SAFETY: _exit ends the process without running anything of QEMU's, which has not begun.
-        unsafe { libc::_exit(BAD_CONFIGURATION) };
+        unsafe { libc::_exit(EX_CONFIG.into()) };
     }
     let policy = reading.policy?;
     report::start(policy.log_filter());
@@ -101,9 +98,7 @@ fn say(reading: &Reading) {
 /// The last part of the executable's path.
 fn executable_name() -> Option<OsString> {
     let path = std::fs::read_link("/proc/self/exe").ok().or_else(executable_by_auxv)?;
-    let name = path.file_name()?.as_bytes();
-    // The kernel marks a file that was replaced by an upgrade (proc_pid_exe(5)).
-    Some(OsStr::from_bytes(name.strip_suffix(b" (deleted)").unwrap_or(name)).to_owned())
+    Some(OsStr::from_bytes(pinning::strip_deleted(path.file_name()?.as_bytes())).to_owned())
 }
 
 /// Where there is no /proc: the path that was given to execve(2).
@@ -122,7 +117,7 @@ fn executable_by_auxv() -> Option<std::path::PathBuf> {
 /// kernel tells to whoever asks for more than it has.
 fn host() -> Host {
     let start = sched::affinity(Tid(0)).map(|mask| CpuSet::from_words(mask.words())).unwrap_or_default();
-    let everything = [u64::MAX; sched::MASK_WORDS];
+    let everything = [u64::MAX; MASK_WORDS];
     let available = match sched::set_affinity(Tid(0), &everything) {
         Ok(()) => {
             let all = sched::affinity(Tid(0)).map(|mask| CpuSet::from_words(mask.words()));

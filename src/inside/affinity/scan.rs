@@ -15,7 +15,7 @@ use crate::sys::sched;
 use crate::sys::thread;
 use crate::sys::wait;
 use pinning::status_page::{Entry, State};
-use pinning::{KernelThread, Policy, Role, RoleKind, SetId, Tid, same_cpus};
+use pinning::{KernelThread, Policy, RoleKind, SetId, Tid, same_cpus};
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
@@ -104,30 +104,29 @@ fn of_listed(policy: &Policy, scope: Scope, entry: &Entry) -> Option<(RoleKind, 
     (usize::from(set.0) < policy.sets().len()).then_some((role, set))
 }
 
+/// The role and set of a thread without an entry: one that the kernel made, or one of another library's own clone(2).
 fn of_unlisted(view: &View<'_>, scope: Scope, tid: Tid) -> Option<(RoleKind, SetId)> {
+    let policy = view.policy;
     let mut room = [0u8; 32];
     let comm = comm(view, tid, &mut room)?;
-    let kernel_thread = Role::of_kernel_comm(comm);
-    // A comm is cut to 15 bytes; a rule may spell the name out.
-    let name =
-        if kernel_thread == Some(KernelThread::NxRecovery) { &b"kvm-nx-lpage-recovery"[..] } else { comm };
-    let rule = view.policy.rule_for(comm).or_else(|| view.policy.rule_for(name));
-    let (role, set) = match kernel_thread {
-        Some(KernelThread::NxRecovery) => (RoleKind::Emulator, view.policy.emulator()),
-        Some(KernelThread::Vhost) => (RoleKind::Vhost, view.policy.vhost()),
-        Some(KernelThread::IoUringWorker { submitter }) => {
-            let home = entries::entry_of(view.page, Tid(submitter as i32))
-                .map(|entry| SetId(entry.home.load(Ordering::Relaxed)))
-                .filter(|home| usize::from(home.0) < view.policy.sets().len())
-                .unwrap_or_else(|| view.policy.emulator());
-            (RoleKind::Worker, view.policy.workers_of(home))
-        }
-        None if scope == Scope::All && is_foreign_clone(view.page, tid) => {
-            (RoleKind::Emulator, view.policy.emulator())
-        }
-        None => return None,
+    let Some(kernel_thread) = KernelThread::from_comm(comm) else {
+        let to_be_placed = scope == Scope::All && is_foreign_clone(view.page, tid);
+        return to_be_placed
+            .then(|| (RoleKind::Emulator, policy.rule_for(comm).unwrap_or_else(|| policy.emulator())));
     };
-    Some((role, rule.unwrap_or(set)))
+    let home = match kernel_thread {
+        KernelThread::IoUringWorker { submitter } => home_of(view, submitter),
+        _ => None,
+    };
+    let set = policy.cpus_for_kernel_thread(kernel_thread, comm, home.unwrap_or_else(|| policy.emulator()));
+    Some((kernel_thread.role().kind(), set))
+}
+
+/// The set that the workers of a listed thread follow.
+fn home_of(view: &View<'_>, tid: u32) -> Option<SetId> {
+    let entry = entries::entry_of(view.page, Tid(tid as i32))?;
+    let home = SetId(entry.home.load(Ordering::Relaxed));
+    (usize::from(home.0) < view.policy.sets().len()).then_some(home)
 }
 
 /// Whether a thread that was just seen, and is not the kernel's, came from a clone(2) of some library's own.

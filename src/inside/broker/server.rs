@@ -24,12 +24,12 @@ use crate::sys::process;
 use crate::sys::socket::{self, Credentials, Received};
 use crate::sys::thread;
 use crate::sys::wait;
-use pinning::Policy;
+use pinning::{BROKER_NAME, Policy};
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
-/// The name that ps, top and pidof see. At most 15 bytes.
-const NAME: &[u8] = b"pinshim-broker";
+/// The name that ps, top and pidof see. The kernel keeps 15 bytes of it.
+const NAME: &[u8] = BROKER_NAME.as_bytes();
 
 /// All that root's broker keeps, as bits (linux/capability.h): to pin threads of another user's process
 /// (CAP_SYS_NICE), to see that it holds the socket (CAP_SYS_PTRACE), to become that user (CAP_SETGID, CAP_SETUID).

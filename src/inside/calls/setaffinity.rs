@@ -9,9 +9,9 @@ use crate::state::ownership;
 use crate::state::shim::{self, Shim};
 use crate::state::{entries, slots};
 use crate::sys::errno::keeping_errno;
-use crate::sys::{sched, thread};
+use crate::sys::thread;
 use libc::c_int;
-use pinning::{RoleKind, SetId};
+use pinning::{MASK_WORDS, RoleKind, SetId};
 use std::ffi::c_void;
 
 /// What to do with a request.
@@ -20,7 +20,7 @@ enum Request {
     /// Make the real call as it is.
     AsItIs,
     /// Make it with this mask, of this many bytes.
-    CutTo([u64; sched::MASK_WORDS], usize),
+    CutTo([u64; MASK_WORDS], usize),
     /// Say that it was done.
     Nothing,
 }
@@ -97,7 +97,7 @@ fn others(shim: &Shim, known: Option<(RoleKind, SetId)>) -> Option<SetId> {
 
 fn cut(shim: &Shim, set: Option<SetId>, bytes: usize, mask: *const c_void) -> Request {
     let Some(set) = set else { return Request::AsItIs };
-    let mut room = [0u8; sched::MASK_WORDS * 8];
+    let mut room = [0u8; MASK_WORDS * 8];
     let wanted = bytes.min(room.len());
     // The caller's pointer may be wrong: then the real call says EFAULT.
     let read =
@@ -105,7 +105,7 @@ fn cut(shim: &Shim, set: Option<SetId>, bytes: usize, mask: *const c_void) -> Re
     if !matches!(read, Some(Ok(read)) if read.len() == wanted) {
         return Request::AsItIs;
     }
-    let mut words = [0u64; sched::MASK_WORDS];
+    let mut words = [0u64; MASK_WORDS];
     let allowed = shim.policy.set(set).words().iter().chain(std::iter::repeat(&0));
     let (mut asked_for_any, mut any) = (false, false);
     for ((word, asked), allowed) in words.iter_mut().zip(room.chunks_exact(8)).zip(allowed) {

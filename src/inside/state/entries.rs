@@ -47,7 +47,7 @@ pub(crate) fn entry_of(page: Page, tid: Tid) -> Option<&'static Entry> {
 
 /// The role and set that an entry names.
 pub(crate) fn role_and_set(entry: &Entry) -> Option<(RoleKind, SetId)> {
-    let role = RoleKind::try_from(entry.role.load(Ordering::Relaxed)).ok()?;
+    let role = RoleKind::from_number(entry.role.load(Ordering::Relaxed))?;
     Some((role, SetId(entry.set.load(Ordering::Relaxed))))
 }
 

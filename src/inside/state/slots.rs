@@ -209,7 +209,7 @@ fn set_identity(slot: &Slot, identity: &ThreadIdentity) {
 pub(crate) fn role_and_set_of(handle: libc::pthread_t) -> Option<(RoleKind, SetId)> {
     let slot = SLOTS.iter().find(|slot| slot.handle.load(Ordering::Acquire) == handle as usize)?;
     let placed_as = slot.placed_as.load(Ordering::Relaxed);
-    Some((RoleKind::try_from((placed_as >> 16) as u8).ok()?, SetId(placed_as as u16)))
+    Some((RoleKind::from_number((placed_as >> 16) as u8)?, SetId(placed_as as u16)))
 }
 
 /// Clears every entry, and frees every slot but the main thread's: a forked child does not have the other threads.

@@ -2,11 +2,8 @@
 
 use crate::sys::errno::Errno;
 use libc::c_int;
-use pinning::Tid;
+use pinning::{MASK_WORDS, Tid};
 use std::mem::MaybeUninit;
-
-/// Room for a mask of 8192 CPUs, the most that Linux can be built for (NR_CPUS, x86's MAXSMP).
-pub(crate) const MASK_WORDS: usize = 128;
 
 /// A thread's affinity as the kernel gave it, on the stack.
 pub(crate) struct Mask {
