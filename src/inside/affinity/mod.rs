@@ -1,4 +1,4 @@
-//! Affinities: the kernel is asked for them and told what they should be.
+//! Affinities: asking the kernel for a thread's affinity, and setting it, with the rights of the calling process.
 
 pub(crate) mod direct;
 pub(crate) mod record;

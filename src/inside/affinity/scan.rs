@@ -1,9 +1,9 @@
-//! Looking again: at threads that somebody moved, and at threads that nobody created.
+//! Finding the threads of a process that are off their set.
 //!
-//! libvirt gives vCPUs and IOThreads its own affinity while the VM is paused, and the kernel makes threads
-//! in the process without any call of ours. One look goes over the threads of a process as /proc lists
-//! them. It runs in QEMU and in the broker, so it makes system calls and nothing else, on the stack.
-//! It must never touch a thread that is being born: that one places itself.
+//! libvirt gives vCPUs and IOThreads affinities of its own while the VM is paused, and the kernel makes threads
+//! in the process without any call that the library hooks. A scan goes over the threads of a process as /proc lists
+//! them. It runs in QEMU and in the broker, so it only makes system calls and uses the stack.
+//! It must leave alone a thread that was created and is not yet placed: that one places itself.
 
 use crate::state::entries;
 use crate::state::page::Page;
@@ -19,41 +19,48 @@ use pinning::{KernelThread, Policy, RoleKind, SetId, Tid, same_cpus};
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
-/// Which threads a look is about.
+/// Which threads to look at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// Every thread. Only in QEMU itself, which knows of births under way.
+    /// Every thread. Only for a scan by QEMU itself, which knows whether threads are created and not yet placed.
     All,
-    /// Threads that the kernel made.
+    /// The threads that the kernel made.
     KernelThreads,
-    /// Threads that the kernel made, and listed ones younger than this many nanoseconds.
+    /// The threads that the kernel made, and listed ones younger than this many nanoseconds.
     YoungerThan(u64),
 }
 
-/// Whose threads to look at, and by what.
+/// Whose threads to look at, and how to judge them.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
+    /// The process.
     pub(crate) pid: i32,
+    /// Where its threads should run.
     pub(crate) policy: &'a Policy,
+    /// Who its threads are.
     pub(crate) page: Page,
-    /// An open folder of /proc, or AT_FDCWD to name it by its path.
+    /// An open descriptor of /proc, or AT_FDCWD to open /proc by its path.
     pub(crate) proc_folder: i32,
 }
 
 impl View<'_> {
+    /// What to write before the process's id in a path.
     fn prefix(&self) -> &'static str {
         if self.proc_folder == libc::AT_FDCWD { "/proc/" } else { "" }
     }
 }
 
-/// A thread off its set.
+/// A thread that is off its set.
 pub(crate) struct Misplaced {
+    /// Its id.
     pub(crate) tid: Tid,
+    /// Its role.
     pub(crate) role: RoleKind,
+    /// The set that it should run on.
     pub(crate) set: SetId,
 }
 
-/// Looks at the threads in scope, and calls `put_back` for each that is off its set.
+/// Looks at the threads in scope, and calls `put_back` for each that is off its set. Fails where /proc cannot be read.
 pub(crate) fn scan(view: &View<'_>, scope: Scope, mut put_back: impl FnMut(&Misplaced)) -> Result<(), Errno> {
     let mut path = StackPath::default();
     let _ = write!(path, "{}{}/task", view.prefix(), view.pid);
@@ -73,13 +80,15 @@ pub(crate) fn scan(view: &View<'_>, scope: Scope, mut put_back: impl FnMut(&Misp
     Ok(())
 }
 
+/// Whether a thread is in scope and off its set.
 fn judge(view: &View<'_>, scope: Scope, tid: Tid) -> Option<Misplaced> {
     let (role, set) = match entries::entry_of(view.page, tid) {
         Some(entry) => of_listed(view.policy, scope, entry)?,
         None => of_unlisted(view, scope, tid)?,
     };
     let affinity = sched::affinity(tid);
-    // A thread that has ended since; or QEMU before 6.1, which forbids the question: then ask for the set.
+    // ESRCH: the thread has ended since. Any other error: QEMU before 6.1 forbids to read affinities in its sandbox, so
+    // the thread is to be put on its set in any case.
     let right = match &affinity {
         Ok(mask) => same_cpus(mask.words(), view.policy.set(set).words()),
         Err(errno) => *errno == Errno(libc::ESRCH),
@@ -87,6 +96,7 @@ fn judge(view: &View<'_>, scope: Scope, tid: Tid) -> Option<Misplaced> {
     (!right && thread::is_thread_of(view.pid, tid)).then_some(Misplaced { tid, role, set })
 }
 
+/// The role and set of a thread with an entry, if it is in scope and was placed before.
 fn of_listed(policy: &Policy, scope: Scope, entry: &Entry) -> Option<(RoleKind, SetId)> {
     let in_scope = match scope {
         Scope::All => true,
@@ -100,7 +110,7 @@ fn of_listed(policy: &Policy, scope: Scope, entry: &Entry) -> Option<(RoleKind, 
         return None;
     }
     let (role, set) = entries::role_and_set(entry)?;
-    // The page may have been written to by a hostile QEMU; `set` answers the base for what is not there.
+    // A hostile QEMU can write any number to the page; `Policy::set` would take one that is no set for the base set.
     (usize::from(set.0) < policy.sets().len()).then_some((role, set))
 }
 
@@ -129,17 +139,18 @@ fn home_of(view: &View<'_>, tid: u32) -> Option<SetId> {
     (usize::from(home.0) < view.policy.sets().len()).then_some(home)
 }
 
-/// Whether a thread that was just seen, and is not the kernel's, came from a clone(2) of some library's own.
+/// Whether a thread that was just seen, and that the kernel did not make, comes from another library's own clone(2).
 ///
-/// A creator counts a creation before the thread exists, and the thread lists itself before it is counted off: so with
-/// no creation under way now, a thread that exists and is still not listed is nobody's identity. With the register full,
-/// anybody may be missing.
+/// A creator counts a thread in [`UNPLACED`] before the thread exists, and the thread lists itself before it is counted
+/// off. So if that count is 0 now, a thread that was seen before and is still not listed was not created through the
+/// library. Where some threads could not be listed this cannot be told.
 fn is_foreign_clone(page: Page, tid: Tid) -> bool {
     page.header.unlisted.load(Ordering::Relaxed) == 0
         && UNPLACED.load(Ordering::Acquire) == 0
         && entries::entry_of(page, tid).is_none()
 }
 
+/// The name of a thread as the kernel has it (proc_pid_comm(5)).
 fn comm<'a>(view: &View<'_>, tid: Tid, room: &'a mut [u8; 32]) -> Option<&'a [u8]> {
     let mut path = StackPath::default();
     let _ = write!(path, "{}{}/task/{tid}/comm", view.prefix(), view.pid);
@@ -149,7 +160,7 @@ fn comm<'a>(view: &View<'_>, tid: Tid, room: &'a mut [u8; 32]) -> Option<&'a [u8
     Some(comm.ok()?.trim_ascii_end())
 }
 
-/// The names in getdents64(2)'s records that are numbers.
+/// The names in records of getdents64(2) that are numbers: `.` and `..` are not.
 fn tids(mut records: &[u8]) -> impl Iterator<Item = Tid> {
     const LENGTH_AT: usize = std::mem::offset_of!(libc::dirent64, d_reclen);
     const NAME_AT: usize = std::mem::offset_of!(libc::dirent64, d_name);

@@ -1,4 +1,4 @@
-//! Who a thread is: from QEMU's name for it to role, set and home.
+//! Finding out who a thread is: its role and its set, from QEMU's name for it.
 
 mod pools;
 pub(crate) mod qemu;

@@ -1,22 +1,23 @@
-//! The homes of QEMU's worker pools: a pool's workers run where its home runs.
+//! QEMU's worker pools, and the thread that each of them works for: its home. Workers run where their home runs.
 
 use crate::state::current::CurrentThread;
 use pinning::{Policy, RoleKind, SetId};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// Worker pools: the address of each in `key`, its home's set in `home`. Pools are one for the main loop
-/// and one for each IOThread in use.
+/// A worker pool. There is one for the main loop, and one for each IOThread in use.
 struct Pool {
+    /// The pool's address in QEMU; 0 in a free place.
     key: AtomicU64,
+    /// The set of the pool's home.
     home: AtomicU32,
 }
 
 static POOLS: [Pool; 256] = [const { Pool { key: AtomicU64::new(0), home: AtomicU32::new(0) } }; 256];
 
-/// The set of the home of the pool at this address.
+/// The set of the home of the pool at this address, asked when `creator` creates a worker for the pool.
 ///
-/// A creator that is no worker tells it: an IOThread is the home itself, anyone else (a vCPU thread
-/// included) acts for the main loop. A worker creates for its own pool.
+/// A creator that is no worker tells which thread the home is: an IOThread is the home itself, and any other (a vCPU
+/// too) acts for the main loop. A worker creates another worker for its own pool.
 pub(super) fn pool_home(policy: &Policy, pool: usize, creator: &CurrentThread) -> SetId {
     if creator.known && creator.role == RoleKind::Worker {
         return find_pool(pool).map_or(creator.home, |pool| SetId(pool.home.load(Ordering::Relaxed) as u16));
@@ -25,8 +26,8 @@ pub(super) fn pool_home(policy: &Policy, pool: usize, creator: &CurrentThread) -
         RoleKind::IoThread if creator.known => creator.home,
         _ => policy.emulator(),
     };
-    // An address is used again when a pool is gone, so what was known of it is replaced. With every
-    // place taken, later workers follow their creator.
+    // QEMU may use the address of a deleted pool again, so what was known of it is replaced. Where no place is free,
+    // workers follow their creator.
     if let Some(pool) = find_pool(pool).or_else(|| add_pool(pool)) {
         pool.home.store(u32::from(home.0), Ordering::Relaxed);
     }

@@ -1,16 +1,16 @@
-//! What is known of QEMU: how it hands a new thread its name.
+//! Reading QEMU's name for a thread that it is about to create.
 //!
 //! `qemu_thread_create` (util/qemu-thread-posix.c) calls `pthread_create` with one static function,
 //! `qemu_thread_start`, and a pointer to its arguments. The name in there is filled in whether or not
 //! QEMU runs with `debug-threads=on`. Other libraries in the process create threads with arguments of
-//! their own, so no pointer is followed until the function is known; it is learned from QEMU's
-//! first thread, `call_rcu`, with reads that cannot fault.
+//! their own, so no pointer is followed until the address of the function is known. It is learned from QEMU's
+//! first thread, `call_rcu`, by reads that cannot fault.
 
 use crate::sys::thread;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// `QemuThreadArgs`; the same from QEMU 5.2 to 11.1.
+/// QEMU's `QemuThreadArgs`, the same from QEMU 5.2 to 11.1.
 #[repr(C)]
 struct QemuThreadArgs {
     start_routine: *const c_void,
@@ -18,7 +18,7 @@ struct QemuThreadArgs {
     name: *const u8,
 }
 
-/// Names are short (`IO ` and a user's id); what is longer is cut here.
+/// The most bytes of a name. Names are short (`IO ` and a user's id); longer ones are cut.
 pub(crate) const NAME_LIMIT: usize = 256;
 
 /// The first thread of every QEMU, created by a constructor of util/rcu.c before `main`.
@@ -27,16 +27,16 @@ const FIRST_NAME: &[u8] = b"call_rcu";
 /// The address of `qemu_thread_start`; 0 until it is learned.
 static THREAD_START: AtomicUsize = AtomicUsize::new(0);
 
-/// What the creator can read of a QEMU thread to be. Valid only until the real `pthread_create`: the
-/// new thread frees what `name` points to.
+/// What the creator can read of a thread that QEMU is about to create. Valid only until the real `pthread_create`, since
+/// the new thread frees what `name` points to.
 pub(crate) struct Thread<'a> {
     /// QEMU's name, without its end.
     pub(crate) name: &'a [u8],
-    /// What the thread's own routine gets: for a worker, the address of its pool.
+    /// The argument of the thread's own routine. A worker's is the address of its pool.
     pub(crate) argument: usize,
 }
 
-/// Whether QEMU's thread function is known, that is, whether QEMU has created a thread.
+/// Whether `start` is `qemu_thread_start`. False for any address until that is learned.
 pub(crate) fn is_thread_start(start: usize) -> bool {
     start != 0 && start == THREAD_START.load(Ordering::Relaxed)
 }
@@ -76,8 +76,8 @@ pub(crate) unsafe fn with_thread<R>(
 }
 
 /// Takes `start` for `qemu_thread_start` if it lies in the main executable and its argument reads as
-/// three pointers, the last to the name of QEMU's first thread. No other name teaches: a function of some
-/// other code in the executable, called with something that merely looks like it, would be followed for good.
+/// three pointers, the last to the name of QEMU's first thread. No other name is accepted: another function in the
+/// executable, called with an argument that merely looks alike, would be taken for it from then on.
 fn learn<'a>(
     executable: &std::ops::Range<usize>,
     start: usize,
@@ -93,7 +93,7 @@ fn learn<'a>(
         return None;
     }
     let mut words = args.chunks_exact(size_of::<usize>()).map(|word| {
-        usize::from_ne_bytes(word.try_into().unwrap_or_default()) // always of that length
+        usize::from_ne_bytes(word.try_into().unwrap_or_default()) // chunks_exact makes them of that length
     });
     let (routine, argument, name) = (words.next()?, words.next()?, words.next()?);
     if routine == 0 || name == 0 {
@@ -107,10 +107,11 @@ fn learn<'a>(
     Some(Thread { name, argument })
 }
 
-/// A NUL-ended text at an address that may not be readable, or may have no end.
+/// Reads a NUL-ended text at an address that may not be readable, or may have no NUL. `None` for those and for an empty
+/// text.
 fn read_name(pid: i32, address: usize, room: &mut [u8; NAME_LIMIT]) -> Option<&[u8]> {
-    // A read stops at the first page that is not there, and one that begins on the last readable page
-    // returns what there is; the kernel may also refuse the whole piece, so ask page by page.
+    // A read that crosses from a readable page to one that is not returns what there is, but the kernel may also refuse
+    // all of it. So each page is read on its own.
     let to_page_end = 4096 - address % 4096;
     let first = to_page_end.min(NAME_LIMIT);
     let got = thread::read_own_memory(pid, address, room.get_mut(..first)?).ok()?.len();
@@ -142,7 +143,7 @@ pub(crate) fn executable_code() -> std::ops::Range<usize> {
                     if range.start == range.end { at..end } else { range.start.min(at)..range.end.max(end) };
             }
         }
-        1 // only the first object
+        1 // no further objects
     }
     let mut range = 0..0;
     // SAFETY: `first` only writes to `range`, which is live for the call.
