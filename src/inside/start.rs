@@ -1,8 +1,8 @@
-//! This process: whether the library acts in it, with what policy, and who owns the status page.
+//! The start: whether the library acts in this process, with what policy, and which process owns the status page.
 //!
-//! Decided once, by the first of the library's constructor and its first hook (another library's
-//! constructor may create a thread before ours has run). In a process that is not a target, or has no
-//! placement, the answer is "no", and nothing has been done.
+//! It is decided once, by the library's constructor or its first hook, whichever is first: another library's
+//! constructor may create a thread before ours has run. In a process that is not a target, or has no
+//! placement, the library does nothing.
 
 use crate::broker;
 use crate::identity::{qemu, role};
@@ -17,7 +17,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::Ordering;
 
-/// The shim, if it acts in this process; decides it if nobody has.
+/// What the hooks work with; `None` if the library does not act in this process. Decides that, if nobody has.
 pub fn shim_or_start() -> Option<&'static Shim> {
     match shim::decided() {
         Some(decided) => decided,
@@ -27,7 +27,7 @@ pub fn shim_or_start() -> Option<&'static Shim> {
 
 #[cold]
 fn start() -> Option<&'static Shim> {
-    // An allocator that creates a thread when it is first used comes here again while we decide.
+    // An allocator may create a thread when it is first used, and so call this again while the environment is read.
     if current::thread().deciding {
         return None;
     }
@@ -42,7 +42,7 @@ fn start() -> Option<&'static Shim> {
 fn start_once() -> Option<&'static Shim> {
     let shim = shim::decide_once(decide);
     if let Some(shim) = shim {
-        // The first caller only: slot 0 is taken once.
+        // Only the first caller, since slot 0 is taken once.
         if ownership::claim(thread::getpid()) {
             enlist_main(shim);
         }
@@ -50,8 +50,7 @@ fn start_once() -> Option<&'static Shim> {
     shim
 }
 
-/// Reads the environment. Ends the process if it is a target and its placement is bad, unless
-/// `PIN_ERRORS=warn`.
+/// Reads the environment. Ends the process if it is a target and its placement is faulty, unless `PIN_ERRORS=warn`.
 fn decide() -> Option<Shim> {
     let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let target = environment.iter().find(|(name, _)| name == "PIN_TARGET").map(|(_, value)| value.as_bytes());
@@ -79,13 +78,14 @@ fn decide() -> Option<Shim> {
     })
 }
 
-/// Whether `-daemonize` is among the arguments. Read from /proc: Rust knows them only once the
-/// constructor of its own library has run, and another library's may have brought us here before.
+/// Whether `-daemonize` is among QEMU's arguments. Read from /proc, since Rust's standard library knows them only when its
+/// own constructor has run, and another library's constructor may have called a hook before.
 fn daemonizes() -> bool {
     let arguments = std::fs::read("/proc/self/cmdline").unwrap_or_default();
     arguments.split(|byte| *byte == 0).any(|argument| matches!(argument, b"-daemonize" | b"--daemonize"))
 }
 
+/// Prints what is wrong in the environment, whatever `PIN_LOG` says.
 fn say(reading: &Reading) {
     for fault in &reading.faults {
         report::line(format_args!("{fault}"));
@@ -101,7 +101,7 @@ fn executable_name() -> Option<OsString> {
     Some(OsStr::from_bytes(pinning::strip_deleted(path.file_name()?.as_bytes())).to_owned())
 }
 
-/// Where there is no /proc: the path that was given to execve(2).
+/// The path that was given to execve(2), for where there is no /proc.
 fn executable_by_auxv() -> Option<std::path::PathBuf> {
     // SAFETY: getauxval has no preconditions.
     let address = unsafe { libc::getauxval(libc::AT_EXECFN) };
@@ -113,25 +113,25 @@ fn executable_by_auxv() -> Option<std::path::PathBuf> {
     Some(std::path::PathBuf::from(OsStr::from_bytes(path.to_bytes())))
 }
 
-/// What limits a set here: not the affinity this process was started with, but its cpuset, which the
-/// kernel tells to whoever asks for more than it has.
+/// The CPUs that can be named here, and those that QEMU was started with. What limits a set is not the affinity of this
+/// process but its cpuset. The kernel cuts a request for all CPUs to it.
 fn host() -> Host {
     let start = sched::affinity(Tid(0)).map(|mask| CpuSet::from_words(mask.words())).unwrap_or_default();
     let everything = [u64::MAX; MASK_WORDS];
     let available = match sched::set_affinity(Tid(0), &everything) {
         Ok(()) => {
             let all = sched::affinity(Tid(0)).map(|mask| CpuSet::from_words(mask.words()));
-            // As it was, before anything else runs.
+            // Put it back as it was, before anything else runs.
             let _ = sched::set_affinity(Tid(0), start.words());
             all.unwrap_or_else(|_| start.clone())
         }
-        // Already inside a sandbox: what it has is what it can have.
+        // The process is in a sandbox already, and can have no more than it has.
         Err(_) => start.clone(),
     };
     Host { available, start }
 }
 
-/// Places the calling thread if it is the main thread, which nobody creates.
+/// Lists and places the calling thread, if it is the main thread. Nobody creates that one.
 fn enlist_main(shim: &Shim) {
     let pid = thread::getpid();
     let tid = thread::gettid();
@@ -147,9 +147,9 @@ fn enlist_main(shim: &Shim) {
     enlist::enlist(shim, tid, &identity, slot, true);
 }
 
-/// After `-daemonize` the VM is run by a child of a child of the process that was started. Such a child
-/// takes the register over when it creates a thread of QEMU's; its parents only wait for it and end.
-/// Any other forked child writes nothing.
+/// With `-daemonize` a child of a child of the process that was started runs the VM, and its parents only wait for it and
+/// end. That child becomes the owner of the status page and the slots when it creates its first thread of QEMU's, by
+/// `start`. Any other forked child owns nothing and writes nothing.
 pub(crate) fn take_over_after_daemonize(shim: &Shim, start: usize) {
     if !shim.daemonizes || ownership::is_ours() || !qemu::is_thread_start(start) {
         return;

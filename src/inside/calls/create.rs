@@ -1,13 +1,12 @@
-//! The creation of a thread: what its creator does, and what it does itself before its own routine.
+//! `pthread_create` and `thrd_create`: what the creator does, and what the new thread does before its own routine.
 //!
-//! The new thread starts here, in the trampoline: it says in the register that it exists, asks for its
-//! affinity, changes it where it differs (its creator may have done that already, see `handover`), and only then
-//! goes on to what its creator wanted. Nothing is held,
-//! locked or allocated, and no destructor waits, across that routine: it may never return
-//! (`pthread_exit`), and glibc then unwinds through this frame.
+//! The creator finds out who the thread will be, and leaves that in a slot. The thread starts in a trampoline: it writes
+//! its entry on the status page, puts itself on its set (its creator may have done that already, see
+//! [`handover`](crate::state::handover)), and goes on to its own routine.
 //!
-//! The trampoline runs on the stack that the creator chose, which may be PTHREAD_STACK_MIN: frames here
-//! stay small.
+//! That routine may never return (`pthread_exit`), and glibc then unwinds through the trampoline. So across the routine
+//! nothing is locked or allocated, and the trampoline's frame has no destructor. It runs on a stack of the creator's
+//! choice, which may be as small as PTHREAD_STACK_MIN, so frames here are small.
 
 use crate::affinity::direct;
 use crate::broker;
@@ -38,12 +37,12 @@ pub struct Asked {
     pub handle_to: *mut pthread_t,
 }
 
-/// Creates a thread by `real`, which is called exactly once with where to write the handle, and with the argument of
-/// the trampoline that it is to start. Returns what `real` returned, with its errno.
+/// Creates a thread by `real`, which is called exactly once: with where to write the handle, and with the argument for
+/// the trampoline. Returns what `real` returned, with its errno.
 ///
 /// # Safety
-/// `asked` is what the caller of the hooked function passed; `real` starts the trampoline below of the real
-/// function's type, and returns `succeeded` if the thread was created.
+/// `asked` is what the caller of the hooked function passed. `real` is that function, starts the trampoline below for it,
+/// and returns `succeeded` if the thread was created.
 pub unsafe fn create(
     shim: &'static Shim,
     asked: &Asked,
@@ -68,7 +67,7 @@ pub unsafe fn create(
             handover.creator(generation, || {
                 // SAFETY: as the caller of pthread_create upholds.
                 unsafe { asked.handle_to.write(handle) };
-                // If this fails, the thread finds out by itself and knows what to do.
+                // If this fails, the thread sees so when it places itself, and does what is to be done.
                 direct::place_new_thread(handle, shim.policy.set(identity.set));
             });
         }
@@ -76,7 +75,7 @@ pub unsafe fn create(
     result
 }
 
-/// What the creator does before the creation: it finds out who the thread will be, and claims a slot for it.
+/// What the creator does before the thread exists: it finds out who the thread will be, and claims a slot for it.
 ///
 /// # Safety
 /// As for [`create`].
@@ -103,13 +102,13 @@ unsafe fn prepare(shim: &'static Shim, asked: &Asked) -> (ThreadIdentity, Claim)
     (identity, claim)
 }
 
-/// Whether a identity belongs elsewhere than the calling thread, and the sandbox leaves it to us to move it.
+/// Whether a thread must leave the CPUs of its creator (the calling thread), and QEMU's sandbox does not forbid its creator
+/// to move it.
 fn leaves_its_creator(identity: &ThreadIdentity) -> bool {
     identity.role != RoleKind::Exempt && identity.set != current::thread().set && !sandbox::filter_is_loaded()
 }
 
-/// Where a thread of `pthread_create` starts. C-unwind: `pthread_exit` and cancellation unwind through
-/// it.
+/// Where a thread of `pthread_create` starts. It is C-unwind since `pthread_exit` and cancellation unwind through it.
 ///
 /// # Safety
 /// To be called as a thread's start routine, with what [`create`] passed.
@@ -133,12 +132,15 @@ pub unsafe extern "C-unwind" fn c11_trampoline(passed: *mut c_void) -> c_int {
     routine(argument)
 }
 
-/// Everything between a thread's first instruction and its own routine. Not inlined: its frame is gone
-/// when the routine runs.
+/// All that a thread does before its own routine, which it answers with its argument. Not inlined, so that its frame is
+/// gone when the routine runs.
+///
+/// # Safety
+/// To be called once by a new thread, with what [`create`] passed.
 #[inline(never)]
 unsafe fn begin(passed: *mut c_void) -> (*const c_void, *mut c_void) {
     keeping_errno(|| {
-        // SAFETY: this is the new thread, and it calls once.
+        // SAFETY: as the caller upholds.
         let (creation, slot) = unsafe { slots::take_over(passed) };
         if let Some(shim) = shim::shim() {
             let tid = thread::gettid();
@@ -151,6 +153,7 @@ unsafe fn begin(passed: *mut c_void) -> (*const c_void, *mut c_void) {
     })
 }
 
+/// What the calling thread does once it has taken over: it lists and places itself, and takes its name.
 fn place_self(shim: &'static Shim, tid: Tid, slot: Option<u16>, creation: &Creation) {
     let identity = &creation.identity;
     let page = shim.page.filter(|_| creation.listed);

@@ -1,9 +1,8 @@
-//! io_uring's workers: threads that the kernel makes in the process when a request would block.
+//! `io_uring_submit` and its kin: placing io_uring's workers, threads that the kernel makes when a request would block.
 //!
-//! They belong to the thread that submits (`iou-wrk-<its tid>`). Each thread's pool has a mask of its own,
-//! which only that thread can set (IORING_REGISTER_IOWQ_AFF, from Linux 5.14 on), and which has no effect
-//! before the thread's first submission: so it is set after it, and workers that are already there are moved
-//! by a look.
+//! They belong to the thread that submits (`iou-wrk-<its tid>`). Each thread's pool of workers has a mask of its own,
+//! which only that thread can set (IORING_REGISTER_IOWQ_AFF, from Linux 5.14 on), and only after its first submission.
+//! So it is set after a submission, and workers that exist already are put on their set by a rescan.
 
 use crate::placing::rescan;
 use crate::report::targets;
@@ -17,11 +16,11 @@ use libc::c_int;
 use std::ffi::c_void;
 use std::fmt::Write;
 
-/// Where liburing keeps the ring's descriptor in `struct io_uring` (liburing.h; the same since 0.7: the
-/// submission and completion queues before it are padded to keep their size).
+/// Where liburing keeps the ring's descriptor in `struct io_uring` (liburing.h). It has been there since 0.7, as the
+/// submission and completion queues before it are padded to keep their size.
 const RING_FD_AT: usize = 196;
 
-/// What is to be done after a submission to a ring of liburing's; returns its result, with its errno.
+/// Does what is to be done after a submission to a ring of liburing's, and returns its result, with its errno.
 ///
 /// # Safety
 /// `ring` is what the caller of `io_uring_submit` passed: liburing has just used it.
@@ -33,7 +32,7 @@ pub unsafe fn after_submission(ring: *const c_void, result: c_int) -> c_int {
     result
 }
 
-/// The calling thread has submitted to a ring of liburing's.
+/// Places the workers of the calling thread, which has submitted to a ring of liburing's.
 ///
 /// # Safety
 /// As for [`after_submission`].
@@ -47,8 +46,8 @@ unsafe fn submitted(ring: *const c_void) {
     place_workers(unsafe { *fd.cast::<i32>() });
 }
 
-/// The mask is the thread's and holds for all its rings, so once is enough; the kernel refuses while the thread
-/// has no pool.
+/// Sets the mask of the calling thread's workers. It holds for all rings of the thread, so it is set once. The kernel refuses
+/// it while the thread has no pool.
 #[cold]
 fn place_workers(ring: i32) {
     let Some(shim) = shim::shim().filter(|_| ownership::is_ours()) else { return };
@@ -67,7 +66,7 @@ fn place_workers(ring: i32) {
     rescan::look_for_kernel_threads();
 }
 
-/// Whether this is a ring's descriptor: with another layout of liburing's than the one known here it is not.
+/// Whether this is a ring's descriptor. It is not, if liburing's layout is another than the one known here.
 fn is_ring(fd: i32) -> bool {
     let mut link = StackPath::default();
     let _ = write!(link, "/proc/self/fd/{fd}");

@@ -1,8 +1,11 @@
-//! The ioctl requests that matter, and what is done around them.
+//! `ioctl`: the requests that tell something of a thread, and what is done around them.
 //!
-//! Every VM exit to user space is an ioctl: the way of a request that is none of our business is a few
-//! compares and a jump. Nothing on KVM_RUN's way locks or allocates, and once every vCPU has run it
-//! costs a load and a branch.
+//! KVM_CREATE_VCPU shows that a thread is a vCPU. At its first KVM_RUN a vCPU puts itself back on its set, and the first of
+//! them rescans all threads, since libvirt moves threads while the VM is paused. After VHOST_SET_OWNER, and in the
+//! first KVM_RUN of all, the kernel makes a thread in the process.
+//!
+//! Every VM exit to user space is an ioctl, so a request of no interest costs a few compares and a jump, and a KVM_RUN
+//! after the first ones a load and a branch more. Nothing around KVM_RUN locks or allocates.
 
 use crate::affinity::scan::Scope;
 use crate::broker;
@@ -35,8 +38,8 @@ pub fn ioctl_is_of_interest(request: c_ulong) -> bool {
     }
 }
 
-/// Makes an ioctl by `real`, which is called exactly once, with what is to be done before and after it. Returns
-/// what `real` returned, with its errno.
+/// Makes an ioctl by `real`, which is called exactly once, and does what is to be done before and after it. Returns what
+/// `real` returned, with its errno.
 #[inline(always)]
 pub fn around_ioctl(request: c_ulong, real: impl FnOnce() -> c_int) -> c_int {
     let number = request as u32;
@@ -57,14 +60,14 @@ pub fn around_ioctl(request: c_ulong, real: impl FnOnce() -> c_int) -> c_int {
     result
 }
 
-/// What is done besides the real call must neither change errno nor, if it panics (which it never should), prevent the
-/// real call or hide its result.
+/// Does `work` beside the real call. It leaves errno as it was, and if `work` panics, which it never should, the real call
+/// is still made and its result returned.
 fn quietly<R: Default>(work: impl FnOnce() -> R) -> R {
     keeping_errno(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_default())
 }
 
-/// The calling thread has created a vCPU. On x86, Arm and s390 that is the vCPU's own thread; the main thread
-/// creates them for ppc64, and scratch ones for Arm, and is no vCPU itself.
+/// The calling thread has created a vCPU. On x86, Arm and s390 it is that vCPU's own thread. For ppc64 the main thread
+/// creates the vCPUs, and for Arm some to try; it is no vCPU itself.
 #[cold]
 fn vcpu_created() {
     let Some(shim) = shim::shim() else { return };
@@ -89,7 +92,7 @@ fn vcpu_created() {
 }
 
 /// The calling thread is about to enter KVM_RUN, and something is due. True if it is the first vCPU of the VM
-/// to do so, which then has [`after_first_run`] to do.
+/// to do so: then [`after_first_run`] is to be called afterwards.
 #[cold]
 fn before_run() -> bool {
     let Some(shim) = shim::shim().filter(|_| current::update(|current| FIRST_RUN.vcpu_enters(current)))
@@ -113,8 +116,8 @@ fn before_run() -> bool {
     first
 }
 
+/// Waits until the vCPU that is rescanning is done, for 100 ms at most. A rescan takes less than one.
 fn wait_for_the_rescan() {
-    // 100 ms; a rescan takes less than one.
     for _ in 0..1000 {
         if !FIRST_RUN.rescan_is_under_way() {
             return;
@@ -123,14 +126,14 @@ fn wait_for_the_rescan() {
     }
 }
 
-/// The first KVM_RUN of all has returned: what the kernel made inside it is there now.
+/// The first KVM_RUN of all has returned, so the thread that the kernel makes in it exists.
 #[cold]
 fn after_first_run() {
     FIRST_RUN.end_looks();
     look_for_kernel_threads();
 }
 
-/// An ioctl of any thread: a look is due while that first KVM_RUN goes on.
+/// Some thread makes an ioctl. While the first KVM_RUN of all goes on, it looks for the thread that the kernel makes.
 #[cold]
 fn meanwhile() {
     if FIRST_RUN.take_look() {

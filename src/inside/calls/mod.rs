@@ -1,4 +1,4 @@
-//! What is done around each call that the library hooks.
+//! What is done around the functions that the library hooks. The hooks themselves are in the crate `shim`.
 
 pub mod create;
 pub mod io_uring;

@@ -1,4 +1,4 @@
-//! What must be done before QEMU's sandbox closes: after it, this process can pin nothing by itself.
+//! `seccomp_load`: what must be done before QEMU loads its filter. After that this process can set no affinity itself.
 
 use crate::broker;
 use crate::state::ownership;
@@ -8,19 +8,20 @@ use crate::sys::errno::keeping_errno;
 use crate::sys::wait;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How long threads that are still placing themselves are waited for: one is enough on any machine, and a
-/// thread that is not done by then asks the broker.
+/// How often to look whether all threads are placed, and the microseconds between two looks. A thread that is not placed
+/// by then asks the broker.
 const STEPS: usize = 1000;
 const STEP_US: i64 = 100;
 
 static FILTER_LOADED: AtomicBool = AtomicBool::new(false);
 
-/// Whether QEMU's filter is loaded.
+/// Whether QEMU has loaded its filter, or is about to.
 pub(crate) fn filter_is_loaded() -> bool {
     FILTER_LOADED.load(Ordering::Relaxed)
 }
 
-/// QEMU is about to load its filter.
+/// To be called when QEMU is about to load its filter: starts the broker, and waits for threads that are still placing
+/// themselves.
 pub fn before_seccomp_load() {
     let Some(shim) = shim::shim().filter(|_| ownership::is_ours()) else { return };
     keeping_errno(|| prepare(shim));

@@ -1,8 +1,9 @@
-//! Affinities that others in the process ask for: Mesa pins its own threads, QEMU its thread contexts.
+//! `pthread_setaffinity_np` and `sched_setaffinity`: affinities that other code in the process asks for. Mesa pins its own
+//! threads, and QEMU those of its thread contexts.
 //!
-//! A request is cut to the set of the thread it is about. Where nothing is left of it, it succeeds and
-//! changes nothing: the one place where a hook's answer is not the real function's, since a library that
-//! is refused may give up. QEMU's own requests are for threads with the role exempt, and pass.
+//! A request is cut to the set of the thread that it is about. Where nothing is left of it, it succeeds and
+//! changes nothing. This is the only hook that does not always answer what the real function would: a library whose
+//! request is refused may give up. QEMU's own requests are about threads with the role exempt, and are made unchanged.
 
 use crate::state::current;
 use crate::state::ownership;
@@ -17,15 +18,16 @@ use std::ffi::c_void;
 /// What to do with a request.
 #[allow(clippy::large_enum_variant, reason = "it lives on the stack, and a box would allocate")]
 enum Request {
-    /// Make the real call as it is.
+    /// Make the real call, unchanged.
     AsItIs,
     /// Make it with this mask, of this many bytes.
     CutTo([u64; MASK_WORDS], usize),
-    /// Say that it was done.
+    /// Make no call, and answer that it succeeded.
     Nothing,
 }
 
-/// A request about the thread with this `pthread_t`: calls `real`, with the caller's mask or less of it, at most once.
+/// Answers a request about the thread with this `pthread_t`. Calls `real` with the caller's mask or a part of it, or not at
+/// all.
 pub fn by_handle(
     handle: libc::pthread_t,
     bytes: usize,
@@ -40,7 +42,8 @@ pub fn by_handle(
     })
 }
 
-/// The same about a thread id (0: the calling thread). Other processes' threads are none of our business.
+/// Answers a request about the thread with this id; 0 is the calling thread. A request about another process's thread is
+/// made unchanged.
 pub fn by_tid(
     tid: i32,
     bytes: usize,
@@ -62,6 +65,7 @@ pub fn by_tid(
     })
 }
 
+/// Answers a request as `judge` says; unchanged where the library does not act.
 fn answer(
     bytes: usize,
     mask: *const c_void,
@@ -86,7 +90,8 @@ fn own(shim: &Shim) -> Option<SetId> {
     }
 }
 
-/// The set of another thread of which this is known, if anything is; `None` if it is exempt.
+/// The set of another thread, whose role and set are `known` if it was created through the library; `None` if it is
+/// exempt.
 fn others(shim: &Shim, known: Option<(RoleKind, SetId)>) -> Option<SetId> {
     match known {
         Some((RoleKind::Exempt, _)) => None,
@@ -95,29 +100,35 @@ fn others(shim: &Shim, known: Option<(RoleKind, SetId)>) -> Option<SetId> {
     }
 }
 
+/// Cuts a request for the mask of `bytes` bytes at `mask` to a set; `None`: the thread may run where the caller wants.
 fn cut(shim: &Shim, set: Option<SetId>, bytes: usize, mask: *const c_void) -> Request {
     let Some(set) = set else { return Request::AsItIs };
     let mut room = [0u8; MASK_WORDS * 8];
     let wanted = bytes.min(room.len());
-    // The caller's pointer may be wrong: then the real call says EFAULT.
     let read =
         room.get_mut(..wanted).map(|room| thread::read_own_memory(thread::getpid(), mask as usize, room));
+    // Where the caller's pointer is wrong the real call answers EFAULT.
     if !matches!(read, Some(Ok(read)) if read.len() == wanted) {
         return Request::AsItIs;
     }
+    cut_to(shim.policy.set(set).words(), &room, wanted)
+}
+
+/// Cuts a mask of `bytes` bytes, with zeros behind them, to these CPUs.
+fn cut_to(allowed: &[u64], asked: &[u8; MASK_WORDS * 8], bytes: usize) -> Request {
     let mut words = [0u64; MASK_WORDS];
-    let allowed = shim.policy.set(set).words().iter().chain(std::iter::repeat(&0));
+    let allowed = allowed.iter().chain(std::iter::repeat(&0));
     let (mut asked_for_any, mut any) = (false, false);
-    for ((word, asked), allowed) in words.iter_mut().zip(room.chunks_exact(8)).zip(allowed) {
+    for ((word, asked), allowed) in words.iter_mut().zip(asked.chunks_exact(8)).zip(allowed) {
         let asked = u64::from_ne_bytes(asked.try_into().unwrap_or_default());
         *word = asked & allowed;
         asked_for_any |= asked != 0;
         any |= *word != 0;
     }
     match (any, asked_for_any) {
-        (true, _) => Request::CutTo(words, wanted),
+        (true, _) => Request::CutTo(words, bytes),
         (false, true) => Request::Nothing,
-        // An empty mask: the real call says EINVAL.
+        // For an empty mask the real call answers EINVAL.
         (false, false) => Request::AsItIs,
     }
 }

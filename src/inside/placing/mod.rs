@@ -1,4 +1,4 @@
-//! Putting a thread of this process on its set, and keeping account of it.
+//! Putting threads of this process on their sets, and writing to the status page and the log what became of it.
 
 pub(crate) mod enlist;
 pub(crate) mod place;

@@ -1,4 +1,4 @@
-//! Putting a thread of this process on its set: directly, or through the broker where the sandbox forbids it.
+//! Putting a thread on its set: with QEMU's own rights, or by the broker where QEMU's sandbox forbids that.
 
 use crate::affinity::direct::{Outcome, place_directly};
 use crate::broker;
@@ -15,7 +15,8 @@ pub(crate) fn place(shim: &Shim, tid: Tid, id: SetId) -> Outcome {
         outcome => return outcome,
     }
     let answer = broker::ask(shim, tid, id);
-    // The truth is the kernel's own answer. QEMU before 6.1 forbids even to ask; then the broker's word counts.
+    // What the kernel answers is what counts. QEMU before 6.1 forbids to read affinities too; then the broker's answer
+    // counts.
     match sched::affinity(tid) {
         Ok(mask) if same_cpus(mask.words(), set.words()) => Outcome::Placed { moved: true },
         Ok(mask) if matches!(answer, broker::Answer::Cut | broker::Answer::Placed) => {

@@ -1,4 +1,4 @@
-//! Looking at the threads of this process again, and putting back what is off its set.
+//! Putting threads of this process back that are off their set: the kernel made them, or somebody has moved them.
 
 use crate::affinity::direct::Outcome;
 use crate::affinity::record::record;
@@ -9,7 +9,7 @@ use crate::state::current::CurrentThread;
 use crate::state::shim::{self, Shim};
 use crate::sys::thread;
 
-/// The kernel has just made a vhost worker, or may have made another thread of its own.
+/// Looks at the threads that the kernel made. To be called when it has made one, or may have.
 #[cold]
 pub(crate) fn look_for_kernel_threads() {
     if let Some(shim) = shim::shim() {
@@ -17,16 +17,17 @@ pub(crate) fn look_for_kernel_threads() {
     }
 }
 
-/// Puts the calling vCPU back on its set, if somebody has moved it.
+/// Puts the calling thread back on its set, if somebody has moved it.
 pub(crate) fn put_back_self(shim: &Shim, current: &CurrentThread) {
     let misplaced = Misplaced { tid: thread::gettid(), role: current.role, set: current.set };
     put_back(shim, &misplaced);
 }
 
+/// Puts back the threads in scope that are off their set.
 pub(crate) fn rescan(shim: &Shim, scope: Scope) {
     let Some(page) = shim::owned_page() else { return };
     let view = View { pid: thread::getpid(), policy: &shim.policy, page, proc_folder: libc::AT_FDCWD };
-    // Without /proc (`-chroot`) there is nothing to look at.
+    // Where there is no /proc (with `-chroot`) threads cannot be found.
     let _ = scan::scan(&view, scope, |misplaced| put_back(shim, misplaced));
 }
 

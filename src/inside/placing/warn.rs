@@ -1,4 +1,4 @@
-//! What the log says of a placement: one warning for each role and cause.
+//! What the log says of a placement. There is one warning for each role and cause.
 
 use crate::affinity::direct::Outcome;
 use crate::report::{self, Cause, targets};
@@ -10,15 +10,19 @@ use crate::sys::sched::{self, Mask};
 use pinning::{CpuList, RoleKind, SetId, Tid};
 use std::fmt::Write;
 
-/// Who a warning is about.
+/// The thread that a record of the log is about.
 pub(crate) struct About<'a> {
+    /// Its id.
     pub(crate) tid: Tid,
+    /// Its role.
     pub(crate) role: RoleKind,
+    /// QEMU's name for it; empty if that is not known.
     pub(crate) name: &'a [u8],
+    /// The set that it should run on.
     pub(crate) set: SetId,
 }
 
-/// Logs what became of a thread: at level info where it runs, else one warning for each role and cause.
+/// Logs what became of a thread: where it runs at level info, or the first time for its role and cause a warning.
 pub(crate) fn report(shim: &Shim, who: &About<'_>, outcome: &Outcome) {
     let set = shim.policy.set(who.set);
     let (tid, role, name) = (who.tid, who.role, Name(who.name));
@@ -50,13 +54,12 @@ pub(crate) fn report(shim: &Shim, who: &About<'_>, outcome: &Outcome) {
                 }
             }
         }
-        // The broker said so itself, once.
+        // The warning that the broker does not answer was given when it did not.
         Outcome::Unanswered => {}
     }
 }
 
-/// The cgroup in which a thread of this process has its cpuset, in a sentence: nothing where that cannot be
-/// read.
+/// The cgroup of a thread's cpuset, for a sentence: a space and its path, or nothing where that cannot be read.
 struct Cpuset(Tid);
 
 impl std::fmt::Display for Cpuset {
@@ -80,7 +83,8 @@ impl std::fmt::Display for Cpuset {
     }
 }
 
-/// cgroups(7), /proc/PID/cgroup: `3:cpuset:/PATH` of version 1, else `0::/PATH`.
+/// The cgroup of the cpuset in the text of a /proc/PID/cgroup (cgroups(7)): that of `3:cpuset:/PATH` (version 1), else
+/// that of `0::/PATH` (version 2).
 fn cpuset_in(text: &[u8]) -> Option<&[u8]> {
     let mut unified = None;
     for line in text.split(|byte| *byte == b'\n') {
@@ -99,7 +103,7 @@ fn cpuset_in(text: &[u8]) -> Option<&[u8]> {
     unified
 }
 
-/// A thread's name in a sentence: nothing where there is none.
+/// A thread's name for a sentence: a space and the quoted name, or nothing where there is none.
 struct Name<'a>(&'a [u8]);
 
 impl std::fmt::Display for Name<'_> {
