@@ -1,11 +1,11 @@
-//! Asking the broker, from inside QEMU.
+//! Asking the broker. This runs in QEMU.
 //!
-//! A request is one message on a socket (the kernel adds who sent it) and a slot of shared memory for
-//! its answer. Every wait for a broker that does nothing ends after a second; one that has not answered once is not
-//! waited for again until it has caught up.
+//! A request is one message on a socket, to which the kernel adds who sent it. The answer comes in a word of shared
+//! memory. Every wait for a broker that does nothing ends after a second. If the broker has let one request wait that
+//! long, later requests do not wait for it until it has caught up.
 
 use crate::broker::message::{Answer, Kind, Message, Reply};
-use crate::broker::shared::{SLOTS, Shared};
+use crate::broker::shared::{ANSWERS, Shared};
 use crate::report::targets;
 use crate::state::shim::Shim;
 use crate::sys::errno::Errno;
@@ -15,22 +15,25 @@ use pinning::{SetId, Tid};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// No request is waited for longer.
+/// How long a request waits for a broker that does nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Between two tries while the queue is full: at first, and at the most.
+/// Microseconds between two tries while the queue is full: at first.
 const TURN_US: i64 = 200;
+/// The same: the most.
 const LONGEST_TURN_US: i64 = 50_000;
 
-/// QEMU's end.
+/// What QEMU needs to ask the broker.
 pub(super) struct Channel {
+    /// QEMU's end of the socket.
     pub(super) socket: i32,
+    /// The memory for the answers.
     pub(super) shared: Shared,
 }
 
-/// Unset until somebody starts the broker; `None` if it could not be started, which was said then.
+/// Unset until the broker is started; `None` if it could not be started, of which a warning was given then.
 pub(super) static CHANNEL: OnceCell<Option<Channel>> = OnceCell::new();
 
-/// It let a request wait for the whole of [`PATIENCE`].
+/// Whether the broker has let a request wait for the whole of [`PATIENCE`].
 static SILENT: AtomicBool = AtomicBool::new(false);
 
 /// Has the broker put a thread of this process on a set of the policy, and waits for its answer, for a
@@ -46,7 +49,7 @@ pub(crate) fn ask(shim: &Shim, tid: Tid, set: SetId) -> Answer {
         shared.sent().load(Ordering::Relaxed) != shared.handled().load(Ordering::Relaxed)
     };
     if behind {
-        // It will do it when it goes on.
+        // The broker places the thread when it goes on.
         channel.send(Message::pin(tid, set, None));
         return Answer::None;
     }
@@ -58,8 +61,8 @@ pub(crate) fn ask(shim: &Shim, tid: Tid, set: SetId) -> Answer {
     answer
 }
 
-/// A burst of births can be larger than the answers' slots or the socket's queue: then a request waits for its
-/// turn, for as long as the broker gets on.
+/// Asks, and waits for the answer. More threads may be created at once than there are slots for answers or places in the
+/// socket's queue: then a request waits for its turn, for as long as the broker gets on with others.
 fn ask_and_wait(channel: &Channel, tid: Tid, set: SetId) -> Answer {
     let handled = || channel.shared.handled().load(Ordering::Relaxed);
     let (mut end, mut seen, mut turn) = (Instant::now() + PATIENCE, handled(), TURN_US);
@@ -81,7 +84,7 @@ fn ask_and_wait(channel: &Channel, tid: Tid, set: SetId) -> Answer {
         if Instant::now() >= end {
             return give_up();
         }
-        // Longer each time: a thousand threads that poll would take the broker's CPU from it.
+        // Longer each time: a thousand threads that try again would take the broker's CPU from it.
         wait::sleep_us(turn);
         turn = (turn * 2).min(LONGEST_TURN_US);
         if handled() != seen {
@@ -90,6 +93,7 @@ fn ask_and_wait(channel: &Channel, tid: Tid, set: SetId) -> Answer {
     }
 }
 
+/// The answer to a request that waited too long.
 fn give_up() -> Answer {
     SILENT.store(true, Ordering::Relaxed);
     static SAID: AtomicBool = AtomicBool::new(false);
@@ -100,6 +104,7 @@ fn give_up() -> Answer {
     Answer::None
 }
 
+/// Gives a warning unless it was given before.
 fn warn_once(said: &AtomicBool, what: std::fmt::Arguments<'_>) {
     if !said.swap(true, Ordering::Relaxed) {
         log::warn!(target: targets::BROKER, "{what}");
@@ -108,8 +113,9 @@ fn warn_once(said: &AtomicBool, what: std::fmt::Arguments<'_>) {
 
 /// What became of a message.
 enum Sent {
+    /// It was sent.
     Yes,
-    /// The broker is stopped, or behind.
+    /// The socket's queue is full: the broker is stopped, or behind.
     QueueFull,
     /// There is no broker any more.
     Gone,
@@ -135,19 +141,21 @@ impl Channel {
     }
 }
 
-/// One of the answers' slots, taken for one request.
+/// One of the slots for answers, taken for one request until this is dropped.
 struct AnswerSlot {
     number: u32,
 }
 
-static BUSY: [AtomicBool; SLOTS] = [const { AtomicBool::new(false) }; SLOTS];
+/// Which slots are taken.
+static BUSY: [AtomicBool; ANSWERS] = [const { AtomicBool::new(false) }; ANSWERS];
+/// Where the next request begins to search, so that one slot is not used again at once.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 impl AnswerSlot {
-    /// `None` if each is waited for by somebody, which takes as many births at the same moment.
+    /// Takes a free slot; `None` if as many requests are waiting as there are slots.
     fn take() -> Option<Self> {
         let first = NEXT.fetch_add(1, Ordering::Relaxed);
-        (first..first + SLOTS).map(|i| i % SLOTS).find_map(|i| {
+        (first..first + ANSWERS).map(|i| i % ANSWERS).find_map(|i| {
             let free = BUSY.get(i)?.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
             free.ok().map(|_| Self { number: i as u32 })
         })
@@ -162,14 +170,14 @@ impl Drop for AnswerSlot {
     }
 }
 
-/// In a forked child the threads that waited are not there.
+/// Frees the slots. A forked child does not have the threads that wait in its parent.
 pub(crate) fn forget_pending() {
     for busy in &BUSY {
         busy.store(false, Ordering::Relaxed);
     }
 }
 
-/// Tells the broker that the kernel is about to make a thread in this process.
+/// Tells the broker that the kernel is about to make a thread in this process, so that it looks for it soon.
 pub(crate) fn look_soon() {
     tell(Kind::LookForKernelThreads);
 }

@@ -1,13 +1,14 @@
-//! The broker's own system call filter: what it needs to serve, and nothing else.
+//! The broker's own system call filter: it allows what the broker needs to serve QEMU, and nothing else.
 //!
-//! QEMU cannot write to the broker's memory (it is not dumpable), and all it can say are fixed messages. The
-//! filter is for the day one of these is wrong: nothing can be executed, created, connected, mapped or written.
+//! QEMU cannot write to the broker's memory (the broker is not dumpable), and it can only send messages of a fixed form. The
+//! filter is there in case one of these has a hole: a broker that QEMU has taken over can execute, create, connect, map or
+//! write nothing.
 
 use crate::sys::errno::Errno;
 use crate::sys::process;
 use libc::{c_long, sock_filter};
 
-/// Allowed whatever their arguments.
+/// Calls that are allowed with any arguments.
 const FREE: &[c_long] = &[
     libc::SYS_recvmsg,
     libc::SYS_ppoll,
@@ -19,15 +20,15 @@ const FREE: &[c_long] = &[
     libc::SYS_readlinkat,
     libc::SYS_close,
     libc::SYS_clock_gettime,
-    // To become QEMU's user after `-runas`, never the other way.
+    // To become QEMU's user after `-runas`. The kernel does not allow the way back to root.
     libc::SYS_setgroups,
     libc::SYS_setresgid,
     libc::SYS_setresuid,
     libc::SYS_exit_group,
 ];
 
-/// The numbers of system calls differ by architecture, so a call of another one is refused:
-/// linux/audit.h, AUDIT_ARCH_*.
+/// The architecture (AUDIT_ARCH_* of linux/audit.h). System calls have other numbers on another one, so its calls are
+/// refused.
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: u32 = 0xC000_003E;
 #[cfg(target_arch = "aarch64")]
@@ -42,8 +43,8 @@ const ARCHITECTURE: u32 = 0xC000_0015;
 // struct seccomp_data (linux/seccomp.h): nr, arch, instruction pointer, six arguments of 64 bits.
 const NUMBER_AT: u32 = 0;
 const ARCHITECTURE_AT: u32 = 4;
+/// Where the lower half of an argument is. Flags and signals are ints, so the upper half does not count.
 const fn argument_at(n: u32) -> u32 {
-    // The lower half: flags and signals are ints.
     16 + 8 * n + if cfg!(target_endian = "big") { 4 } else { 0 }
 }
 
@@ -52,11 +53,12 @@ const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
 const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
+/// A step of the program, with its operand.
 const fn step(code: u16, k: u32) -> sock_filter {
     sock_filter { code, jt: 0, jf: 0, k }
 }
 
-/// If what is loaded equals `k`, skip `yes` steps, else `no`.
+/// A step that skips `yes` steps if the loaded word equals `k`, else `no` steps.
 const fn branch(k: u32, yes: u8, no: u8) -> sock_filter {
     sock_filter { code: JUMP_IF_EQUAL, jt: yes, jf: no, k }
 }
@@ -64,8 +66,9 @@ const fn branch(k: u32, yes: u8, no: u8) -> sock_filter {
 const ALLOW: sock_filter = step(RETURN, libc::SECCOMP_RET_ALLOW);
 const REFUSE: sock_filter = step(RETURN, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);
 
-/// Steps before those of [`FREE`], which takes two each; one refusal stands at the end.
+/// The steps before those for [`FREE`].
 const FIXED: usize = 21;
+/// All steps: two for each call of [`FREE`], and a refusal at the end.
 const STEPS: usize = FIXED + 2 * FREE.len() + 1;
 
 const PROGRAM: [sock_filter; STEPS] = program();
@@ -77,19 +80,19 @@ const fn program() -> [sock_filter; STEPS] {
     steps[1] = branch(ARCHITECTURE, 1, 0);
     // steps[2] refuses.
     steps[3] = step(LOAD, NUMBER_AT);
-    // Whether a thread is QEMU's is asked with signal 0; none is ever sent.
+    // Signal 0 asks whether a thread is one of QEMU's. No signal can be sent.
     steps[4] = branch(libc::SYS_tgkill as u32, 0, 3);
     steps[5] = step(LOAD, argument_at(2));
     steps[6] = branch(0, 0, 6); // to the refusal at 13
     steps[7] = ALLOW;
-    // Files are opened for reading alone: O_ACCMODE, O_CREAT and O_TRUNC all 0.
+    // Files can be opened for reading only: O_ACCMODE, O_CREAT and O_TRUNC are all 0.
     steps[8] = branch(libc::SYS_openat as u32, 0, 5); // else on to 14
     steps[9] = step(LOAD, argument_at(2));
     steps[10] = step(AND, (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC) as u32);
     steps[11] = branch(0, 0, 1); // to the refusal at 13
     steps[12] = ALLOW;
     // steps[13] refuses.
-    // After a change of user it makes itself non-dumpable again, and nothing else by prctl.
+    // After a change of user the broker makes itself non-dumpable again. It needs nothing else of prctl.
     steps[14] = branch(libc::SYS_prctl as u32, 0, 6); // else on to 21
     steps[15] = step(LOAD, argument_at(0));
     steps[16] = branch(libc::PR_SET_DUMPABLE as u32, 0, 3); // to the refusal at 20
@@ -109,7 +112,7 @@ const fn program() -> [sock_filter; STEPS] {
     steps
 }
 
-/// Filters the calling process for good.
+/// Filters the system calls of the calling process, for good.
 pub(super) fn install() -> Result<(), Errno> {
     process::filter_system_calls(&PROGRAM)
 }

@@ -1,4 +1,4 @@
-//! What is said between QEMU and the broker. The broker takes every byte of it as hostile.
+//! The messages from QEMU to the broker, and its answers. QEMU may be hostile, so the broker trusts no byte of a message.
 
 use crate::sys::errno::Errno;
 use pinning::{SetId, Tid};
@@ -9,9 +9,9 @@ use pinning::{SetId, Tid};
 pub(super) enum Kind {
     /// Put a thread of the sender on a set of the policy.
     Pin = 1,
-    /// The kernel is making a thread in the sender: look for it, now and a little later.
+    /// The kernel is making a thread in the sender: look for it, soon and a little later.
     LookForKernelThreads = 2,
-    /// A thread was born that a manager is going to move: look at the young ones for some seconds.
+    /// A thread was created that a manager is going to move: look at the young ones for some seconds.
     WatchNewThread = 3,
 }
 
@@ -21,27 +21,33 @@ pub(super) struct Message {
     pub(super) kind: Kind,
     pub(super) set: SetId,
     pub(super) tid: Tid,
-    /// Where the answer is waited for, and the generation of the wait; a slot that does not exist: nowhere.
+    /// The slot in which the sender waits for the answer; one that does not exist if it does not wait.
     pub(super) slot: u32,
+    /// The generation of that wait.
     pub(super) generation: u32,
 }
 
+/// The number that begins every message: "pin1" in ASCII.
 const MAGIC: u32 = 0x7069_6e31;
+/// A slot that does not exist.
 const NOWHERE: u32 = u32::MAX;
 
 impl Message {
-    /// Bytes on the socket; a message of any other length is none.
+    /// The bytes of a message. What has another length is not taken for one.
     pub(super) const BYTES: usize = 20;
 
+    /// Asks to put a thread on a set; `answer` is where the sender waits: a slot and its generation.
     pub(super) fn pin(tid: Tid, set: SetId, answer: Option<(u32, u32)>) -> Self {
         let (slot, generation) = answer.unwrap_or((NOWHERE, 0));
         Self { kind: Kind::Pin, set, tid, slot, generation }
     }
 
+    /// Asks for something that has no answer.
     pub(super) fn of(kind: Kind) -> Self {
         Self { kind, set: SetId(0), tid: Tid(0), slot: NOWHERE, generation: 0 }
     }
 
+    /// The message as it is sent.
     pub(super) fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         let fields = MAGIC
@@ -58,6 +64,7 @@ impl Message {
         bytes
     }
 
+    /// The message that was received; `None` if it is none.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; Self::BYTES] = bytes.try_into().ok()?;
         let word =
@@ -83,13 +90,13 @@ pub(crate) enum Answer {
     Placed,
     /// The cpuset left only a part.
     Cut,
-    /// The kernel said no, to the broker or (where there is none) to us.
+    /// The kernel refused: to the broker or, where there is none, to QEMU.
     Refused(Errno),
-    /// It did not answer, or could not be had: both were warned about once.
+    /// The broker did not answer, or could not be started. There was one warning of that.
     None,
 }
 
-/// The low byte of an answer's word; the rest is the generation, so that a late answer to an earlier
+/// The lowest byte of the word in which an answer comes. The rest is the generation, so that a late answer to an earlier
 /// request in the same slot is not taken for this one's.
 pub(super) struct Reply;
 
@@ -99,7 +106,7 @@ impl Reply {
     pub(super) const PENDING: u32 = 1;
     const PLACED: u32 = 2;
     const CUT: u32 = 3;
-    /// Bit of a refusal; the other seven are its errno.
+    /// The bit of a refusal. The other seven are its errno.
     const REFUSED: u32 = 0x80;
 
     pub(super) fn of(answer: &Answer) -> u32 {

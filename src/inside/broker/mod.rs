@@ -1,9 +1,10 @@
 //! The broker: a process outside QEMU's sandbox that pins QEMU's threads.
 //!
-//! QEMU's sandbox (`resourcecontrol=deny`, libvirt's default) answers every sched_setaffinity with EPERM.
-//! A process that was forked before the filter was loaded is outside it, and may pin QEMU's threads by
-//! their ids. `client` asks it, `start` makes it, `server` is what it does, and `manager` says when it is needed without
-//! a sandbox.
+//! QEMU's sandbox (`resourcecontrol=deny`, libvirt's default) answers every sched_setaffinity with EPERM. A process that
+//! was forked before QEMU loaded that filter is outside it, and may set the affinity of QEMU's threads by their ids.
+//!
+//! `start` makes it, `client` asks it, and `manager` says when it is needed without a sandbox: these run in QEMU. `server`,
+//! `looks` and `filter` are what the broker does. `message` and `shared` are how the two talk.
 
 mod client;
 mod filter;

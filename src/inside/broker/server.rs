@@ -1,12 +1,12 @@
-//! The broker itself: what runs in the process outside the sandbox.
+//! What runs in the broker's process.
 //!
-//! It is a raw clone of a process that may have had other threads, so it makes system calls and touches its
-//! own stack; no allocation, no lock, no log, no Rust runtime. Its memory is a copy: the policy in it is
-//! as it was before QEMU's guest ran, and nothing QEMU does later changes it. The status page and the
-//! answers are shared, and written to by whoever has taken over QEMU: what is read there is checked.
+//! That is a raw clone of a process that may have had other threads, so it makes system calls and touches its own stack:
+//! no allocation, no lock, no log. Its memory is a copy: the policy in it is as it was before QEMU's guest ran, and nothing
+//! that QEMU does later changes it. The status page and the answers are shared, and whoever has taken over QEMU can
+//! write to them, so what is read there is checked.
 //!
-//! What it can be asked: to put a thread of the process that asks (told by the kernel, for each message)
-//! on a set of the policy; to look over that process's threads by the same policy. Nothing else.
+//! The broker does two things for the process that asks (the kernel tells which that is, with each message). It puts a
+//! thread of that process on a set of the policy, and it looks over that process's threads by the same policy.
 
 use crate::affinity::direct::{self, Outcome};
 use crate::affinity::record::record;
@@ -31,26 +31,33 @@ use std::sync::atomic::Ordering;
 /// The name that ps, top and pidof see. The kernel keeps 15 bytes of it.
 const NAME: &[u8] = BROKER_NAME.as_bytes();
 
-/// All that root's broker keeps, as bits (linux/capability.h): to pin threads of another user's process
-/// (CAP_SYS_NICE), to see that it holds the socket (CAP_SYS_PTRACE), to become that user (CAP_SETGID, CAP_SETUID).
+/// The capabilities that root's broker keeps, as bits (linux/capability.h): to set affinities of another user's threads
+/// (CAP_SYS_NICE), to see that their process holds the socket (CAP_SYS_PTRACE), to become that user (CAP_SETGID,
+/// CAP_SETUID).
 const CAPABILITIES: u32 = 1 << 23 | 1 << 19 | 1 << 6 | 1 << 7;
 
-/// What the broker knows.
+/// What the broker knows from its start.
 pub(super) struct Broker {
+    /// Where each thread should run.
     policy: &'static Policy,
+    /// The status page, to read who the threads are and write what became of them.
     page: Option<Page>,
+    /// The answers.
     shared: Shared,
-    /// QEMU's end of the socket, by number, and what the kernel calls it.
+    /// The number of QEMU's end of the socket.
     their_fd: i32,
+    /// What the kernel calls that end in /proc/PID/fd.
     their_socket: StackPath,
+    /// The broker's end.
     socket: i32,
-    /// Where argv stands in memory, to write the broker's name there.
+    /// Where argv is in memory. The broker's name is written there.
     arguments: std::ops::Range<usize>,
+    /// The process that starts the broker.
     qemu: i32,
 }
 
 impl Broker {
-    /// Everything that is easier to find out before the clone.
+    /// Finds out what is easier to find out before the clone.
     pub(super) fn new(shim: &'static Shim, shared: Shared, their_fd: i32, socket: i32) -> Self {
         let mut path = StackPath::default();
         let _ = write!(path, "/proc/self/fd/{their_fd}");
@@ -67,7 +74,7 @@ impl Broker {
     }
 }
 
-/// Where the kernel finds this process's argv: proc_pid_stat(5), fields arg_start and arg_end.
+/// Where this process's argv is in memory: the fields arg_start and arg_end of proc_pid_stat(5).
 fn arguments() -> Option<std::ops::Range<usize>> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
@@ -77,14 +84,14 @@ fn arguments() -> Option<std::ops::Range<usize>> {
     (start != 0 && start < end).then_some(start..end)
 }
 
-/// Never returns: ends when the last holder of QEMU's end of the socket has ended.
+/// Runs the broker. The process ends when the last process that has QEMU's end of the socket ends.
 pub(super) fn run(broker: &Broker) -> ! {
     let proc_folder = file::open(c"/proc", libc::O_RDONLY | libc::O_DIRECTORY).unwrap_or(-1);
     isolate(broker, proc_folder);
     let _ = direct::place_directly(pinning::Tid(0), broker.policy.set(broker.policy.emulator()));
     let (own_pid, uid) = (thread::getpid(), process::geteuid());
     if filter::install().is_err() {
-        // Weaker than it promises to be: rather not be there.
+        // Without its filter the broker would be less safe than promised, so QEMU gets none.
         process::exit(1);
     }
     if let Some(page) = broker.page {
@@ -93,9 +100,9 @@ pub(super) fn run(broker: &Broker) -> ! {
     broker.shared.ready().store(1, Ordering::Release);
     wait::futex_wake(broker.shared.ready());
 
-    let mut service = Service { broker, qemu: broker.qemu, proc_folder, uid, due: Looks::default() };
+    let mut service = Service { broker, qemu: broker.qemu, proc_folder, uid, looks: Looks::default() };
     loop {
-        if wait::wait_readable(broker.socket, service.due.next_wait_ms(wait::monotonic_ns())) {
+        if wait::wait_readable(broker.socket, service.looks.next_wait_ms(wait::monotonic_ns())) {
             match socket::receive::<{ Message::BYTES }>(broker.socket) {
                 Ok(Received::End) => process::exit(0),
                 Ok(Received::Message { bytes, sender }) => service.serve(bytes.as_slice(), &sender),
@@ -107,16 +114,16 @@ pub(super) fn run(broker: &Broker) -> ! {
     }
 }
 
-/// Takes on a name of its own, lets go of everything that is QEMU's, and closes itself to QEMU.
+/// Gives the process a name of its own, closes all that is QEMU's, and forbids QEMU to trace it.
 fn isolate(broker: &Broker, proc_folder: i32) {
     thread::set_comm(NAME);
     process::set_not_dumpable();
     process::keep_capabilities(CAPABILITIES);
-    // Everything but the two descriptors it needs: the monitor, disks and libvirt's pipes are QEMU's.
+    // Close all descriptors but the two that the broker needs: the monitor, disks and libvirt's pipes are QEMU's.
     let (low, high) = (proc_folder.min(broker.socket), proc_folder.max(broker.socket));
     let mut first = 0;
     for keep in [low, high] {
-        // Negative: there is no /proc here.
+        // Negative: there is no /proc.
         let Ok(keep) = u32::try_from(keep) else { continue };
         if keep > first {
             file::close_range(first, keep - 1);
@@ -134,8 +141,8 @@ fn write_arguments(arguments: &std::ops::Range<usize>) {
         return;
     }
     let memory = std::ptr::with_exposed_provenance_mut::<u8>(arguments.start);
-    // SAFETY: the kernel named this range as the process's argv; it is a private copy of this process, in
-    // which nothing else runs, and no reference to it is used again.
+    // SAFETY: the kernel says that the process's argv is there. This process has its own copy, no other thread runs in
+    // it, and it uses no reference to argv.
     let memory = unsafe { std::slice::from_raw_parts_mut(memory, arguments.len()) };
     memory.fill(0);
     for (to, from) in memory.iter_mut().zip(NAME) {
@@ -146,16 +153,20 @@ fn write_arguments(arguments: &std::ops::Range<usize>) {
     }
 }
 
+/// The broker while it serves.
 struct Service<'a> {
     broker: &'a Broker,
-    /// The process whose threads may be pinned.
+    /// The process whose threads may be placed.
     qemu: i32,
+    /// A descriptor of /proc; negative if there is none.
     proc_folder: i32,
+    /// The user that the broker runs as.
     uid: u32,
-    due: Looks,
+    looks: Looks,
 }
 
 impl Service<'_> {
+    /// Does what a message asks for, if it comes from QEMU.
     fn serve(&mut self, bytes: &[u8], sender: &Credentials) {
         let Some(message) = Message::from_bytes(bytes) else { return };
         if self.is_qemu(sender.pid) {
@@ -163,25 +174,25 @@ impl Service<'_> {
             match message.kind {
                 Kind::Pin => self.answer(&message),
                 Kind::LookForKernelThreads => {
-                    self.due.add(wait::monotonic_ns(), &KERNEL_THREAD_NS, Scope::KernelThreads)
+                    self.looks.add(wait::monotonic_ns(), &KERNEL_THREAD_NS, Scope::KernelThreads)
                 }
                 Kind::WatchNewThread => {
-                    self.due.add(wait::monotonic_ns(), &WATCH_NS, Scope::YoungerThan(YOUNG_NS))
+                    self.looks.add(wait::monotonic_ns(), &WATCH_NS, Scope::YoungerThan(YOUNG_NS))
                 }
             }
         }
         self.broker.shared.handled().fetch_add(1, Ordering::Release);
     }
 
-    /// After `-runas` QEMU is somebody else; the broker becomes that too, and keeps nothing.
+    /// After `-runas` QEMU runs as another user than root. The broker becomes that user too, and keeps no capability.
     fn follow_user(&mut self, sender: &Credentials) {
         if self.uid == 0 && sender.uid != 0 && process::become_user(sender.uid, sender.gid).is_ok() {
             self.uid = sender.uid;
         }
     }
 
-    /// `-daemonize` gives QEMU another pid. A privileged sender may claim any; the process meant must
-    /// hold QEMU's end of the socket.
+    /// Whether this is QEMU's pid. `-daemonize` gives QEMU another one. A privileged sender may claim any pid, so that
+    /// process must hold QEMU's end of the socket.
     fn is_qemu(&mut self, pid: i32) -> bool {
         if pid != self.qemu && self.holds_the_socket(pid) {
             self.qemu = pid;
@@ -189,6 +200,7 @@ impl Service<'_> {
         pid == self.qemu
     }
 
+    /// Whether a process holds QEMU's end of the socket.
     fn holds_the_socket(&self, pid: i32) -> bool {
         let mut path = StackPath::default();
         let _ = write!(path, "{pid}/fd/{}", self.broker.their_fd);
@@ -196,6 +208,7 @@ impl Service<'_> {
         !link.as_c_str().is_empty() && link.as_c_str() == self.broker.their_socket.as_c_str()
     }
 
+    /// Does what is asked, and writes the answer if the sender still waits for it.
     fn answer(&self, message: &Message) {
         let answer = self.pin(message);
         let Some(word) = self.broker.shared.answer(message.slot) else { return };
@@ -211,6 +224,7 @@ impl Service<'_> {
         }
     }
 
+    /// Puts a thread of QEMU's on a set of the policy.
     fn pin(&self, message: &Message) -> Answer {
         let Some(set) = self.broker.policy.sets().get(usize::from(message.set.0)) else {
             return Answer::Refused(Errno(libc::EINVAL));
@@ -226,14 +240,15 @@ impl Service<'_> {
         }
     }
 
+    /// Does the looks whose time has come.
     fn look_where_due(&mut self) {
-        while let Some(scope) = self.due.take(wait::monotonic_ns()) {
+        while let Some(scope) = self.looks.take(wait::monotonic_ns()) {
             let Some(page) = self.broker.page else { continue };
             let view =
                 View { pid: self.qemu, policy: self.broker.policy, page, proc_folder: self.proc_folder };
             let _ = scan::scan(&view, scope, |misplaced| {
                 let outcome = direct::place_directly(misplaced.tid, self.broker.policy.set(misplaced.set));
-                // Nobody reads what a broker says; the page is where it can be seen.
+                // The broker has no log. What became of the thread can be read on the status page.
                 record(page, misplaced.tid, &outcome);
             });
         }

@@ -1,38 +1,40 @@
-//! The memory that QEMU and the broker share: the answers, and how far the broker has got.
+//! The memory that QEMU and the broker share: the answers, and how many messages the broker has dealt with.
 
 use std::sync::atomic::AtomicU32;
 
-/// Answers that can be waited for at the same time.
-pub(super) const SLOTS: usize = 256;
+/// How many answers can be waited for at the same time.
+pub(super) const ANSWERS: usize = 256;
 
-/// Memory that QEMU and the broker share.
+/// The memory that QEMU and the broker share.
 #[derive(Clone, Copy)]
 pub(super) struct Shared {
-    words: &'static [AtomicU32; SLOTS + 3],
+    words: &'static [AtomicU32; ANSWERS + 3],
 }
 
 impl Shared {
+    /// New shared memory, with no answer and no message. `None` if there is no memory.
     pub(super) fn new() -> Option<Self> {
         shared_words().map(|words| Self { words })
     }
 
-    /// Where an answer is put: its generation and a [`Reply`]. `None` beyond the slots.
+    /// The word in which an answer comes, a generation and a `message::Reply`. `None` for a slot that does not exist.
     pub(super) fn answer(self, slot: u32) -> Option<&'static AtomicU32> {
-        self.words.get(..SLOTS)?.get(slot as usize)
+        self.words.get(..ANSWERS)?.get(slot as usize)
     }
 
-    /// Becomes 1 when the broker is ready to serve.
+    /// 1 when the broker is ready to serve.
     pub(super) fn ready(self) -> &'static AtomicU32 {
         let [.., ready, _, _] = self.words;
         ready
     }
 
-    /// Messages sent, and messages dealt with: equal when the broker has caught up.
+    /// How many messages were sent.
     pub(super) fn sent(self) -> &'static AtomicU32 {
         let [.., sent, _] = self.words;
         sent
     }
 
+    /// How many messages the broker has dealt with. It equals `sent` when the broker has caught up.
     pub(super) fn handled(self) -> &'static AtomicU32 {
         let [.., handled] = self.words;
         handled

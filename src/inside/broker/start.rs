@@ -1,7 +1,7 @@
-//! How the broker is made: in a moment when QEMU may have a second thread, by system calls alone.
+//! Starting the broker, by system calls alone, since QEMU may have several threads by then.
 //!
-//! Two raw clones: the first child ends at once and is waited for here, so that the second is nobody's
-//! child but init's: it never becomes a zombie of QEMU's and sends it no SIGCHLD. libc's `fork` would run
+//! It takes two raw clones. The first child makes the second, ends at once, and is waited for here. So the broker, the
+//! second, is a child of init's: it never becomes a zombie of QEMU's, and sends it no SIGCHLD. libc's `fork` would run
 //! QEMU's atfork handlers, which start a thread in the child.
 
 use crate::broker::client::{CHANNEL, Channel};
@@ -19,11 +19,11 @@ use crate::sys::wait;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long to wait for the broker to say that it is ready: the time of a few forks, on a busy host.
+/// How long to wait until the broker is ready. It needs the time of two forks, but the host may be busy.
 const READY: Duration = Duration::from_secs(1);
 
-/// Starts the broker, once; waits until it is ready, for a second at most. Where it cannot be had, one
-/// warning, and QEMU goes on.
+/// Starts the broker, the first time this is called, and waits until it is ready, for a second at most. Where that fails
+/// there is one warning, and QEMU goes on.
 pub(crate) fn start(shim: &'static Shim) {
     static STARTED: AtomicBool = AtomicBool::new(false);
     if STARTED.swap(true, Ordering::AcqRel) {
@@ -43,7 +43,7 @@ pub(crate) fn start(shim: &'static Shim) {
 fn try_start(shim: &'static Shim) -> Result<Channel, Errno> {
     let shared = Shared::new().ok_or(Errno(libc::ENOMEM))?;
     let (ours, theirs) = socket::socket_pair()?;
-    // The numbers stay the same in a forked child, which is how the broker knows QEMU after `-daemonize`.
+    // A forked child has the same numbers. By them the broker knows QEMU after `-daemonize`.
     let (ours, theirs) = (file::move_fd(ours, FD_FLOOR), file::move_fd(theirs, FD_FLOOR));
     socket::receive_credentials(theirs)?;
     let broker = Broker::new(shim, shared, ours, theirs);
@@ -56,14 +56,14 @@ fn try_start(shim: &'static Shim) -> Result<Channel, Errno> {
         return Err(errno);
     }
     if wait::wait_while(shared.ready(), 0, Instant::now() + READY).is_none() {
-        // It may not have closed itself to QEMU yet: without our end it ends.
+        // It may not have isolated itself from QEMU yet. It ends when our end of the socket is closed.
         file::close(ours);
         return Err(Errno(libc::ETIMEDOUT));
     }
     Ok(Channel { socket: ours, shared })
 }
 
-/// Returns in QEMU only.
+/// Makes the broker's process. Returns in QEMU only.
 fn twice_cloned(broker: &Broker) -> Result<(), Errno> {
     let Some(child) = process::raw_fork()? else {
         match process::raw_fork() {
