@@ -11,10 +11,11 @@ use crate::report;
 use crate::state::shim::{self, Shim};
 use crate::state::{current, end, ownership, page, slots};
 use crate::sys::errno::keeping_errno;
-use crate::sys::{sched, thread};
+use crate::sys::{process, sched, thread};
 use pinning::{CpuSet, EX_CONFIG, Host, MASK_WORDS, OnError, Policy, Reading, Tid};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 /// What the hooks work with; `None` if the library does not act in this process. Decides that, if nobody has.
@@ -64,8 +65,8 @@ fn decide() -> Option<Shim> {
     let reading = Policy::parse(arguments, &host);
     say(&reading);
     if !reading.faults.is_empty() && reading.on_error == OnError::Exit {
-        // SAFETY: _exit ends the process without running anything of QEMU's, which has not begun.
-        unsafe { libc::_exit(EX_CONFIG.into()) };
+        // Nothing of QEMU's is run at this exit: QEMU has not begun.
+        process::exit(EX_CONFIG.into());
     }
     let policy = reading.policy?;
     report::start(policy.log_filter());
@@ -97,20 +98,9 @@ fn say(reading: &Reading) {
 
 /// The last part of the executable's path.
 fn executable_name() -> Option<OsString> {
-    let path = std::fs::read_link("/proc/self/exe").ok().or_else(executable_by_auxv)?;
+    let by_exec = || Some(PathBuf::from(OsStr::from_bytes(process::executed_path()?.to_bytes())));
+    let path = std::fs::read_link("/proc/self/exe").ok().or_else(by_exec)?;
     Some(OsStr::from_bytes(pinning::strip_deleted(path.file_name()?.as_bytes())).to_owned())
-}
-
-/// The path that was given to execve(2), for where there is no /proc.
-fn executable_by_auxv() -> Option<std::path::PathBuf> {
-    // SAFETY: getauxval has no preconditions.
-    let address = unsafe { libc::getauxval(libc::AT_EXECFN) };
-    if address == 0 {
-        return None;
-    }
-    // SAFETY: getauxval(3): AT_EXECFN is a pointer to a C string that lives as long as the process.
-    let path = unsafe { std::ffi::CStr::from_ptr(std::ptr::with_exposed_provenance(address as usize)) };
-    Some(std::path::PathBuf::from(OsStr::from_bytes(path.to_bytes())))
 }
 
 /// The CPUs that can be named here, and those that QEMU was started with. What limits a set is not the affinity of this

@@ -35,8 +35,7 @@ pub fn by_handle(
     real: impl FnOnce(usize, *const c_void) -> c_int,
 ) -> c_int {
     answer(bytes, mask, real, |shim| {
-        // SAFETY: pthread_self has no preconditions.
-        let itself = handle == unsafe { libc::pthread_self() };
+        let itself = handle == thread::pthread_self();
         let set = if itself { own(shim) } else { others(shim, slots::role_and_set_of(handle)) };
         cut(shim, set, bytes, mask)
     })

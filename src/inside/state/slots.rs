@@ -7,6 +7,7 @@
 use crate::state::handover::{Generation, Handover};
 use crate::state::page::Page;
 use crate::state::thread_identity::ThreadIdentity;
+use crate::sys::thread;
 use pinning::status_page::ENTRIES;
 use pinning::{RoleKind, SetId};
 use std::cell::UnsafeCell;
@@ -172,8 +173,7 @@ pub(crate) unsafe fn take_over(passed: *mut c_void) -> (Creation, Option<u16>) {
         set_identity(slot, &creation.identity);
         slot.handover.child(|| {
             if let Some(handle_to) = creation.handle_to {
-                // SAFETY: pthread_self has no preconditions.
-                let handle = unsafe { libc::pthread_self() };
+                let handle = thread::pthread_self();
                 // SAFETY: the caller of pthread_create upholds that it can be written to until pthread_create returns,
                 // and the handover upholds that it does not return before this is done.
                 unsafe { handle_to.write(handle) };
@@ -200,9 +200,7 @@ pub(crate) fn change_identity(slot: u16, identity: &ThreadIdentity) {
 /// Writes the calling thread's role, set and handle into its slot.
 fn set_identity(slot: &Slot, identity: &ThreadIdentity) {
     slot.placed_as.store(u32::from(identity.role as u8) << 16 | u32::from(identity.set.0), Ordering::Relaxed);
-    // SAFETY: pthread_self has no preconditions.
-    let handle = unsafe { libc::pthread_self() };
-    slot.handle.store(handle as usize, Ordering::Release);
+    slot.handle.store(thread::pthread_self() as usize, Ordering::Release);
 }
 
 /// The role and set of the thread with this `pthread_t`; `None` if it was not created through the library.

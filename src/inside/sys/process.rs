@@ -1,7 +1,8 @@
-//! Making a process, ending it, and giving up its rights. The broker needs this, and nothing else does.
+//! The calling process: making a copy of it, ending it, and giving up its rights.
 
 use crate::sys::errno::Errno;
 use libc::c_int;
+use std::ffi::CStr;
 
 /// A copy of this process with this thread alone, without libc's knowledge, and without a signal when it
 /// ends. `None` in the child, which may make system calls and nothing else.
@@ -72,4 +73,16 @@ pub(crate) fn become_user(uid: u32, gid: u32) -> Result<(), Errno> {
     // A change of user makes a process as dumpable as fs.suid_dumpable says (proc_sys_fs(5)).
     set_not_dumpable();
     Ok(())
+}
+
+/// The path that this process's program was executed by, as execve(2) was given it. For where there is no /proc.
+pub(crate) fn executed_path() -> Option<&'static CStr> {
+    // SAFETY: getauxval has no preconditions.
+    let address = unsafe { libc::getauxval(libc::AT_EXECFN) };
+    if address == 0 {
+        return None;
+    }
+    // SAFETY: getauxval(3): AT_EXECFN is a pointer to a C string, which is on the stack of the main thread from its start and
+    // lives as long as the process.
+    Some(unsafe { CStr::from_ptr(std::ptr::with_exposed_provenance(address as usize)) })
 }

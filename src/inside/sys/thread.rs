@@ -8,6 +8,12 @@ pub(crate) fn gettid() -> Tid {
     Tid(call!(libc::SYS_gettid).unwrap_or(0) as i32)
 }
 
+/// The calling thread's handle.
+pub(crate) fn pthread_self() -> libc::pthread_t {
+    // SAFETY: no preconditions.
+    unsafe { libc::pthread_self() }
+}
+
 /// The calling process's id.
 pub(crate) fn getpid() -> i32 {
     call!(libc::SYS_getpid).unwrap_or(0) as i32
