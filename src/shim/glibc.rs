@@ -1,11 +1,14 @@
 //! Keeps the library loadable on a glibc older than the one it was built with.
 //!
 //! glibc 2.34 gave the functions of libpthread and libdl new symbol versions, and 2.33 made real functions of
-//! `stat` and its kin; a library linked there asks for these and does not load on Debian 11 or RHEL 8. So
-//! the old versions, which every glibc still has, are asked for by name, and the two `stat`s that Rust's
-//! standard library refers to are defined here, hidden, as the system calls that they are.
+//! `stat` and its kin. A library that is linked with these does not load on Debian 11 or RHEL 8. So the old
+//! versions, which every glibc still has, are named here, and the two `stat`s that Rust's standard library calls
+//! are defined here as system calls, hidden from other libraries.
+//!
+//! The `.symver` lines hold for the object file that they are in. Release builds make one object of all crates (`lto`), so
+//! they hold for the whole library.
 
-/// The first version of glibc on an architecture: what every later one still offers.
+/// Names the first symbol version that glibc has on an architecture. Every later glibc still has it.
 macro_rules! ask_for {
     ($version:literal) => {
         std::arch::global_asm!(

@@ -1,13 +1,13 @@
-//! The functions that the library takes the place of; all of them, a few lines each.
+//! The functions that the library exports, in place of libc's and other libraries'. What they do is in `inside::calls`.
 //!
-//! Each makes the real call exactly once and returns its result with its errno (but for
-//! `library_requests`' one exception). Nothing here may panic: redhook would then make the real call, a
-//! second time if the first was made already.
+//! Each makes the real call exactly once and returns its result with its errno. (The only exception is an affinity of
+//! which nothing is allowed, see `inside::calls::setaffinity`.) Nothing here may panic: redhook would then make the real call,
+//! and so make it twice if it was made already.
 //!
-//! Required ones (`pthread_create`, `ioctl`) are found by redhook, early. Optional ones are found by
-//! `symbol::Optional`, since redhook ends the process when there is no such symbol.
+//! redhook finds the required real functions (`pthread_create`, `ioctl`), early. [`Optional`] finds the others, since
+//! redhook ends the process when a function does not exist.
 
-#![allow(missing_docs, reason = "what they do is said by the man pages of the functions they stand for")]
+#![allow(missing_docs, reason = "the man pages of the functions say what they do")]
 #![allow(static_mut_refs, reason = "redhook's macro guards its static with a Once")]
 
 use inside::calls::create::{self, Asked};
@@ -17,8 +17,8 @@ use inside::{Optional, set_errno};
 use libc::{c_int, c_uint, c_ulong, c_void, pthread_attr_t, pthread_t, size_t};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// Finds the required functions, before another thread can be in the middle of looking when QEMU forks. Only where the
-/// library acts: on a glibc before 2.34 another program need not have a `pthread_create` at all.
+/// Finds the required functions now, since later another thread could be in the middle of that when QEMU forks. To be
+/// called only where the library acts: with a glibc before 2.34 another program need not have a `pthread_create`.
 pub(crate) fn resolve() {
     let _ = redhook::real!(pthread_create);
     REAL_IOCTL.store(redhook::real!(ioctl) as *mut c_void, Ordering::Release);
@@ -45,7 +45,7 @@ redhook::hook! {
     }
 }
 
-/// threads.h, C11: thrd_success and thrd_error as glibc numbers them.
+/// thrd_success and thrd_error of C11's threads.h, with glibc's numbers.
 const THRD_SUCCESS: c_int = 0;
 const THRD_ERROR: c_int = 2;
 
@@ -69,8 +69,7 @@ redhook::hook! {
     }
 }
 
-/// The real ioctl once it was resolved: redhook's own look-up would cost a guest's every exit a dozen
-/// instructions more.
+/// The real ioctl once it was found. redhook's own look-up would cost a dozen instructions more at every exit of a guest.
 static REAL_IOCTL: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 type Ioctl = unsafe extern "C" fn(c_int, c_ulong, *mut c_void) -> c_int;
 
@@ -88,8 +87,8 @@ redhook::hook! {
     }
 }
 
-/// An ioctl with something to do before or after it. Not inlined and `extern "C"`: nothing unwinds from it, so the
-/// hook need not keep its arguments for redhook's second try.
+/// An ioctl with something to do before or after it. It is not inlined, and `extern "C"`, from which nothing unwinds. So the
+/// hook need not keep its arguments for a second real call by redhook.
 #[cold]
 #[inline(never)]
 unsafe extern "C" fn of_interest(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int {

@@ -1,24 +1,9 @@
-//! `libpinshim.so`: preloaded into a stock QEMU, it puts every thread of the VM on the CPUs that the
-//! environment names, at the moment the thread comes into being.
+//! `libpinshim.so`, preloaded into a stock QEMU: it puts every thread of the VM on the CPUs that the environment names,
+//! as the thread is created.
 //!
-//! # A QEMU's life under it
-//! 1. The constructor below, or the first hook if that comes earlier, reads the environment once
-//!    ([`start`]). Not a target, or no placement: nothing more is ever done. Else the main thread goes on
-//!    the emulator's set before QEMU's `main`.
-//! 2. `pthread_create`: the creator reads QEMU's name for the thread ([`identity::qemu`]), which gives role and set
-//!    ([`identity`]). The thread starts in the trampoline ([`calls::create`]): it says in the register ([`state::slots`])
-//!    that it is there, places itself ([`affinity`]), and goes on to its own routine.
-//! 3. `seccomp_load`: just before QEMU's sandbox closes, the [`broker`] is started outside it
-//!    ([`calls::sandbox`]).
-//! 4. `ioctl`: KVM_CREATE_VCPU confirms a vCPU, the first KVM_RUN looks over everything once ([`calls::ioctl`],
-//!    [`affinity::scan`]), since libvirt has moved threads until then and the kernel makes one of its own.
-//! 5. `io_uring_submit`: the kernel's io_uring workers go where QEMU's own workers go ([`calls::io_uring`]).
-//! 6. All of it can be read from outside on the status page ([`state::page`]).
-//!
-//! # What must never happen in here
-//! A panic, an abort, an exit (but for a bad environment at the start), a wait without an end, noise on stderr, a
-//! changed errno, a lock or an allocation between a thread's first instruction and its own routine or on the way
-//! of KVM_RUN. [`hooks`] has the exported functions; system calls are made in [`sys`].
+//! Here are only the functions that the library exports (`hooks`), the constructor below, and what lets the library load on
+//! an old glibc (`glibc`). What they do is in the crate `inside`, whose documentation tells the life of a QEMU under
+//! the library, and what must never happen in one.
 
 mod glibc;
 mod hooks;

@@ -6,13 +6,19 @@
 //! `start` makes it, `client` asks it, and `manager` says when it is needed without a sandbox: these run in QEMU. `server`,
 //! `looks` and `filter` are what the broker does. `message` and `shared` are how the two talk.
 
+#[forbid(unsafe_code)]
 mod client;
+#[forbid(unsafe_code)]
 mod filter;
+#[forbid(unsafe_code)]
 mod looks;
+#[forbid(unsafe_code)]
 mod manager;
+#[forbid(unsafe_code)]
 mod message;
 mod server;
 mod shared;
+#[forbid(unsafe_code)]
 mod start;
 
 pub(crate) use client::{ask, forget_pending, look_soon};

@@ -2,6 +2,9 @@
 
 pub mod create;
 pub mod io_uring;
+#[forbid(unsafe_code)]
 pub mod ioctl;
+#[forbid(unsafe_code)]
 pub mod sandbox;
+#[forbid(unsafe_code)]
 pub mod setaffinity;

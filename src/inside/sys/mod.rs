@@ -4,6 +4,7 @@
 pub(crate) mod errno;
 
 pub(crate) mod file;
+#[forbid(unsafe_code)]
 pub(crate) mod path;
 pub(crate) mod process;
 pub(crate) mod sched;
