@@ -22,7 +22,7 @@ use crate::state::{current, end, ownership};
 use crate::sys::errno::keeping_errno;
 use crate::sys::thread;
 use libc::pthread_t;
-use pinning::{RoleKind, Tid};
+use pinning::{RoleKind, SetId, Tid};
 use std::ffi::{c_int, c_void};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
@@ -50,7 +50,7 @@ pub unsafe fn create(
     succeeded: c_int,
 ) -> c_int {
     // SAFETY: as the caller upholds.
-    let (identity, claim) = keeping_errno(|| unsafe { prepare(shim, asked) });
+    let (set, claim) = keeping_errno(|| unsafe { prepare(shim, asked) });
     let mut handle: pthread_t = 0;
     let write_handle_to = if claim.handover.is_some() { &raw mut handle } else { asked.handle_to };
     UNPLACED.fetch_add(1, Ordering::AcqRel);
@@ -68,7 +68,7 @@ pub unsafe fn create(
                 // SAFETY: as the caller of pthread_create upholds.
                 unsafe { asked.handle_to.write(handle) };
                 // If this fails, the thread sees so when it places itself, and does what is to be done.
-                direct::place_new_thread(handle, shim.policy.set(identity.set));
+                direct::place_new_thread(handle, shim.policy.set(set));
             });
         }
     });
@@ -76,10 +76,11 @@ pub unsafe fn create(
 }
 
 /// What the creator does before the thread exists: it finds out who the thread will be, and claims a slot for it.
+/// Answers the set that the thread should run on, and the slot.
 ///
 /// # Safety
 /// As for [`create`].
-unsafe fn prepare(shim: &'static Shim, asked: &Asked) -> (ThreadIdentity, Claim) {
+unsafe fn prepare(shim: &'static Shim, asked: &Asked) -> (SetId, Claim) {
     let start = asked.routine as usize;
     start::take_over_after_daemonize(shim, start);
     // SAFETY: as the caller upholds.
@@ -99,7 +100,7 @@ unsafe fn prepare(shim: &'static Shim, asked: &Asked) -> (ThreadIdentity, Claim)
         listed,
         handle_to: if leaves_its_creator(&identity) { NonNull::new(asked.handle_to) } else { None },
     });
-    (identity, claim)
+    (identity.set, claim)
 }
 
 /// Whether a thread must leave the CPUs of its creator (the calling thread), and QEMU's sandbox does not forbid its creator
