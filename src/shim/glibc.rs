@@ -5,8 +5,8 @@
 //! versions, which every glibc still has, are named here, and the two `stat`s that Rust's standard library calls
 //! are defined here as system calls, hidden from other libraries.
 //!
-//! The `.symver` lines hold for the object file that they are in. Release builds make one object of all crates (`lto`), so
-//! they hold for the whole library.
+//! The `.symver` lines hold for the object file that they are in. Release builds make one object of all
+//! crates (`lto`), so they hold for the whole library.
 
 /// Names the first symbol version that glibc has on an architecture. Every later glibc still has it.
 macro_rules! ask_for {

@@ -1,11 +1,12 @@
-//! The functions that the library exports, in place of libc's and other libraries'. What they do is in `inside::calls`.
+//! The functions that the library exports, in place of libc's and other libraries'. What they do is in
+//! `inside::calls`.
 //!
-//! Each makes the real call exactly once and returns its result with its errno. (The only exception is an affinity of
-//! which nothing is allowed, see `inside::calls::setaffinity`.) Nothing here may panic: redhook would then make the real call,
-//! and so make it twice if it was made already.
+//! Each makes the real call exactly once and returns its result with its errno. (The only exception is an
+//! affinity of which nothing is allowed, see `inside::calls::setaffinity`.) Nothing here may panic: redhook
+//! would then make the real call, and so make it twice if it was made already.
 //!
-//! redhook finds the required real functions (`pthread_create`, `ioctl`), early. [`Optional`] finds the others, since
-//! redhook ends the process when a function does not exist.
+//! redhook finds the required real functions (`pthread_create`, `ioctl`), early. [`Optional`] finds the
+//! others, since redhook ends the process when a function does not exist.
 
 #![allow(missing_docs, reason = "the man pages of the functions say what they do")]
 #![allow(static_mut_refs, reason = "redhook's macro guards its static with a Once")]
@@ -17,8 +18,9 @@ use inside::{Optional, set_errno};
 use libc::{c_int, c_uint, c_ulong, c_void, pthread_attr_t, pthread_t, size_t};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// Finds the required functions now, since later another thread could be in the middle of that when QEMU forks. To be
-/// called only where the library acts: with a glibc before 2.34 another program need not have a `pthread_create`.
+/// Finds the required functions now, since later another thread could be in the middle of that when QEMU
+/// forks. To be called only where the library acts: with a glibc before 2.34 another program need not have a
+/// `pthread_create`.
 pub(crate) fn resolve() {
     let _ = redhook::real!(pthread_create);
     REAL_IOCTL.store(redhook::real!(ioctl) as *mut c_void, Ordering::Release);
@@ -69,7 +71,8 @@ redhook::hook! {
     }
 }
 
-/// The real ioctl once it was found. redhook's own look-up would cost a dozen instructions more at every exit of a guest.
+/// The real ioctl once it was found. redhook's own look-up would cost a dozen instructions more at every exit
+/// of a guest.
 static REAL_IOCTL: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 type Ioctl = unsafe extern "C" fn(c_int, c_ulong, *mut c_void) -> c_int;
 
@@ -87,8 +90,8 @@ redhook::hook! {
     }
 }
 
-/// An ioctl with something to do before or after it. It is not inlined, and `extern "C"`, from which nothing unwinds. So the
-/// hook need not keep its arguments for a second real call by redhook.
+/// An ioctl with something to do before or after it. It is not inlined, and `extern "C"`, from which nothing
+/// unwinds. So the hook need not keep its arguments for a second real call by redhook.
 #[cold]
 #[inline(never)]
 unsafe extern "C" fn of_interest(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int {

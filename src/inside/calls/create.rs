@@ -1,12 +1,13 @@
-//! `pthread_create` and `thrd_create`: what the creator does, and what the new thread does before its own routine.
+//! `pthread_create` and `thrd_create`: what the creator does, and what the new thread does before its own
+//! routine.
 //!
-//! The creator finds out who the thread will be, and leaves that in a slot. The thread starts in a trampoline: it writes
-//! its entry on the status page, puts itself on its set (its creator may have done that already, see
-//! [`handover`](crate::state::handover)), and goes on to its own routine.
+//! The creator finds out who the thread will be, and leaves that in a slot. The thread starts in a
+//! trampoline: it writes its entry on the status page, puts itself on its set (its creator may have done that
+//! already, see [`handover`](crate::state::handover)), and goes on to its own routine.
 //!
-//! That routine may never return (`pthread_exit`), and glibc then unwinds through the trampoline. So across the routine
-//! nothing is locked or allocated, and the trampoline's frame has no destructor. It runs on a stack of the creator's
-//! choice, which may be as small as PTHREAD_STACK_MIN, so frames here are small.
+//! That routine may never return (`pthread_exit`), and glibc then unwinds through the trampoline. So across
+//! the routine nothing is locked or allocated, and the trampoline's frame has no destructor. It runs on a
+//! stack of the creator's choice, which may be as small as PTHREAD_STACK_MIN, so frames here are small.
 
 use crate::affinity::direct;
 use crate::broker;
@@ -37,12 +38,12 @@ pub struct Asked {
     pub handle_to: *mut pthread_t,
 }
 
-/// Creates a thread by `real`, which is called exactly once: with where to write the handle, and with the argument for
-/// the trampoline. Returns what `real` returned, with its errno.
+/// Creates a thread by `real`, which is called exactly once: with where to write the handle, and with the
+/// argument for the trampoline. Returns what `real` returned, with its errno.
 ///
 /// # Safety
-/// `asked` is what the caller of the hooked function passed. `real` is that function, starts the trampoline below for it,
-/// and returns `succeeded` if the thread was created.
+/// `asked` is what the caller of the hooked function passed. `real` is that function, starts the trampoline
+/// below for it, and returns `succeeded` if the thread was created.
 pub unsafe fn create(
     shim: &'static Shim,
     asked: &Asked,
@@ -103,13 +104,14 @@ unsafe fn prepare(shim: &'static Shim, asked: &Asked) -> (SetId, Claim) {
     (identity.set, claim)
 }
 
-/// Whether a thread must leave the CPUs of its creator (the calling thread), and QEMU's sandbox does not forbid its creator
-/// to move it.
+/// Whether a thread must leave the CPUs of its creator (the calling thread), and QEMU's sandbox does not
+/// forbid its creator to move it.
 fn leaves_its_creator(identity: &ThreadIdentity) -> bool {
     identity.role != RoleKind::Exempt && identity.set != current::thread().set && !sandbox::filter_is_loaded()
 }
 
-/// Where a thread of `pthread_create` starts. It is C-unwind since `pthread_exit` and cancellation unwind through it.
+/// Where a thread of `pthread_create` starts. It is C-unwind since `pthread_exit` and cancellation unwind
+/// through it.
 ///
 /// # Safety
 /// To be called as a thread's start routine, with what [`create`] passed.
@@ -133,8 +135,8 @@ pub unsafe extern "C-unwind" fn c11_trampoline(passed: *mut c_void) -> c_int {
     routine(argument)
 }
 
-/// All that a thread does before its own routine, which it answers with its argument. Not inlined, so that its frame is
-/// gone when the routine runs.
+/// All that a thread does before its own routine, which it answers with its argument. Not inlined, so that
+/// its frame is gone when the routine runs.
 ///
 /// # Safety
 /// To be called once by a new thread, with what [`create`] passed.

@@ -1,8 +1,10 @@
-//! `io_uring_submit` and its kin: placing io_uring's workers, threads that the kernel makes when a request would block.
+//! `io_uring_submit` and its kin: placing io_uring's workers, threads that the kernel makes when a request
+//! would block.
 //!
-//! They belong to the thread that submits (`iou-wrk-<its tid>`). Each thread's pool of workers has a mask of its own,
-//! which only that thread can set (IORING_REGISTER_IOWQ_AFF, from Linux 5.14 on), and only after its first submission.
-//! So it is set after a submission, and workers that exist already are put on their set by a rescan.
+//! They belong to the thread that submits (`iou-wrk-<its tid>`). Each thread's pool of workers has a mask of
+//! its own, which only that thread can set (IORING_REGISTER_IOWQ_AFF, from Linux 5.14 on), and only after its
+//! first submission. So it is set after a submission, and workers that exist already are put on their set by
+//! a rescan.
 
 use crate::placing::rescan;
 use crate::report::targets;
@@ -16,8 +18,8 @@ use libc::c_int;
 use std::ffi::c_void;
 use std::fmt::Write;
 
-/// Where liburing keeps the ring's descriptor in `struct io_uring` (liburing.h). It has been there since 0.7, as the
-/// submission and completion queues before it are padded to keep their size.
+/// Where liburing keeps the ring's descriptor in `struct io_uring` (liburing.h). It has been there since 0.7,
+/// as the submission and completion queues before it are padded to keep their size.
 const RING_FD_AT: usize = 196;
 
 /// Does what is to be done after a submission to a ring of liburing's, and returns its result, with its errno.
@@ -46,8 +48,8 @@ unsafe fn submitted(ring: *const c_void) {
     place_workers(unsafe { *fd.cast::<i32>() });
 }
 
-/// Sets the mask of the calling thread's workers. It holds for all rings of the thread, so it is set once. The kernel refuses
-/// it while the thread has no pool.
+/// Sets the mask of the calling thread's workers. It holds for all rings of the thread, so it is set once.
+/// The kernel refuses it while the thread has no pool.
 #[cold]
 fn place_workers(ring: i32) {
     let Some(shim) = shim::shim().filter(|_| ownership::is_ours()) else { return };

@@ -1,11 +1,11 @@
 //! `ioctl`: the requests that tell something of a thread, and what is done around them.
 //!
-//! KVM_CREATE_VCPU shows that a thread is a vCPU. At its first KVM_RUN a vCPU puts itself back on its set, and the first of
-//! them rescans all threads, since libvirt moves threads while the VM is paused. After VHOST_SET_OWNER, and in the
-//! first KVM_RUN of all, the kernel makes a thread in the process.
+//! KVM_CREATE_VCPU shows that a thread is a vCPU. At its first KVM_RUN a vCPU puts itself back on its set,
+//! and the first of them rescans all threads, since libvirt moves threads while the VM is paused. After
+//! VHOST_SET_OWNER, and in the first KVM_RUN of all, the kernel makes a thread in the process.
 //!
-//! Every VM exit to user space is an ioctl, so a request of no interest costs a few compares and a jump, and a KVM_RUN
-//! after the first ones a load and a branch more. Nothing around KVM_RUN locks or allocates.
+//! Every VM exit to user space is an ioctl, so a request of no interest costs a few compares and a jump, and
+//! a KVM_RUN after the first ones a load and a branch more. Nothing around KVM_RUN locks or allocates.
 
 use crate::affinity::scan::Scope;
 use crate::broker;
@@ -27,7 +27,8 @@ const KVM_RUN: u32 = 0xAE80;
 /// linux/vhost.h: _IO(VHOST_VIRTIO, 0x01).
 const VHOST_SET_OWNER: u32 = 0xAF01;
 
-/// Whether there is something to do before or after an ioctl with this request. Asked at every ioctl of every thread.
+/// Whether there is something to do before or after an ioctl with this request. Asked at every ioctl of every
+/// thread.
 #[inline(always)]
 pub fn ioctl_is_of_interest(request: c_ulong) -> bool {
     // Some callers sign-extend the request; the kernel looks at its low 32 bits.
@@ -38,8 +39,8 @@ pub fn ioctl_is_of_interest(request: c_ulong) -> bool {
     }
 }
 
-/// Makes an ioctl by `real`, which is called exactly once, and does what is to be done before and after it. Returns what
-/// `real` returned, with its errno.
+/// Makes an ioctl by `real`, which is called exactly once, and does what is to be done before and after it.
+/// Returns what `real` returned, with its errno.
 #[inline(always)]
 pub fn around_ioctl(request: c_ulong, real: impl FnOnce() -> c_int) -> c_int {
     let number = request as u32;
@@ -60,14 +61,14 @@ pub fn around_ioctl(request: c_ulong, real: impl FnOnce() -> c_int) -> c_int {
     result
 }
 
-/// Does `work` beside the real call. It leaves errno as it was, and if `work` panics, which it never should, the real call
-/// is still made and its result returned.
+/// Does `work` beside the real call. It leaves errno as it was, and if `work` panics, which it never should,
+/// the real call is still made and its result returned.
 fn quietly<R: Default>(work: impl FnOnce() -> R) -> R {
     keeping_errno(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_default())
 }
 
-/// The calling thread has created a vCPU. On x86, Arm and s390 it is that vCPU's own thread. For ppc64 the main thread
-/// creates the vCPUs, and for Arm some to try; it is no vCPU itself.
+/// The calling thread has created a vCPU. On x86, Arm and s390 it is that vCPU's own thread. For ppc64 the
+/// main thread creates the vCPUs, and for Arm some to try; it is no vCPU itself.
 #[cold]
 fn vcpu_created() {
     let Some(shim) = shim::shim() else { return };
@@ -133,7 +134,8 @@ fn after_first_run() {
     look_for_kernel_threads();
 }
 
-/// Some thread makes an ioctl. While the first KVM_RUN of all goes on, it looks for the thread that the kernel makes.
+/// Some thread makes an ioctl. While the first KVM_RUN of all goes on, it looks for the thread that the
+/// kernel makes.
 #[cold]
 fn meanwhile() {
     if FIRST_RUN.take_look() {

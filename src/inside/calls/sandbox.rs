@@ -1,4 +1,5 @@
-//! `seccomp_load`: what must be done before QEMU loads its filter. After that this process can set no affinity itself.
+//! `seccomp_load`: what must be done before QEMU loads its filter. After that this process can set no
+//! affinity itself.
 
 use crate::broker;
 use crate::state::ownership;
@@ -8,8 +9,8 @@ use crate::sys::errno::keeping_errno;
 use crate::sys::wait;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How often to look whether all threads are placed, and the microseconds between two looks. A thread that is not placed
-/// by then asks the broker.
+/// How often to look whether all threads are placed, and the microseconds between two looks. A thread that is
+/// not placed by then asks the broker.
 const STEPS: usize = 1000;
 const STEP_US: i64 = 100;
 
@@ -20,8 +21,8 @@ pub(crate) fn filter_is_loaded() -> bool {
     FILTER_LOADED.load(Ordering::Relaxed)
 }
 
-/// To be called when QEMU is about to load its filter: starts the broker, and waits for threads that are still placing
-/// themselves.
+/// To be called when QEMU is about to load its filter: starts the broker, and waits for threads that are
+/// still placing themselves.
 pub fn before_seccomp_load() {
     let Some(shim) = shim::shim().filter(|_| ownership::is_ours()) else { return };
     keeping_errno(|| prepare(shim));

@@ -1,9 +1,10 @@
-//! `pthread_setaffinity_np` and `sched_setaffinity`: affinities that other code in the process asks for. Mesa pins its own
-//! threads, and QEMU those of its thread contexts.
+//! `pthread_setaffinity_np` and `sched_setaffinity`: affinities that other code in the process asks for. Mesa
+//! pins its own threads, and QEMU those of its thread contexts.
 //!
 //! A request is cut to the set of the thread that it is about. Where nothing is left of it, it succeeds and
-//! changes nothing. This is the only hook that does not always answer what the real function would: a library whose
-//! request is refused may give up. QEMU's own requests are about threads with the role exempt, and are made unchanged.
+//! changes nothing. This is the only hook that does not always answer what the real function would: a library
+//! whose request is refused may give up. QEMU's own requests are about threads with the role exempt, and are
+//! made unchanged.
 
 use crate::state::current;
 use crate::state::ownership;
@@ -26,8 +27,8 @@ enum Request {
     Nothing,
 }
 
-/// Answers a request about the thread with this `pthread_t`. Calls `real` with the caller's mask or a part of it, or not at
-/// all.
+/// Answers a request about the thread with this `pthread_t`. Calls `real` with the caller's mask or a part of
+/// it, or not at all.
 pub fn by_handle(
     handle: libc::pthread_t,
     bytes: usize,
@@ -41,8 +42,8 @@ pub fn by_handle(
     })
 }
 
-/// Answers a request about the thread with this id; 0 is the calling thread. A request about another process's thread is
-/// made unchanged.
+/// Answers a request about the thread with this id; 0 is the calling thread. A request about another
+/// process's thread is made unchanged.
 pub fn by_tid(
     tid: i32,
     bytes: usize,
@@ -89,8 +90,8 @@ fn own(shim: &Shim) -> Option<SetId> {
     }
 }
 
-/// The set of another thread, whose role and set are `known` if it was created through the library; `None` if it is
-/// exempt.
+/// The set of another thread, whose role and set are `known` if it was created through the library; `None` if
+/// it is exempt.
 fn others(shim: &Shim, known: Option<(RoleKind, SetId)>) -> Option<SetId> {
     match known {
         Some((RoleKind::Exempt, _)) => None,
@@ -99,7 +100,8 @@ fn others(shim: &Shim, known: Option<(RoleKind, SetId)>) -> Option<SetId> {
     }
 }
 
-/// Cuts a request for the mask of `bytes` bytes at `mask` to a set; `None`: the thread may run where the caller wants.
+/// Cuts a request for the mask of `bytes` bytes at `mask` to a set; `None`: the thread may run where the
+/// caller wants.
 fn cut(shim: &Shim, set: Option<SetId>, bytes: usize, mask: *const c_void) -> Request {
     let Some(set) = set else { return Request::AsItIs };
     let mut room = [0u8; MASK_WORDS * 8];

@@ -27,8 +27,8 @@ const FIRST_NAME: &[u8] = b"call_rcu";
 /// The address of `qemu_thread_start`; 0 until it is learned.
 static THREAD_START: AtomicUsize = AtomicUsize::new(0);
 
-/// What the creator can read of a thread that QEMU is about to create. Valid only until the real `pthread_create`, since
-/// the new thread frees what `name` points to.
+/// What the creator can read of a thread that QEMU is about to create. Valid only until the real
+/// `pthread_create`, since the new thread frees what `name` points to.
 pub(crate) struct Thread<'a> {
     /// QEMU's name, without its end.
     pub(crate) name: &'a [u8],
@@ -75,8 +75,8 @@ pub(crate) unsafe fn with_thread<R>(
     then(Some(Thread { name, argument: args.arg as usize }))
 }
 
-/// Takes `start` for `qemu_thread_start` if it lies in the main executable and its argument reads as
-/// three pointers, the last to the name of QEMU's first thread. No other name is accepted: another function in the
+/// Takes `start` for `qemu_thread_start` if it lies in the main executable and its argument reads as three
+/// pointers, the last to the name of QEMU's first thread. No other name is accepted: another function in the
 /// executable, called with an argument that merely looks alike, would be taken for it from then on.
 fn learn<'a>(
     executable: &std::ops::Range<usize>,
@@ -107,11 +107,11 @@ fn learn<'a>(
     Some(Thread { name, argument })
 }
 
-/// Reads a NUL-ended text at an address that may not be readable, or may have no NUL. `None` for those and for an empty
-/// text.
+/// Reads a NUL-ended text at an address that may not be readable, or may have no NUL. `None` for those and
+/// for an empty text.
 fn read_name(pid: i32, address: usize, room: &mut [u8; NAME_LIMIT]) -> Option<&[u8]> {
-    // A read that crosses from a readable page to one that is not returns what there is, but the kernel may also refuse
-    // all of it. So each page is read on its own.
+    // A read that crosses from a readable page to one that is not returns what there is, but the kernel may
+    // also refuse all of it. So each page is read on its own.
     let to_page_end = 4096 - address % 4096;
     let first = to_page_end.min(NAME_LIMIT);
     let got = thread::read_own_memory(pid, address, room.get_mut(..first)?).ok()?.len();

@@ -11,8 +11,8 @@ use pinning::status_page::State;
 use pinning::{RoleKind, Tid};
 use std::sync::atomic::Ordering;
 
-/// Writes the entry of a thread, places the thread, and marks in the entry what became of it. To be called by the thread
-/// itself, which is `tid`. One that is not `listed` is only placed.
+/// Writes the entry of a thread, places the thread, and marks in the entry what became of it. To be called by
+/// the thread itself, which is `tid`. One that is not `listed` is only placed.
 pub(crate) fn enlist(shim: &Shim, tid: Tid, identity: &ThreadIdentity, slot: Option<u16>, listed: bool) {
     let page = shim.page.filter(|_| listed);
     let entry = page.zip(slot);

@@ -15,8 +15,8 @@ pub(crate) fn place(shim: &Shim, tid: Tid, id: SetId) -> Outcome {
         outcome => return outcome,
     }
     let answer = broker::ask(shim, tid, id);
-    // What the kernel answers is what counts. QEMU before 6.1 forbids to read affinities too; then the broker's answer
-    // counts.
+    // What the kernel answers is what counts. QEMU before 6.1 forbids to read affinities too; then the
+    // broker's answer counts.
     match sched::affinity(tid) {
         Ok(mask) if same_cpus(mask.words(), set.words()) => Outcome::Placed { moved: true },
         Ok(mask) if matches!(answer, broker::Answer::Cut | broker::Answer::Placed) => {

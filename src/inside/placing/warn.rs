@@ -83,8 +83,8 @@ impl std::fmt::Display for Cpuset {
     }
 }
 
-/// The cgroup of the cpuset in the text of a /proc/PID/cgroup (cgroups(7)): that of `3:cpuset:/PATH` (version 1), else
-/// that of `0::/PATH` (version 2).
+/// The cgroup of the cpuset in the text of a /proc/PID/cgroup (cgroups(7)): that of `3:cpuset:/PATH` (version
+/// 1), else that of `0::/PATH` (version 2).
 fn cpuset_in(text: &[u8]) -> Option<&[u8]> {
     let mut unified = None;
     for line in text.split(|byte| *byte == b'\n') {

@@ -35,8 +35,8 @@ pub(crate) fn mark(page: Page, slot: u16, state: State) {
     }
 }
 
-/// The entry of a thread, if it is listed. Of two entries with the same tid it is the younger one: a thread that ended
-/// without running its destructors (by a raw exit(2)) has left its entry behind.
+/// The entry of a thread, if it is listed. Of two entries with the same tid it is the younger one: a thread
+/// that ended without running its destructors (by a raw exit(2)) has left its entry behind.
 pub(crate) fn entry_of(page: Page, tid: Tid) -> Option<&'static Entry> {
     let used = page.header.entries_used.load(Ordering::Relaxed) as usize;
     let entries = page.entries.get(..used.min(ENTRIES))?.iter();

@@ -1,11 +1,13 @@
 //! What is left to do until every vCPU has entered KVM_RUN for the first time.
 //!
-//! There are two such things. Each vCPU puts itself back on its set before its own first KVM_RUN, and the first of
-//! them also rescans all threads, before the guest's first instruction. While that vCPU is in the first KVM_RUN of all,
-//! where the kernel makes a thread in the process, the ioctls of other threads look for that thread.
+//! There are two such things. Each vCPU puts itself back on its set before its own first KVM_RUN, and the
+//! first of them also rescans all threads, before the guest's first instruction. While that vCPU is in the
+//! first KVM_RUN of all, where the kernel makes a thread in the process, the ioctls of other threads look for
+//! that thread.
 //!
-//! Every VM exit to user space is an ioctl, so all of it is counted in one word, and an ioctl that has nothing to do
-//! costs one load of that word. The accesses are relaxed, since no other memory is read because of what the word says.
+//! Every VM exit to user space is an ioctl, so all of it is counted in one word, and an ioctl that has
+//! nothing to do costs one load of that word. The accesses are relaxed, since no other memory is read because
+//! of what the word says.
 
 use crate::state::current::CurrentThread;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,8 +17,9 @@ pub(crate) static FIRST_RUN: FirstRun = FirstRun::new();
 
 /// The unit of the upper half of [`FirstRun::due`].
 const ONE_LOOK: u32 = 0x1_0000;
-/// How often other threads look for the kernel's thread during the first KVM_RUN. Where there is one, the first look
-/// after its creation finds it; where there is none (an older kernel, an Arm host), no look finds anything.
+/// How often other threads look for the kernel's thread during the first KVM_RUN. Where there is one, the
+/// first look after its creation finds it; where there is none (an older kernel, an Arm host), no look finds
+/// anything.
 const LOOKS: u32 = 16 * ONE_LOOK;
 
 // The states of the rescan before the first KVM_RUN.
@@ -56,7 +59,8 @@ impl FirstRun {
         current.before_first_run = true;
     }
 
-    /// The calling thread, `current`, is about to enter KVM_RUN. True if it is a vCPU that does so for the first time.
+    /// The calling thread, `current`, is about to enter KVM_RUN. True if it is a vCPU that does so for the
+    /// first time.
     pub(crate) fn vcpu_enters(&self, current: &mut CurrentThread) -> bool {
         let first = current.before_first_run;
         if first {
@@ -83,7 +87,8 @@ impl FirstRun {
         self.rescan.store(DONE, Ordering::Release);
     }
 
-    /// Whether some vCPU is rescanning. The guest's first instruction may be any vCPU's, so all of them wait for it.
+    /// Whether some vCPU is rescanning. The guest's first instruction may be any vCPU's, so all of them wait
+    /// for it.
     pub(crate) fn rescan_is_under_way(&self) -> bool {
         self.rescan.load(Ordering::Acquire) == UNDER_WAY
     }

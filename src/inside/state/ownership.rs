@@ -1,5 +1,5 @@
-//! Whether this process owns the status page and the slots. Asked whenever a thread is created or ends, so it must cost no
-//! system call.
+//! Whether this process owns the status page and the slots. Asked whenever a thread is created or ends, so it
+//! must cost no system call.
 //!
 //! A forked child shares the status page with its parent and must not write to it. The answer is a word in a
 //! page of memory that the kernel zeroes in every forked child (madvise(2), MADV_WIPEONFORK, from Linux 4.14 on).

@@ -1,8 +1,8 @@
 //! The status page: made once, written to by the library and the broker, read by `pinshim show` from outside.
 //!
-//! It is a sealed memfd named `pinshim` that the process keeps open. So it needs no folder to write in and no cleaning up, it
-//! can be made in sandboxes and chroots, and it ends with the process. It may fail: a process without a page is pinned
-//! all the same.
+//! It is a sealed memfd named `pinshim` that the process keeps open. So it needs no folder to write in and no
+//! cleaning up, it can be made in sandboxes and chroots, and it ends with the process. It may fail: a process
+//! without a page is pinned all the same.
 
 use crate::sys::file;
 use pinning::status_page::{ENTRIES, Entry, Header, NAME, NewPage};
@@ -17,8 +17,8 @@ pub(crate) struct Page {
     pub(crate) entries: &'static [Entry],
 }
 
-/// Makes the page for a policy that was read on this host. Where there is no memfd_create(2) it is anonymous memory, which only
-/// the broker can read from outside; `None` if there is no memory even for that.
+/// Makes the page for a policy that was read on this host. Where there is no memfd_create(2) it is anonymous
+/// memory, which only the broker can read from outside; `None` if there is no memory even for that.
 pub(crate) fn make(policy: &Policy, host: &Host) -> Option<Page> {
     let new = NewPage::new(policy, host)?;
     let fd = sealed_memfd(new.page_bytes());
@@ -72,8 +72,8 @@ fn sealed_memfd(bytes: usize) -> Option<i32> {
     Some(fd)
 }
 
-/// After this nobody can change the file's size (a reader would get SIGBUS), and it can be written to through this
-/// mapping only. F_SEAL_FUTURE_WRITE exists from Linux 5.1 on.
+/// After this nobody can change the file's size (a reader would get SIGBUS), and it can be written to through
+/// this mapping only. F_SEAL_FUTURE_WRITE exists from Linux 5.1 on.
 fn seal(fd: i32) {
     let size = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
     for seals in [size | libc::F_SEAL_FUTURE_WRITE | libc::F_SEAL_SEAL, size | libc::F_SEAL_SEAL] {

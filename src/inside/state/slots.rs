@@ -1,8 +1,8 @@
 //! The slots of the threads, in this process's own memory.
 //!
-//! Each thread has a slot from just before its creation until its end (`end`), and the entry of the same number on the
-//! status page. The creator claims the slot, and leaves in it what the new thread needs, so that creating a thread
-//! allocates nothing.
+//! Each thread has a slot from just before its creation until its end (`end`), and the entry of the same
+//! number on the status page. The creator claims the slot, and leaves in it what the new thread needs, so
+//! that creating a thread allocates nothing.
 
 use crate::state::handover::{Generation, Handover};
 use crate::state::page::Page;
@@ -16,8 +16,8 @@ use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-/// How many threads are created and not yet placed. A rescan must leave them alone, and QEMU's filter should not be
-/// loaded before they are placed.
+/// How many threads are created and not yet placed. A rescan must leave them alone, and QEMU's filter should
+/// not be loaded before they are placed.
 pub(crate) static UNPLACED: AtomicU32 = AtomicU32::new(0);
 
 /// What a creator hands to the thread it creates.
@@ -37,8 +37,8 @@ pub(crate) struct Creation {
 
 /// One thread's slot.
 pub(crate) struct Slot {
-    /// Valid from the claim until the new thread has taken it over. Zero before, so that the slots take no room in the
-    /// library's file.
+    /// Valid from the claim until the new thread has taken it over. Zero before, so that the slots take no
+    /// room in the library's file.
     creation: UnsafeCell<MaybeUninit<Creation>>,
     /// The thread's `pthread_t`; 0 while it has none.
     handle: AtomicUsize,
@@ -162,7 +162,8 @@ unsafe fn receive(passed: *mut c_void) -> (Creation, Option<u16>) {
     (creation, u16::try_from(number).ok())
 }
 
-/// What the new thread takes over from its creator, and the number of its slot. The handover is over when this returns.
+/// What the new thread takes over from its creator, and the number of its slot. The handover is over when
+/// this returns.
 ///
 /// # Safety
 /// As for [`receive`]; to be called once, by the new thread.
@@ -174,8 +175,8 @@ pub(crate) unsafe fn take_over(passed: *mut c_void) -> (Creation, Option<u16>) {
         slot.handover.child(|| {
             if let Some(handle_to) = creation.handle_to {
                 let handle = thread::pthread_self();
-                // SAFETY: the caller of pthread_create upholds that it can be written to until pthread_create returns,
-                // and the handover upholds that it does not return before this is done.
+                // SAFETY: the caller of pthread_create upholds that it can be written to until pthread_create
+                // returns, and the handover upholds that it does not return before this is done.
                 unsafe { handle_to.write(handle) };
             }
         });
@@ -210,7 +211,8 @@ pub(crate) fn role_and_set_of(handle: libc::pthread_t) -> Option<(RoleKind, SetI
     Some((RoleKind::from_number((placed_as >> 16) as u8)?, SetId(placed_as as u16)))
 }
 
-/// Clears every entry, and frees every slot but the main thread's: a forked child does not have the other threads.
+/// Clears every entry, and frees every slot but the main thread's: a forked child does not have the other
+/// threads.
 pub(crate) fn forget_all(page: Option<Page>) {
     for slot in &SLOTS {
         slot.handle.store(0, Ordering::Relaxed);

@@ -26,7 +26,8 @@ impl std::fmt::Display for Errno {
     }
 }
 
-/// Does `work`, and leaves the calling thread's errno as it was. A hook must leave the errno of the real function.
+/// Does `work`, and leaves the calling thread's errno as it was. A hook must leave the errno of the real
+/// function.
 #[inline]
 pub(crate) fn keeping_errno<R>(work: impl FnOnce() -> R) -> R {
     let errno = errno();
@@ -47,7 +48,8 @@ fn errno() -> c_int {
 pub fn set_errno(value: c_int) {
     // SAFETY: no preconditions.
     let location = unsafe { libc::__errno_location() };
-    // SAFETY: the address of the calling thread's own errno, valid while the thread lives; no other thread uses it.
+    // SAFETY: the address of the calling thread's own errno, valid while the thread lives; no other thread
+    // uses it.
     unsafe { *location = value }
 }
 

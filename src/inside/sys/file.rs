@@ -4,7 +4,8 @@ use crate::sys::errno::Errno;
 use libc::{c_int, c_uint};
 use std::ffi::CStr;
 
-/// The library's descriptors have this number or a higher one, since users name low ones (`-add-fd`, `-incoming fd:5`).
+/// The library's descriptors have this number or a higher one, since users name low ones (`-add-fd`,
+/// `-incoming fd:5`).
 pub(crate) const FD_FLOOR: i32 = 200;
 
 /// Opens a file or folder for reading.
@@ -63,8 +64,8 @@ pub(crate) fn move_fd(fd: c_int, floor: c_int) -> c_int {
     }
 }
 
-/// Writes once. It does not wait for room in a full pipe, and raises no SIGPIPE at a closed one; what cannot be written
-/// is lost.
+/// Writes once. It does not wait for room in a full pipe, and raises no SIGPIPE at a closed one; what cannot
+/// be written is lost.
 pub(crate) fn write_or_drop(fd: c_int, bytes: &[u8]) {
     let mut poll = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };

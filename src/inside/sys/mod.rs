@@ -1,4 +1,5 @@
-//! The system calls that the library makes, and what it needs of libc. Nothing in here knows what a thread is for.
+//! The system calls that the library makes, and what it needs of libc. Nothing in here knows what a thread is
+//! for.
 
 #[macro_use]
 pub(crate) mod errno;

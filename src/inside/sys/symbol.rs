@@ -1,7 +1,8 @@
 //! Finding the real functions behind the optional hooks.
 //!
 //! redhook's `real!` ends the process when a symbol does not exist. `seccomp_load` does not exist where
-//! libseccomp is not linked, and `thrd_create` not in a glibc before 2.28. The look-up here answers `None` for them.
+//! libseccomp is not linked, and `thrd_create` not in a glibc before 2.28. The look-up here answers `None`
+//! for them.
 
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
@@ -25,8 +26,8 @@ impl<F: Copy> Optional<F> {
         Self { name, found: AtomicPtr::new(std::ptr::null_mut()), function: PhantomData }
     }
 
-    /// The next definition after ours; `None` if there is none. Until it is found it is looked for each time, since a
-    /// library that defines it may be loaded later.
+    /// The next definition after ours; `None` if there is none. Until it is found it is looked for each time,
+    /// since a library that defines it may be loaded later.
     pub fn get(&self) -> Option<F> {
         let mut address = self.found.load(Ordering::Acquire);
         if address.is_null() {
