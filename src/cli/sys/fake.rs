@@ -6,7 +6,7 @@
 
 use crate::sys::kernel::Kernel;
 use crate::sys::linux::{SIZE_SEALS, memfd};
-use pinning::status_page::{Entry, Header, MAGIC, NO_INDEX, Plan, State, VERSION, text_of};
+use pinning::status_page::{Entry, Header, NO_INDEX, NewPage, State};
 use pinning::{CpuSet, Host, Policy, Role, Tid};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -315,7 +315,7 @@ impl FakeProcess<'_> {
     pub(crate) fn page(self, environment: &[(&str, &str)]) -> Self {
         let host = Host { available: cpus("0-3"), start: cpus("0-3") };
         let policy = Policy::parse(environment.iter().copied(), &host).policy.unwrap();
-        let (bytes, entries_at) = page_bytes(self.pid, &policy);
+        let (bytes, entries_at) = page_bytes(self.pid, &policy, &host);
         let file = memfd(pinning::status_page::NAME, &bytes, SIZE_SEALS);
         let page = FakePage { file: file.try_clone().unwrap(), policy, entries_at, listed: Vec::new() };
         self.kernel.state.borrow_mut().pages.insert(self.pid, page);
@@ -372,32 +372,12 @@ impl FakePage {
 }
 
 /// A page without threads, and where its entries begin.
-fn page_bytes(owner: i32, policy: &Policy) -> (Vec<u8>, usize) {
-    let text = text_of(policy.entries());
-    let plan = Plan::new(policy.sets(), &text).unwrap();
-    let mut page = vec![0; plan.page_bytes];
-    let mut put = |at: usize, bytes: &[u8]| page[at..at + bytes.len()].copy_from_slice(bytes);
-    put(offset_of!(Header, magic), &MAGIC);
-    for (at, value) in [
-        (offset_of!(Header, version), VERSION as usize),
-        (offset_of!(Header, owner), owner as usize),
-        (offset_of!(Header, sets_at), plan.sets_at),
-        (offset_of!(Header, set_count), policy.sets().len()),
-        (offset_of!(Header, set_words), plan.set_words),
-        (offset_of!(Header, text_at), plan.text_at),
-        (offset_of!(Header, text_bytes), text.len()),
-        (offset_of!(Header, entries_at), plan.entries_at),
-        (offset_of!(Header, entry_count), pinning::status_page::ENTRIES),
-        (offset_of!(Header, entry_bytes), size_of::<Entry>()),
-    ] {
-        put(at, &(value as u32).to_ne_bytes());
-    }
-    for (number, set) in policy.sets().iter().enumerate() {
-        let words: Vec<u8> = set.words().iter().flat_map(|word| word.to_ne_bytes()).collect();
-        put(plan.sets_at + number * plan.set_words * 8, &words);
-    }
-    put(plan.text_at, text.as_bytes());
-    (page, plan.entries_at)
+fn page_bytes(owner: i32, policy: &Policy, host: &Host) -> (Vec<u8>, usize) {
+    let new = NewPage::new(policy, host).unwrap();
+    let mut page = new.beginning().to_vec();
+    page.resize(new.page_bytes(), 0);
+    page[offset_of!(Header, owner)..][..4].copy_from_slice(&owner.to_ne_bytes());
+    (page, new.entries_at())
 }
 
 impl Kernel for FakeKernel {
