@@ -1,7 +1,7 @@
 //! Globs on names: `*` for any bytes, `?` for one.
 //!
-//! The library matches thread names as threads are created: matching must not allocate, and must not blow
-//! up on a glob of many stars.
+//! The library matches the names of threads as they are created, so matching does not allocate, and a glob of
+//! many stars takes no longer than the product of the lengths.
 
 /// Whether the whole name matches the glob. `*` stands for any number of bytes, none included, `?` for
 /// exactly one, every other byte for itself.
@@ -9,8 +9,8 @@
 /// Takes at most about `glob.len() * name.len()` steps.
 pub fn glob_matches(glob: &[u8], name: &[u8]) -> bool {
     let (mut g, mut n) = (0, 0);
-    // After the last star, and how much of the name it has taken. Only the last star need ever take
-    // more: whatever an earlier one could take, it can.
+    // Where the glob goes on after the last star, and where the name does. If the rest does not match, the last
+    // star takes one byte more. An earlier star never has to: the last one can take those bytes as well.
     let mut star: Option<(usize, usize)> = None;
     while let Some(&byte) = name.get(n) {
         match glob.get(g) {

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernels_threads_by_comm() {
+    fn a_comm_tells_what_the_kernel_made_the_thread_for() {
         let of = |comm: &str| KernelThread::from_comm(comm.as_bytes());
         assert_eq!(of("kvm-nx-lpage-re"), Some(KernelThread::NxRecovery));
         assert_eq!(of("vhost-4194304"), Some(KernelThread::Vhost));

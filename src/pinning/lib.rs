@@ -1,9 +1,19 @@
-//! The vocabulary of pinshim: sets of CPUs, the roles of QEMU's threads, and the policy that the
-//! environment names.
+//! The vocabulary of pinshim: sets of CPUs, the roles of QEMU's threads, and the policy that the environment
+//! states.
 //!
-//! The library inside QEMU and the command beside it both speak it. Nothing here hooks, pins, opens or
-//! prints anything, and nothing panics, whatever the environment holds: the library runs inside
+//! The library inside QEMU and the command beside it share it. It is pure: it makes no system call and prints
+//! nothing. It never panics, whatever the environment or a status page holds, because the library runs inside
 //! somebody else's process.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `environment` | the text of the `PIN_*` variables, and the policy that it makes |
+//! | [`status_page`] | what the library writes for the command: its layout, making it, reading it |
+//! | `policy` | on which CPUs each thread belongs |
+//! | `cpus` | CPU numbers, sets, masks, cpulists |
+//! | `role`, `kernel_thread` | what a thread is for, by its name |
+//! | `process` | what the library and the command must agree on about processes |
+//! | `tid`, `glob` | thread ids; globs on names |
 
 #![forbid(unsafe_code)]
 

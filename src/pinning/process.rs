@@ -1,6 +1,6 @@
-//! What the library and the command must know alike of processes.
+//! What the library and the command must agree on about processes.
 
-/// The broker's argv\[0\] and comm: it is a copy of QEMU's process, and tells itself from QEMU by this name.
+/// The broker's argv\[0\] and comm. The broker is a copy of QEMU's process, and this name tells it from QEMU.
 pub const BROKER_NAME: &str = "pinshim-broker";
 
 /// The exit status after a bad configuration: EX_CONFIG of sysexits.h.

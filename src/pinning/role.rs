@@ -1,7 +1,7 @@
 //! What a thread of the VM is for, told from its name.
 //!
-//! The names are QEMU's own, of 5.2 to 11. A name must never be taken for more than it says: whoever is not
-//! known is for the caller to decide.
+//! The names are QEMU's own, of QEMU 5.2 to 11. A name that is not known gives no role: what that means is for the
+//! caller to decide.
 
 use std::fmt;
 
@@ -28,11 +28,11 @@ pub enum Role<'a> {
     IoThread(&'a [u8]),
     /// A thread of a worker pool.
     Worker,
-    /// A thread that carries the VM's memory elsewhere or brings it in.
+    /// A thread that sends or receives the VM's memory and state in a migration or for a snapshot.
     Migration,
     /// A vhost worker of the kernel.
     Vhost,
-    /// A thread that QEMU places on purpose.
+    /// A thread whose affinity QEMU sets itself.
     Exempt,
 }
 
@@ -42,14 +42,14 @@ impl<'a> Role<'a> {
     /// `None` for a name that QEMU is not known to use.
     pub fn of_qemu_name(name: &'a [u8]) -> Option<Role<'a>> {
         if let Some(id) = name.strip_prefix(b"IO ").filter(|id| !id.is_empty()) {
-            // monitor/monitor.c makes an IOThread of its own; no user asked for it.
+            // QEMU's monitor/monitor.c makes this one for itself: it is none of the user's IOThreads.
             return Some(if id == b"mon_iothread" { Role::Emulator } else { Role::IoThread(id) });
         }
         if let Some(index) = vcpu_index(name) {
             return Some(Role::Vcpu(index));
         }
         if name.starts_with(b"TC ") {
-            // util/thread-context.c: the user gave it its CPUs, for NUMA-local preallocation.
+            // util/thread-context.c: the user gave it its CPUs, to preallocate memory on a NUMA node.
             return Some(Role::Exempt);
         }
         if is_migration(name) {
@@ -64,7 +64,7 @@ impl<'a> Role<'a> {
         }
     }
 
-    /// The role without whom it is about.
+    /// The role without the vCPU's index or the IOThread's id.
     pub fn kind(self) -> RoleKind {
         match self {
             Role::Emulator => RoleKind::Emulator,
@@ -78,13 +78,13 @@ impl<'a> Role<'a> {
     }
 }
 
-/// A role without whom it is about; the number is what the status page holds.
+/// A role without the vCPU's index or the IOThread's id. The number stands for it on the status page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum RoleKind {
     /// The main loop, and every thread with no role of its own.
     Emulator = 1,
-    /// A vCPU, or the one thread that runs them all.
+    /// A vCPU, or the one thread that runs all vCPUs.
     Vcpu = 2,
     /// One of the user's IOThreads.
     IoThread = 3,
@@ -94,7 +94,7 @@ pub enum RoleKind {
     Migration = 5,
     /// A vhost worker of the kernel.
     Vhost = 6,
-    /// A thread that QEMU places on purpose.
+    /// A thread whose affinity QEMU sets itself.
     Exempt = 7,
 }
 
@@ -143,7 +143,7 @@ impl TryFrom<u8> for RoleKind {
     }
 }
 
-/// Names of threads that serve the main loop.
+/// Names of threads that have the emulator's role.
 const EMULATOR: &[&[u8]] = &[
     b"call_rcu",
     b"vnc_worker",
@@ -178,7 +178,7 @@ fn is_migration(name: &[u8]) -> bool {
         || numbered.iter().any(|prefix| name.strip_prefix(*prefix).and_then(decimal).is_some())
 }
 
-/// The N of `CPU N/KVM`; what follows the slash is the accelerator's name.
+/// The N of `CPU N/KVM`; the accelerator's name follows the slash.
 fn vcpu_index(name: &[u8]) -> Option<VcpuIndex> {
     let rest = name.strip_prefix(b"CPU ")?;
     let slash = rest.iter().position(|&byte| byte == b'/')?;
@@ -187,7 +187,7 @@ fn vcpu_index(name: &[u8]) -> Option<VcpuIndex> {
     if letters.iter().all(u8::is_ascii_alphanumeric) { decimal(index).map(VcpuIndex) } else { None }
 }
 
-/// A number in decimal digits and nothing else.
+/// The number of a text of decimal digits; `None` for any other text.
 pub(crate) fn decimal(digits: &[u8]) -> Option<u32> {
     if digits.is_empty() {
         return None;
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_name_means_anything() {
+    fn any_other_name_gives_no_role() {
         for name in [
             "",
             "CPU ",

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A kernel thread id; 0 is the calling thread where a system call says so.
+/// A thread id, as gettid(2) returns it. In many system calls 0 means the calling thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tid(pub i32);
 

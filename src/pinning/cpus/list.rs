@@ -1,12 +1,12 @@
 //! The cpulist of a mask, as the kernel prints it.
 //!
-//! Printing never allocates: the library prints masks from places where the heap may be locked.
+//! Printing never allocates: the library prints masks where the heap may be locked.
 
 use std::fmt;
 
 /// The cpulist of a mask: `0-3,6`, as the kernel prints it in `Cpus_allowed_list`; `none` for no CPU.
 ///
-/// Prints straight from the words of the mask, without allocation.
+/// It prints from the words of the mask, without allocation.
 #[derive(Clone, Copy, Debug)]
 pub struct CpuList<'a>(pub &'a [u64]);
 
@@ -49,7 +49,7 @@ impl fmt::Display for CpuList<'_> {
     }
 }
 
-/// `1`, or `1-3`.
+/// Writes a run of CPUs: `1`, or `1-3`.
 pub(crate) fn write_run(f: &mut impl fmt::Write, first: u64, last: u64) -> fmt::Result {
     if first == last { write!(f, "{first}") } else { write!(f, "{first}-{last}") }
 }

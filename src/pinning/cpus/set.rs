@@ -1,8 +1,7 @@
-//! A set of host CPUs, and the cpulist that names it.
+//! A set of host CPUs.
 //!
-//! There is no limit at 1024 CPUs: the kernel's `NR_CPUS` passes glibc's `cpu_set_t` on real machines, so
-//! a set is as many words as it needs. Printing never allocates: the library prints masks from places
-//! where the heap may be locked.
+//! A set has as many words as it needs and no limit at 1024 CPUs, which is where glibc's `cpu_set_t` ends: on real
+//! machines the kernel's `NR_CPUS` is larger.
 
 use super::id::CpuId;
 use super::list::CpuList;
@@ -10,8 +9,8 @@ use std::fmt;
 
 /// A set of host CPUs of any size.
 ///
-/// Kept as the kernel's own mask: CPU n is bit `n % 64` of word `n / 64`. There is never a trailing zero
-/// word, so that equal sets are equal values.
+/// It is kept as the kernel's mask: CPU n is bit `n % 64` of word `n / 64`. The last word is never 0, so equal sets
+/// are equal values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CpuSet {
     words: Vec<u64>,
@@ -33,7 +32,7 @@ impl CpuSet {
         &self.words
     }
 
-    /// Adds a CPU. The mask grows to reach it: 8 KiB for the last CPU below [`CPU_LIMIT`].
+    /// Adds a CPU. The mask grows to reach it: 8 KiB for the last CPU below [`CPU_LIMIT`](crate::CPU_LIMIT).
     pub fn insert(&mut self, cpu: CpuId) {
         let (word, bit) = place_of(cpu);
         if self.words.len() <= word {
@@ -44,7 +43,7 @@ impl CpuSet {
         }
     }
 
-    /// Takes a CPU out, if it is in.
+    /// Removes a CPU, if it is in the set.
     pub fn remove(&mut self, cpu: CpuId) {
         let (word, bit) = place_of(cpu);
         if let Some(bits) = self.words.get_mut(word) {
@@ -96,7 +95,7 @@ impl CpuSet {
         self.combine(other, |mine, theirs| mine & !theirs)
     }
 
-    /// Adds every CPU from `first` to `last`, a word at a time: text may repeat long ranges.
+    /// Adds every CPU from `first` to `last`, a word at a time, because a text may repeat long ranges.
     pub(crate) fn insert_range(&mut self, first: CpuId, last: CpuId) {
         if first <= last {
             self.insert(last);
@@ -104,7 +103,7 @@ impl CpuSet {
         }
     }
 
-    /// Takes out every CPU from `first` to `last`.
+    /// Removes every CPU from `first` to `last`.
     pub(crate) fn remove_range(&mut self, first: CpuId, last: CpuId) {
         if first <= last {
             self.change_range(first, last, |bits, mask| bits & !mask);
@@ -112,6 +111,7 @@ impl CpuSet {
         }
     }
 
+    /// Changes the words from the first CPU's to the last one's; the mask has a bit for each CPU of the range.
     fn change_range(&mut self, first: CpuId, last: CpuId, change: impl Fn(u64, u64) -> u64) {
         let (from, _) = place_of(first);
         let (to, _) = place_of(last);
@@ -134,6 +134,7 @@ impl CpuSet {
         set
     }
 
+    /// Removes zero words at the end.
     fn trim(&mut self) {
         let used = self.words.iter().rposition(|&bits| bits != 0).map_or(0, |last| last + 1);
         self.words.truncate(used);
@@ -154,6 +155,7 @@ impl FromIterator<CpuId> for CpuSet {
     }
 }
 
+/// The word of a CPU in a mask, and its bit there.
 fn place_of(cpu: CpuId) -> (usize, u64) {
     ((cpu.0 / 64) as usize, 1 << (cpu.0 % 64))
 }
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_change_what_they_name_and_nothing_else() {
+    fn a_range_changes_its_own_cpus_and_no_others() {
         for (first, last) in [(0, 0), (0, 63), (63, 64), (5, 200), (64, 127), (128, 128)] {
             let mut ranged = CpuSet::new();
             ranged.insert_range(CpuId(first), CpuId(last));

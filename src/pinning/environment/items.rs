@@ -1,14 +1,15 @@
-//! Splitting a value into its items, each with the column it stands in.
+//! Splitting a value into items, each with its column.
 //!
-//! Nothing is passed over: an item that is missing, before, between or after commas, is a mistake.
+//! Nothing is ignored: where an item is missing, before, between or after commas, there is a mistake.
 
 use super::mistake::Mistake;
 
 /// A part of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Item<'a> {
-    /// 1-based, in characters, within the value.
+    /// Where it begins: 1-based, in characters, within the value.
     pub(crate) column: usize,
+    /// It, without white space around it.
     pub(crate) text: &'a str,
 }
 
@@ -17,7 +18,7 @@ pub(crate) struct Item<'a> {
 pub(crate) enum Separators {
     /// A comma or white space, outside brackets.
     CommasAndBlanks,
-    /// A comma outside brackets: the names of threads hold spaces.
+    /// A comma outside brackets, and not white space: the names of threads hold spaces.
     Commas,
     /// Any comma.
     EveryComma,
@@ -56,6 +57,7 @@ pub(crate) fn is_blank_text(text: &str) -> bool {
     text.chars().all(is_blank)
 }
 
+/// Whether a character is white space between items.
 pub(crate) fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n')
 }
@@ -69,13 +71,14 @@ struct Splitter<'a> {
     text: &'a str,
     items: Vec<Item<'a>>,
     mistakes: Vec<Mistake>,
-    /// The item being read: its column, start and end.
+    /// The item that has not ended yet: its column, and where in the text it begins and ends, in bytes.
     open: Option<(usize, usize, usize)>,
-    /// The comma that the next item is still to follow, and whether it has been complained of.
+    /// The column of the last comma, if no item has followed it yet, and whether a mistake was reported there.
     comma: Option<(usize, bool)>,
 }
 
 impl Splitter<'_> {
+    /// Makes a character part of the item that has not ended yet, or the beginning of one.
     fn take(&mut self, column: usize, start: usize, end: usize) {
         self.comma = None;
         match &mut self.open {
@@ -84,12 +87,14 @@ impl Splitter<'_> {
         }
     }
 
+    /// Ends the item.
     fn close(&mut self) {
         if let Some((column, start, end)) = self.open.take() {
             self.items.extend(self.text.get(start..end).map(|text| Item { column, text }));
         }
     }
 
+    /// Ends the item at a comma.
     fn comma(&mut self, column: usize) {
         self.close();
         let missing = if self.comma.is_some() {
@@ -103,6 +108,7 @@ impl Splitter<'_> {
         self.comma = Some((column, missing.is_some()));
     }
 
+    /// Ends the text.
     fn end(&mut self) {
         self.close();
         if let Some((column, false)) = self.comma {

@@ -6,19 +6,21 @@ use super::range::{backwards, range};
 use crate::policy::{IoThreadId, VCPU_LIMIT, VcpuRange};
 use crate::role::VcpuIndex;
 
-/// Those whom an entry of a map names.
+/// The key of an entry of a map: some vCPUs, or one IOThread.
 pub(crate) trait Key: Ord {
+    /// Parses a key.
     fn parse(item: Item<'_>) -> Result<Self, Mistake>
     where
         Self: Sized;
 
-    /// In words, whom two keys both name, if anyone. `self` does not sort after `other`.
+    /// What two keys both name, in words for a message; `None` if they have nothing in common. `self` must not
+    /// sort after `other`.
     fn shared(&self, other: &Self) -> Option<String>;
 
-    /// Whether `self` reaches further up than `other`.
-    fn outreaches(&self, other: &Self) -> bool;
+    /// Whether `self` ends after `other`.
+    fn ends_after(&self, other: &Self) -> bool;
 
-    /// First and last, where it is a range of numbers.
+    /// The first and the last number, if the key is a range of numbers.
     fn numbers(&self) -> Option<(u64, u64)>;
 }
 
@@ -59,7 +61,7 @@ impl Key for VcpuRange {
         }
     }
 
-    fn outreaches(&self, other: &Self) -> bool {
+    fn ends_after(&self, other: &Self) -> bool {
         self.last > other.last
     }
 
@@ -94,7 +96,7 @@ impl Key for IoThreadId {
         if self == other { Some(format!("IOThread {} is", self.0)) } else { None }
     }
 
-    fn outreaches(&self, other: &Self) -> bool {
+    fn ends_after(&self, other: &Self) -> bool {
         self != other
     }
 

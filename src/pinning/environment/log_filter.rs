@@ -1,8 +1,8 @@
-//! What env_logger's filter may look like (`PIN_LOG`): levels, targets, `target=level`, and one pattern at
-//! the end after a `/`.
+//! Checking `PIN_LOG`, a filter of env_logger: levels, targets, `target=level`, and one pattern at the end
+//! after a `/`.
 //!
-//! The library hands the text to env_logger, whose parser prints what it does not understand in its own words:
-//! so a filter gets there only when it can be parsed.
+//! env_logger's own parser prints to stderr about what it cannot read, and ignores it. So a filter is checked
+//! here first, and the library passes on only one that env_logger can read.
 
 use super::items::{self, Separators};
 use super::mistake::Mistake;

@@ -1,6 +1,6 @@
 //! The text of a placement: `2,3,6-7`, `[2-3],[4-5]`, or `0@2,2-3@[6-7],*@4`.
 //!
-//! What could be meant in two ways is a fault that shows both.
+//! A text that can mean two things is a mistake, whose hint shows both.
 
 use super::cpu_list::{self, ParsedSet};
 use super::items::{self, Item, Separators};
@@ -10,23 +10,25 @@ use super::range::range;
 use crate::cpus::{CpuId, CpuSet};
 use crate::policy::{Placement, VCPU_LIMIT};
 
-/// What a text says.
+/// What the text of a placement says.
 pub(crate) struct ParsedPlacement<K> {
+    /// Who is placed where.
     pub(crate) placement: Placement<K, Cpus>,
-    /// What does not parsed.
+    /// What is wrong for good.
     pub(crate) mistakes: Vec<Mistake>,
-    /// The CPUs that are not available now, item by item.
+    /// The CPUs that are not available now, one message for each item that names some.
     pub(crate) absent: Vec<Mistake>,
 }
 
-/// The CPUs of one entry. A list may have an entry for each of 65536 CPUs: one alone is not yet a mask.
+/// The CPUs of one entry. A single CPU is kept as its number and not as a mask of up to 8 KiB, because a list may
+/// have 65536 entries.
 #[derive(Debug)]
 pub(crate) enum Cpus {
     One(CpuId),
     Set(CpuSet),
 }
 
-/// Reads a placement. `available` limits its sets and is what `all` stands for.
+/// Parses a placement. `available` is what `all` stands for; a CPU outside it is absent.
 pub(crate) fn parse<K: Key>(text: &str, available: &CpuSet) -> ParsedPlacement<K> {
     let (items, mistakes) = items::split(text, 1, Separators::CommasAndBlanks);
     let mut reader = PlacementReader {
@@ -50,12 +52,12 @@ pub(crate) fn parse<K: Key>(text: &str, available: &CpuSet) -> ParsedPlacement<K
         match item.text.split_once('@') {
             Some((who, cpus)) => {
                 let column = items::column_after(item, who) + 1;
-                reader.entry(item, Item { text: who, ..item }, Item { text: cpus, column });
+                reader.map_entry(item, Item { text: who, ..item }, Item { text: cpus, column });
             }
             None => reader.list_entry(item),
         }
         if odd == Some(at) {
-            // What is wrong with it beside that will look different when it is of the right kind.
+            // Its other mistakes depend on which of the two kinds it should be, so they are left out.
             reader.mistakes.truncate(before);
             reader.mistakes.push(mixed(item, map));
         }
@@ -63,20 +65,24 @@ pub(crate) fn parse<K: Key>(text: &str, available: &CpuSet) -> ParsedPlacement<K
     reader.finish(map)
 }
 
+/// A placement of which some entries were read.
 struct PlacementReader<'a, K> {
     available: &'a CpuSet,
+    /// The entries of a list.
     list: Vec<Cpus>,
-    /// With the column of each key.
+    /// The entries of a map, each with the column of its key.
     named: Vec<(K, Cpus, usize)>,
+    /// The entry `*` of a map.
     rest: Option<Cpus>,
     mistakes: Vec<Mistake>,
     absent: Vec<Mistake>,
 }
 
 impl<K: Key> PlacementReader<'_, K> {
+    /// Reads an entry of a list: a CPU, a range of CPUs that is an entry for each, or a set in brackets.
     fn list_entry(&mut self, item: Item<'_>) {
         if let Some(parsed) = cpu_list::parse_bracketed(item, self.available) {
-            let set = self.judged(parsed);
+            let set = self.checked(parsed);
             self.list.extend(set.map(Cpus::Set));
             return;
         }
@@ -98,7 +104,7 @@ impl<K: Key> PlacementReader<'_, K> {
             }
             return;
         };
-        if self.judged(parsed).is_none() {
+        if self.checked(parsed).is_none() {
             return;
         }
         if last - first >= u64::from(VCPU_LIMIT).saturating_sub(self.list.len() as u64) {
@@ -111,7 +117,8 @@ impl<K: Key> PlacementReader<'_, K> {
         );
     }
 
-    fn entry(&mut self, item: Item<'_>, who: Item<'_>, cpus: Item<'_>) {
+    /// Reads an entry of a map: `WHO@CPU` or `WHO@[CPUS]`.
+    fn map_entry(&mut self, item: Item<'_>, who: Item<'_>, cpus: Item<'_>) {
         if who.text.is_empty() && cpus.text.is_empty() {
             self.mistakes
                 .push(Mistake::at(item.column, "@ stands alone").hint("write WHO@CPU or WHO@[CPUS]"));
@@ -123,13 +130,14 @@ impl<K: Key> PlacementReader<'_, K> {
             (Ok(None), _) if self.rest.is_some() => {
                 self.mistakes.push(Mistake::at(who.column, "* is placed twice").hint("leave one out"));
             }
-            // A fault in the set must not hide that the key stands here: an empty set keeps its place.
+            // If the set is wrong, the key is kept with an empty set, so that a second entry with it is noticed.
             (Ok(None), set) => self.rest = Some(Cpus::Set(set.unwrap_or_default())),
             (Ok(Some(key)), set) => self.named.push((key, Cpus::Set(set.unwrap_or_default()), who.column)),
             (Err(mistake), _) => self.mistakes.push(mistake),
         }
     }
 
+    /// Reads the set of an entry of a map. `None` if something is wrong with it.
     fn cpus_of(&mut self, who: Item<'_>, key: Option<&K>, cpus: Item<'_>) -> Option<CpuSet> {
         if cpus.text.is_empty() {
             let what = format!("{}@ names no CPU", shown(who.text));
@@ -137,29 +145,30 @@ impl<K: Key> PlacementReader<'_, K> {
             return None;
         }
         if let Some(parsed) = cpu_list::parse_bracketed(cpus, self.available) {
-            return self.judged(parsed);
+            return self.checked(parsed);
         }
         let parsed = cpu_list::parse_unbracketed(cpus, self.available);
         let one = range(cpus.text).is_some() && !cpus.text.contains('-');
         if one || !parsed.mistakes.is_empty() {
-            return self.judged(parsed);
+            return self.checked(parsed);
         }
         let what = format!("{} stands without brackets", shown(cpus.text));
         self.mistakes.push(Mistake::at(cpus.column, what).hint(bracket_hint(who, key, cpus)));
         None
     }
 
-    /// Takes over what is wrong with a set. `None` where it does not parsed.
-    fn judged(&mut self, parsed: ParsedSet) -> Option<CpuSet> {
+    /// Reports what is wrong with a set. `None` if that is wrong for good.
+    fn checked(&mut self, parsed: ParsedSet) -> Option<CpuSet> {
         self.absent.extend(parsed.absent);
         let good = parsed.mistakes.is_empty();
         self.mistakes.extend(parsed.mistakes);
         if good { Some(parsed.set) } else { None }
     }
 
+    /// Finds keys that stand twice, and makes the placement: of a map, or else of a list.
     fn finish(mut self, map: bool) -> ParsedPlacement<K> {
         self.named.sort_by(|(one, _, _), (other, _, _)| one.cmp(other));
-        // Of the keys so far the one that reaches furthest overlaps the next, if any does.
+        // If any key before this one overlaps it, the one that ends last does.
         let mut furthest: Option<(&K, usize)> = None;
         for (key, _, column) in &self.named {
             if let Some((before, other)) = furthest {
@@ -167,7 +176,7 @@ impl<K: Key> PlacementReader<'_, K> {
                     let what = format!("{both} placed twice");
                     self.mistakes.push(Mistake::at(*column.max(&other), what).hint("leave one out"));
                 }
-                if !key.outreaches(before) {
+                if !key.ends_after(before) {
                     continue;
                 }
             }
@@ -184,6 +193,7 @@ impl<K: Key> PlacementReader<'_, K> {
     }
 }
 
+/// The mistake of the first entry that is not of the same kind as those before it, which make a map or a list.
 fn mixed(odd: Item<'_>, map: bool) -> Mistake {
     let text = shown(odd.text);
     if map {
@@ -195,6 +205,8 @@ fn mixed(odd: Item<'_>, map: bool) -> Mistake {
     }
 }
 
+/// The hint for several CPUs without brackets: what they can mean. `2-3@6-7` can mean both CPUs for each vCPU, or
+/// one CPU for each.
 fn bracket_hint<K: Key>(who: Item<'_>, key: Option<&K>, cpus: Item<'_>) -> String {
     let whole = format!("{}@[{}]", shown(who.text), shown(cpus.text));
     let keys = key.and_then(Key::numbers).filter(|(first, last)| first < last);

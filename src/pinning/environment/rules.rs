@@ -8,17 +8,17 @@ use super::items::{self, Item, Separators};
 use super::mistake::{Mistake, shown};
 use crate::cpus::CpuSet;
 
-/// What a text says.
+/// What the text of rules says.
 pub(crate) struct ParsedRules {
-    /// Globs and their sets, in order.
+    /// Globs and their sets, in the order of the text.
     pub(crate) rules: Vec<(String, CpuSet)>,
-    /// What does not parsed.
+    /// What is wrong for good.
     pub(crate) mistakes: Vec<Mistake>,
-    /// The CPUs that are not available now, rule by rule.
+    /// The CPUs that are not available now, one message for each item that names some.
     pub(crate) absent: Vec<Mistake>,
 }
 
-/// Reads rules. `available` limits their sets and is what `all` stands for.
+/// Parses rules. `available` is what `all` stands for; a CPU outside it is absent.
 pub(crate) fn parse(text: &str, available: &CpuSet) -> ParsedRules {
     let (items, mistakes) = items::split(text, 1, Separators::Commas);
     let mut parsed = ParsedRules { rules: Vec::new(), mistakes, absent: Vec::new() };
@@ -35,6 +35,7 @@ pub(crate) fn parse(text: &str, available: &CpuSet) -> ParsedRules {
 }
 
 impl ParsedRules {
+    /// Reads one rule.
     fn rule(&mut self, item: Item<'_>, available: &CpuSet) {
         let Some((before, after)) = item.text.rsplit_once('@') else {
             let what = format!("{} is not a rule", shown(item.text));
@@ -58,6 +59,7 @@ impl ParsedRules {
         }
     }
 
+    /// Reads the set of a rule. `None` if something is wrong with it.
     fn set(&mut self, glob: &str, item: Item<'_>, available: &CpuSet) -> Option<CpuSet> {
         if item.text.is_empty() {
             let mistake = Mistake::at(item.column - 1, "no CPU is named after the @").hint("write GLOB@SET");

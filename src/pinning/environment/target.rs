@@ -1,13 +1,13 @@
-//! Which executables the library acts in.
+//! `PIN_TARGET`: which executables the library acts in.
 //!
-//! An inherited `LD_PRELOAD` reaches shells, `timeout` and wrappers: asked before anything else, so it must
-//! cost next to nothing and never fail.
+//! Shells, `timeout` and wrappers inherit `LD_PRELOAD` as well, so the library asks this first in every process.
+//! The answer is cheap and never an error.
 
 use super::items::{self, Separators};
 use super::mistake::{Mistake, shown};
 use crate::glob::glob_matches;
 
-/// The globs that decide where `PIN_TARGET` does not.
+/// The globs that decide where `PIN_TARGET` is not set.
 pub const DEFAULT_TARGETS: &str = "qemu-system-*,.qemu-system-*-wrapped,qemu-kvm,kvm";
 
 /// Whether the library acts in an executable of this basename.

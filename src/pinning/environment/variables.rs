@@ -7,18 +7,18 @@ use super::target::DEFAULT_TARGETS;
 /// One `PIN_*` variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// Its name.
+    /// Its name in the environment.
     pub name: &'static str,
-    /// What it takes: `set`, `placement`, `rules`, `globs`, the words it knows, or `filter`.
+    /// The kind of its value: `set`, `placement`, `rules`, `globs`, `filter`, or the words that it knows.
     pub value: &'static str,
-    /// What it says. For a placement variable, which threads it places.
+    /// What its value says; for a variable that places threads, which threads.
     pub meaning: &'static str,
-    /// What holds when it is not set.
+    /// What is true when it is not set.
     pub when_unset: &'static str,
 }
 
 impl Variable {
-    /// Whether it places threads; the others only say how.
+    /// Whether it places threads; the others are settings.
     pub fn places(&self) -> bool {
         matches!(self.value, "set" | "placement" | "rules")
     }

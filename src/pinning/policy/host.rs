@@ -1,12 +1,12 @@
-//! What a policy depends on beside the environment.
+//! What a policy depends on besides the environment.
 
 use crate::cpus::CpuSet;
 
-/// What the policy must know of the machine it is for.
+/// The CPUs that a process had when its environment was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
-    /// The online CPUs of the process's cpuset: what limits a set, and what `all` stands for.
+    /// The online CPUs of its cpuset: no set may hold another CPU, and `all` stands for these.
     pub available: CpuSet,
-    /// The affinity that QEMU was started with: the base where `PIN_CPUS` is not set.
+    /// The affinity that it was started with: the base where `PIN_CPUS` is not set.
     pub start: CpuSet,
 }

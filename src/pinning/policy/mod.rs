@@ -1,4 +1,4 @@
-//! The policy: which CPUs each thread of the VM belongs on.
+//! The policy: on which CPUs each thread of the VM belongs.
 
 mod host;
 mod placement;

@@ -1,25 +1,26 @@
-//! Who goes where: an ordered list, or a map.
+//! Which vCPU or IOThread has which set: an ordered list or a map.
 //!
-//! `2,3,6-7` gives entry i to the i-th; `0@2,2-3@[6-7],*@[4-7]` names each. Looking up must neither allocate
-//! nor panic: it happens as a thread is created. Ranges stay ranges, since a key may span 65536 vCPUs.
+//! `2,3,6-7` is a list: entry i is for the i-th. `0@2,2-3@[6-7],*@[4-7]` is a map by index or id. The library looks
+//! up as QEMU creates threads, so looking up neither allocates nor panics. A key that is a range is kept as a range,
+//! since it may span 65536 vCPUs.
 
 use std::cmp::Ordering;
 
 use crate::role::VcpuIndex;
 
-/// The first vCPU index that text may not name; QEMU's own limit is far below.
+/// The first vCPU index that a text may not name. QEMU's own limit is far below.
 pub const VCPU_LIMIT: u32 = 65_536;
 
-/// Who goes where. `K` names one or several of those who are placed, `S` is a set of CPUs.
+/// Which vCPU or IOThread has which set. `K` is a key, which names one or several of them, and `S` a set of CPUs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Placement<K, S> {
     /// Entry i is for the i-th: vCPU i, or the i-th IOThread that was created.
     List(Vec<S>),
-    /// Each by name.
+    /// By key.
     Map {
-        /// Sorted by key, no two keys alike or overlapping.
+        /// Sorted by key; no two keys name the same.
         named: Vec<(K, S)>,
-        /// `*`: everyone not named.
+        /// `*`: the set of all that no key names.
         rest: Option<S>,
     },
 }
@@ -38,7 +39,7 @@ pub struct VcpuRange {
 pub struct IoThreadId(pub String);
 
 impl<K, S> Placement<K, S> {
-    /// The set of the `order`-th, whose key is the one that `key` finds equal. `None`: no entry names it.
+    /// The set of the `order`-th vCPU or IOThread. In a map, `key` compares a key with it. `None` if no entry names it.
     pub(crate) fn find(&self, order: u32, key: impl Fn(&K) -> Ordering) -> Option<&S> {
         match self {
             Placement::List(entries) => entries.get(usize::try_from(order).ok()?),
@@ -54,7 +55,7 @@ impl<K, S> Placement<K, S> {
         matches!(self, Placement::List(entries) if entries.len() as u64 <= u64::from(order))
     }
 
-    /// The same placement with other values. `None` if there is one without.
+    /// The same placement with other sets. `None` if `value` has none for some set.
     pub(crate) fn try_map<T>(self, mut value: impl FnMut(S) -> Option<T>) -> Option<Placement<K, T>> {
         Some(match self {
             Placement::List(entries) => {

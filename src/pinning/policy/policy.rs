@@ -1,7 +1,6 @@
 //! The policy: which CPUs each thread of the VM belongs on, read from the environment once.
 //!
-//! Asked as threads are created, inside QEMU: every question is answered without allocating, locking or
-//! panicking.
+//! The library asks it as QEMU creates threads, so every method answers without allocating, locking or panicking.
 
 use super::placement::{IoThreadId, Placement, VcpuRange};
 use super::sets::{BASE, SetId};
@@ -10,7 +9,7 @@ use crate::glob::glob_matches;
 use crate::kernel_thread::KernelThread;
 use crate::role::Role;
 
-/// Somebody who arranges cgroups and affinities after QEMU's start.
+/// A program that arranges cgroups and affinities after QEMU's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manager {
     /// libvirt.
@@ -20,21 +19,35 @@ pub enum Manager {
 /// Which CPUs each thread of the VM belongs on.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    /// The distinct sets, by [`SetId`].
     pub(crate) sets: Vec<CpuSet>,
+    /// `PIN_VCPUS`.
     pub(crate) vcpus: Option<Placement<VcpuRange, SetId>>,
+    /// All CPUs that any vCPU is placed on; the base where none is placed.
     pub(crate) all_vcpus: SetId,
+    /// `PIN_IOTHREADS`.
     pub(crate) iothreads: Option<Placement<IoThreadId, SetId>>,
+    /// `PIN_EMULATOR`, or the base.
     pub(crate) emulator: SetId,
+    /// `PIN_WORKERS`.
     pub(crate) workers: Option<SetId>,
+    /// `PIN_MIGRATION`, or the emulator's.
     pub(crate) migration: SetId,
+    /// `PIN_VHOST`, or the emulator's.
     pub(crate) vhost: SetId,
+    /// `PIN_THREADS`: globs on names, in order, each with its set.
     pub(crate) rules: Vec<(String, SetId)>,
+    /// `PIN_MANAGER`.
     pub(crate) manager: Option<Manager>,
+    /// `PIN_NAMES`.
     pub(crate) names_threads: bool,
+    /// `PIN_LOG`.
     pub(crate) log_filter: String,
+    /// The variables that made the policy, name and value.
     pub(crate) entries: Vec<(String, String)>,
 }
 
+/// What [`Policy::set`] answers for a policy without sets, which parsing never makes.
 static NO_CPU: CpuSet = CpuSet::new();
 
 impl Policy {
@@ -43,7 +56,7 @@ impl Policy {
         &self.sets
     }
 
-    /// The set of this number; the base for a number that is none of this policy's.
+    /// The set with this number; the base if the policy has no such number.
     pub fn set(&self, id: SetId) -> &CpuSet {
         self.sets.get(usize::from(id.0)).or(self.sets.first()).unwrap_or(&NO_CPU)
     }
@@ -76,8 +89,8 @@ impl Policy {
 
     /// The set of a thread by its role.
     ///
-    /// `order` is an IOThread's place in the order of creation, from 0, and is of no interest to other roles.
-    /// `home` is the set of the home of a worker's pool, and of no interest to other roles.
+    /// `order` is an IOThread's place in the order of creation, from 0; other roles ignore it. `home` is the set of
+    /// the home of a worker's pool; other roles ignore it.
     pub fn cpus_for(&self, role: Role<'_>, order: u32, home: SetId) -> SetId {
         match role {
             Role::Emulator | Role::Exempt => self.emulator,
@@ -96,7 +109,7 @@ impl Policy {
     /// comm, else of the first that matches the full name, else that of its role.
     ///
     /// `home` is the set of the thread that an io_uring worker serves ([`Policy::emulator`] where that thread
-    /// is not known), and is of no interest to others.
+    /// is not known); other threads ignore it.
     pub fn cpus_for_kernel_thread(&self, thread: KernelThread, comm: &[u8], home: SetId) -> SetId {
         let full_name = thread.full_name().map(str::as_bytes);
         self.rule_for(comm)
@@ -109,8 +122,7 @@ impl Policy {
         self.rules.iter().find(|(glob, _)| glob_matches(glob.as_bytes(), name)).map(|(_, set)| *set)
     }
 
-    /// Whether an ordered list ends before this vCPU or IOThread, so that it gets the base set for want of an
-    /// entry.
+    /// Whether an ordered list ends before this vCPU or IOThread, so that it gets the base set.
     pub fn list_too_short(&self, role: Role<'_>, order: u32) -> bool {
         match role {
             Role::Vcpu(index) => self.vcpus.as_ref().is_some_and(|p| p.is_too_short(index.0)),

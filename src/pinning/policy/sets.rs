@@ -1,6 +1,6 @@
-//! The distinct sets of a policy, each kept once.
+//! The distinct sets of a policy, each kept once and numbered.
 //!
-//! A thread's set travels as a number, so that nothing is copied or allocated as threads are created.
+//! A thread's set is passed on as its number, so that nothing is copied or allocated as threads are created.
 
 use std::collections::HashMap;
 
@@ -10,11 +10,11 @@ use crate::cpus::CpuSet;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SetId(pub u16);
 
-/// The base is read first.
+/// The number of the base, which is the first set of every policy.
 pub(crate) const BASE: SetId = SetId(0);
 
-/// More distinct sets than these are no policy: QEMU has at most some thousand vCPUs. Well below what a
-/// [`SetId`] can number.
+/// At most so many distinct sets, and the few of [`Sets::always_id_of`], make a policy. QEMU has no more than some
+/// thousand vCPUs, and a [`SetId`] can number more sets than these.
 pub(crate) const SETS_LIMIT: usize = 8_192;
 
 /// The sets so far.
@@ -25,12 +25,12 @@ pub(crate) struct Sets {
 }
 
 impl Sets {
-    /// The number of this set, a new one if it is new. `None` where there are too many.
+    /// The number of this set: a new one if the set is new. `None` if there are too many sets.
     pub(crate) fn id_of(&mut self, set: CpuSet) -> Option<SetId> {
         if self.sets.len() < SETS_LIMIT { self.always_id_of(set) } else { self.ids.get(&set).copied() }
     }
 
-    /// The same for the few sets that are not counted against the limit.
+    /// The number of one of the few sets that may pass the limit: those of variables that have one set each.
     pub(crate) fn always_id_of(&mut self, set: CpuSet) -> Option<SetId> {
         if let Some(&id) = self.ids.get(&set) {
             return Some(id);
@@ -46,18 +46,18 @@ impl Sets {
         self.sets.len()
     }
 
-    /// Forgets all but the first so many.
+    /// Forgets all but the first `len` sets.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.sets.truncate(len);
         self.ids.retain(|_, id| usize::from(id.0) < len);
     }
 
-    /// The set of a number.
+    /// The set with this number.
     pub(crate) fn get(&self, id: SetId) -> Option<&CpuSet> {
         self.sets.get(usize::from(id.0))
     }
 
-    /// All of them, by number.
+    /// All sets, in the order of their numbers.
     pub(crate) fn into_vec(self) -> Vec<CpuSet> {
         self.sets
     }

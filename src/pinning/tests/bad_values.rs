@@ -1,4 +1,4 @@
-//! What a bad environment is told, word for word: these lines are what a user has to go by.
+//! The messages about a bad environment, word for word: a user has nothing else to find the mistake by.
 
 use pinning::{CpuSet, Host, OnError, ParsedEnvironment, Policy};
 
@@ -8,7 +8,7 @@ fn parse(environment: &[(&str, &str)]) -> ParsedEnvironment {
 }
 
 #[track_caller]
-fn told(environment: &[(&str, &str)], lines: &[&str]) {
+fn is_reported_as(environment: &[(&str, &str)], lines: &[&str]) {
     let parsed = parse(environment);
     let faults: Vec<String> = parsed.faults.iter().map(ToString::to_string).collect();
     assert_eq!(faults, lines);
@@ -17,14 +17,14 @@ fn told(environment: &[(&str, &str)], lines: &[&str]) {
 }
 
 #[track_caller]
-fn told_of(name: &str, value: &str, faults: &[&str]) {
+fn value_is_reported_as(name: &str, value: &str, faults: &[&str]) {
     let lines: Vec<String> = faults.iter().map(|fault| format!("{name}={value}: {fault}")).collect();
-    told(&[(name, value)], &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    is_reported_as(&[(name, value)], &lines.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 #[test]
 fn bad_sets() {
-    let cpus = |value, faults| told_of("PIN_CPUS", value, faults);
+    let cpus = |value, faults| value_is_reported_as("PIN_CPUS", value, faults);
     cpus("9", &["CPU 9 is not available here (0-1)"]);
     cpus("x", &["x is not a set of CPUs; write it like 1, 0-3, 0-6:2, all,^1 or 0x3"]);
     cpus("3-1", &["the range 3-1 runs backwards; did you mean 1-3?"]);
@@ -58,7 +58,7 @@ fn a_cpu_that_is_offline_or_outside_the_cpuset_is_not_available() {
 
 #[test]
 fn bad_placements() {
-    let vcpus = |value, faults| told_of("PIN_VCPUS", value, faults);
+    let vcpus = |value, faults| value_is_reported_as("PIN_VCPUS", value, faults);
     vcpus(
         "2-3@6-7",
         &[
@@ -95,7 +95,7 @@ fn bad_placements() {
         &["column 5: x names nobody while other entries do; \
            write WHO@CPU for each; several CPUs for one stand in brackets, as in 0@[2,3]"],
     );
-    let iothreads = |value, faults| told_of("PIN_IOTHREADS", value, faults);
+    let iothreads = |value, faults| value_is_reported_as("PIN_IOTHREADS", value, faults);
     iothreads(
         "0@1",
         &[
@@ -111,7 +111,7 @@ fn bad_placements() {
 
 #[test]
 fn bad_rules() {
-    let threads = |value, faults| told_of("PIN_THREADS", value, faults);
+    let threads = |value, faults| value_is_reported_as("PIN_THREADS", value, faults);
     threads("", &["the value is empty; write GLOB@SET or unset the variable"]);
     threads(
         "worker@0,1",
@@ -135,14 +135,14 @@ fn misspelt_names_name_the_variable_that_was_meant() {
         ("PIN_EMULATORS", "PIN_EMULATOR"),
         ("PIN_THREAD", "PIN_THREADS"),
     ] {
-        told_of(misspelt, "1", &[&format!("no such variable; did you mean {meant}?")]);
+        value_is_reported_as(misspelt, "1", &[&format!("no such variable; did you mean {meant}?")]);
         assert!(Policy::names_placement([(misspelt, "1")]));
     }
 }
 
 #[test]
 fn settings_know_their_words() {
-    told(
+    is_reported_as(
         &[
             ("PIN_LOG", ""),
             ("PIN_NAMES", "yes"),
@@ -159,7 +159,7 @@ fn settings_know_their_words() {
             "PIN_LOG=: the value is empty; write a level, such as info, or unset the variable",
         ],
     );
-    told(
+    is_reported_as(
         &[("PIN_TARGET", " "), ("PIN_CPUS", "1")],
         &["PIN_TARGET= : the value is empty; name executables by basename or unset the variable"],
     );
@@ -178,7 +178,7 @@ fn a_fault_is_one_line_whatever_the_value_holds() {
 }
 
 #[test]
-fn what_is_not_text_is_a_fault() {
+fn a_value_that_is_not_text_is_a_fault() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let host = Host { available: CpuSet::from_words(&[1]), start: CpuSet::from_words(&[1]) };

@@ -1,4 +1,4 @@
-//! What the library asks as threads are created never reaches the heap, which may be locked there.
+//! What the library asks as threads are created does not allocate: the heap may be locked then.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -29,7 +29,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// Text on the stack; what does not fit is an error.
+/// A text on the stack; writing more than it has room for is an error.
 struct Line([u8; 64], usize);
 
 impl Write for Line {
@@ -51,7 +51,7 @@ fn nothing_asked_as_threads_are_created_allocates() {
     ];
     let policy = Policy::parse(environment, &host).policy.unwrap();
     let before = ALLOCATIONS.with(Cell::get);
-    assert!(before > 0, "the count must count");
+    assert!(before > 0, "the allocator must count");
 
     let home = policy.emulator();
     let mut cpus = 0;

@@ -1,4 +1,4 @@
-//! Which CPUs a good environment gives to whom.
+//! Which CPUs a good environment gives to which thread.
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
@@ -25,7 +25,7 @@ fn vcpu(policy: &Policy, index: u32) -> String {
 }
 
 #[test]
-fn one_set_is_for_everyone() {
+fn one_set_is_for_every_thread() {
     let policy = policy(&[("PIN_CPUS", "1")]);
     assert_eq!(policy.sets(), [CpuSet::from_words(&[2])]);
     for role in
@@ -38,7 +38,7 @@ fn one_set_is_for_everyone() {
 }
 
 #[test]
-fn what_is_not_named_follows_the_defaults() {
+fn a_role_without_a_variable_has_its_default() {
     let policy = policy(&[("PIN_VCPUS", "6"), ("PIN_EMULATOR", "5")]);
     assert_eq!(policy.set(policy.base()).to_string(), "0-3", "the affinity QEMU was started with");
     assert_eq!(cpus(&policy, Role::IoThread(b"io1"), 0), "0-3");
@@ -148,7 +148,7 @@ fn a_rule_places_a_thread_of_the_kernels_by_its_comm_or_by_its_full_name() {
 }
 
 #[test]
-fn settings_alone_and_other_software_are_none_of_our_business() {
+fn settings_alone_and_the_variables_of_other_software_make_no_policy() {
     for environment in [
         [("PIN_LOG", "")],
         [("PIN_ERRORS", "x")],
@@ -199,7 +199,7 @@ fn the_first_of_a_name_counts() {
 }
 
 #[test]
-fn ranges_can_not_eat_memory() {
+fn a_long_range_does_not_take_up_the_memory() {
     let parsed = Policy::parse(
         [("PIN_VCPUS", "0-65535,0-65535,0-65535".to_owned()), ("PIN_MANAGER", "libvirt".to_owned())],
         &host(),

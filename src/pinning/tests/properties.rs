@@ -1,4 +1,4 @@
-//! What holds for every text, not only for the examples.
+//! Properties of every text, not only of examples.
 
 #![allow(clippy::indexing_slicing, reason = "a helper of a test fails the test")]
 
@@ -64,7 +64,7 @@ fn numbers(set: &CpuSet) -> BTreeSet<u32> {
     set.iter().map(|cpu| cpu.0).collect()
 }
 
-/// Texts near the grammar, where the faults are.
+/// Texts that are nearly right, where mistakes in parsing are likely.
 fn value() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         "[0-9,@*^:x \\[\\]allio-]{0,24}".prop_map(String::into_bytes),
@@ -87,7 +87,7 @@ fn host() -> Host {
     Host { available: CpuSet::from_words(&[0xff]), start: CpuSet::from_words(&[0x0f]) }
 }
 
-/// The plainest matcher there is, exponential and recursive.
+/// The plainest matcher: recursive, and exponential in the number of stars.
 fn naive(glob: &[u8], name: &[u8]) -> bool {
     match glob.split_first() {
         None => name.is_empty(),
@@ -119,7 +119,7 @@ proptest! {
     }
 
     #[test]
-    fn sets_do_what_sets_do(a in set(), b in set()) {
+    fn set_operations_agree_with_those_of_btree_sets(a in set(), b in set()) {
         let (x, y) = (numbers(&a), numbers(&b));
         prop_assert_eq!(numbers(&a.union(&b)), &x | &y);
         prop_assert_eq!(numbers(&a.intersection(&b)), &x & &y);
@@ -195,7 +195,7 @@ proptest! {
     }
 }
 
-/// A glob of many stars that matches nothing would keep a backtracking matcher busy for years.
+/// A matcher that tries every length for every star would take years for this glob.
 #[test]
 fn many_stars_take_no_time() {
     let glob = "*a".repeat(200);

@@ -1,4 +1,4 @@
-//! A list that both `taskset -c` and we accept means the same CPUs to both.
+//! A cpulist that both `taskset -c` and pinshim accept means the same CPUs to both.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails the test")]
 
@@ -40,7 +40,7 @@ fn a_list_means_what_it_means_to_taskset() {
         println!("skipped: there is no taskset here");
         return;
     }
-    // Every CPU that taskset could give us; of what a list names beyond, the kernel says nothing.
+    // Only these CPUs are compared: the kernel leaves out, without an error, what else a list names.
     let Some(available) = taskset("0-4095") else {
         println!("skipped: taskset may not set an affinity here");
         return;
