@@ -9,8 +9,8 @@
 /// Takes at most about `glob.len() * name.len()` steps.
 pub fn glob_matches(glob: &[u8], name: &[u8]) -> bool {
     let (mut g, mut n) = (0, 0);
-    // Where the glob goes on after the last star, and where the name does. If the rest does not match, the last
-    // star takes one byte more. An earlier star never has to: the last one can take those bytes as well.
+    // Where the glob goes on after the last star, and where the name does. If the rest does not match, the
+    // last star takes one byte more. An earlier star never has to: the last one can take those bytes as well.
     let mut star: Option<(usize, usize)> = None;
     while let Some(&byte) = name.get(n) {
         match glob.get(g) {

@@ -6,7 +6,8 @@ pub const BROKER_NAME: &str = "pinshim-broker";
 /// The exit status after a bad configuration: EX_CONFIG of sysexits.h.
 pub const EX_CONFIG: u8 = 78;
 
-/// What the kernel appends to the path of a file that was removed or replaced, as by an upgrade (proc_pid_exe(5)).
+/// What the kernel appends to the path of a file that was removed or replaced, as by an upgrade
+/// (proc_pid_exe(5)).
 pub const DELETED: &str = " (deleted)";
 
 /// A path as it was before its file was removed or replaced: without [`DELETED`].

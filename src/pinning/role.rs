@@ -1,7 +1,7 @@
 //! What a thread of the VM is for, told from its name.
 //!
-//! The names are QEMU's own, of QEMU 5.2 to 11. A name that is not known gives no role: what that means is for the
-//! caller to decide.
+//! The names are QEMU's own, of QEMU 5.2 to 11. A name that is not known gives no role: what that means is
+//! for the caller to decide.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
 //! The policy of a status page of layout 1, which libraries wrote that are older than this command.
 //!
 //! Such a page does not say which CPUs were available to QEMU when the policy was read, and what `all` stands
-//! for in a variable depends on it. So the host is guessed, until the sets that the variables make are those of
-//! the page.
+//! for in a variable depends on it. So the host is guessed, until the sets that the variables make are those
+//! of the page.
 
 use pinning::status_page::Snapshot;
 use pinning::{CpuSet, Host, Policy};
@@ -10,13 +10,13 @@ use pinning::{CpuSet, Host, Policy};
 /// So many of the page's sets are tried as what was available.
 const SETS_TRIED: usize = 16;
 
-/// The policy that the page's variables make on some host. `None` if its sets are those of the page on no host
-/// that was tried.
+/// The policy that the page's variables make on some host. `None` if its sets are those of the page on no
+/// host that was tried.
 ///
-/// The first guess is the union of the page's sets, as a CPU that is in no set made no difference to any; then
-/// what is available now; then each of the page's sets. Under a manager a CPU that is not available is no fault,
-/// so the variables are parsed as if there were one: that also keeps CPUs that a set names and then leaves out, as
-/// in `5,^5`.
+/// The first guess is the union of the page's sets, as a CPU that is in no set made no difference to any;
+/// then what is available now; then each of the page's sets. Under a manager a CPU that is not available is
+/// no fault, so the variables are parsed as if there were one: that also keeps CPUs that a set names and then
+/// leaves out, as in `5,^5`.
 pub(crate) fn policy_of(snapshot: &Snapshot, available_now: impl FnOnce() -> CpuSet) -> Option<Policy> {
     let union = snapshot.sets.iter().fold(CpuSet::new(), |union, set| union.union(set));
     let start = snapshot.sets.first()?;

@@ -4,8 +4,8 @@ use std::fmt;
 
 /// The first CPU number that a text may not name.
 ///
-/// It is far past any kernel's `NR_CPUS`, and is there only so that `0-4000000000` does not take up the memory. A CPU
-/// at or past it is reported like any other CPU that is not available.
+/// It is far past any kernel's `NR_CPUS`, and is there only so that `0-4000000000` does not take up the
+/// memory. A CPU at or past it is reported like any other CPU that is not available.
 pub const CPU_LIMIT: u32 = 65_536;
 
 /// The number of a host CPU, as in `/sys/devices/system/cpu/cpuN`.

@@ -1,7 +1,7 @@
 //! A set of host CPUs.
 //!
-//! A set has as many words as it needs and no limit at 1024 CPUs, which is where glibc's `cpu_set_t` ends: on real
-//! machines the kernel's `NR_CPUS` is larger.
+//! A set has as many words as it needs and no limit at 1024 CPUs, which is where glibc's `cpu_set_t` ends: on
+//! real machines the kernel's `NR_CPUS` is larger.
 
 use super::id::CpuId;
 use super::list::CpuList;
@@ -9,8 +9,8 @@ use std::fmt;
 
 /// A set of host CPUs of any size.
 ///
-/// It is kept as the kernel's mask: CPU n is bit `n % 64` of word `n / 64`. The last word is never 0, so equal sets
-/// are equal values.
+/// It is kept as the kernel's mask: CPU n is bit `n % 64` of word `n / 64`. The last word is never 0, so
+/// equal sets are equal values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CpuSet {
     words: Vec<u64>,
@@ -111,7 +111,8 @@ impl CpuSet {
         }
     }
 
-    /// Changes the words from the first CPU's to the last one's; the mask has a bit for each CPU of the range.
+    /// Changes the words from the first CPU's to the last one's; the mask has a bit for each CPU of the
+    /// range.
     fn change_range(&mut self, first: CpuId, last: CpuId, change: impl Fn(u64, u64) -> u64) {
         let (from, _) = place_of(first);
         let (to, _) = place_of(last);

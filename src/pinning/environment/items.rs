@@ -73,7 +73,8 @@ struct Splitter<'a> {
     mistakes: Vec<Mistake>,
     /// The item that has not ended yet: its column, and where in the text it begins and ends, in bytes.
     open: Option<(usize, usize, usize)>,
-    /// The column of the last comma, if no item has followed it yet, and whether a mistake was reported there.
+    /// The column of the last comma, if no item has followed it yet, and whether a mistake was reported
+    /// there.
     comma: Option<(usize, bool)>,
 }
 

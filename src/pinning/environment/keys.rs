@@ -13,8 +13,8 @@ pub(crate) trait Key: Ord {
     where
         Self: Sized;
 
-    /// What two keys both name, in words for a message; `None` if they have nothing in common. `self` must not
-    /// sort after `other`.
+    /// What two keys both name, in words for a message; `None` if they have nothing in common. `self` must
+    /// not sort after `other`.
     fn shared(&self, other: &Self) -> Option<String>;
 
     /// Whether `self` ends after `other`.

@@ -20,8 +20,8 @@ pub(crate) struct ParsedPlacement<K> {
     pub(crate) absent: Vec<Mistake>,
 }
 
-/// The CPUs of one entry. A single CPU is kept as its number and not as a mask of up to 8 KiB, because a list may
-/// have 65536 entries.
+/// The CPUs of one entry. A single CPU is kept as its number and not as a mask of up to 8 KiB, because a list
+/// may have 65536 entries.
 #[derive(Debug)]
 pub(crate) enum Cpus {
     One(CpuId),
@@ -130,7 +130,8 @@ impl<K: Key> PlacementReader<'_, K> {
             (Ok(None), _) if self.rest.is_some() => {
                 self.mistakes.push(Mistake::at(who.column, "* is placed twice").hint("leave one out"));
             }
-            // If the set is wrong, the key is kept with an empty set, so that a second entry with it is noticed.
+            // If the set is wrong, the key is kept with an empty set, so that a second entry with it is
+            // noticed.
             (Ok(None), set) => self.rest = Some(Cpus::Set(set.unwrap_or_default())),
             (Ok(Some(key)), set) => self.named.push((key, Cpus::Set(set.unwrap_or_default()), who.column)),
             (Err(mistake), _) => self.mistakes.push(mistake),
@@ -193,7 +194,8 @@ impl<K: Key> PlacementReader<'_, K> {
     }
 }
 
-/// The mistake of the first entry that is not of the same kind as those before it, which make a map or a list.
+/// The mistake of the first entry that is not of the same kind as those before it, which make a map or a
+/// list.
 fn mixed(odd: Item<'_>, map: bool) -> Mistake {
     let text = shown(odd.text);
     if map {
@@ -205,8 +207,8 @@ fn mixed(odd: Item<'_>, map: bool) -> Mistake {
     }
 }
 
-/// The hint for several CPUs without brackets: what they can mean. `2-3@6-7` can mean both CPUs for each vCPU, or
-/// one CPU for each.
+/// The hint for several CPUs without brackets: what they can mean. `2-3@6-7` can mean both CPUs for each
+/// vCPU, or one CPU for each.
 fn bracket_hint<K: Key>(who: Item<'_>, key: Option<&K>, cpus: Item<'_>) -> String {
     let whole = format!("{}@[{}]", shown(who.text), shown(cpus.text));
     let keys = key.and_then(Key::numbers).filter(|(first, last)| first < last);

@@ -1,7 +1,7 @@
 //! `PIN_TARGET`: which executables the library acts in.
 //!
-//! Shells, `timeout` and wrappers inherit `LD_PRELOAD` as well, so the library asks this first in every process.
-//! The answer is cheap and never an error.
+//! Shells, `timeout` and wrappers inherit `LD_PRELOAD` as well, so the library asks this first in every
+//! process. The answer is cheap and never an error.
 
 use super::items::{self, Separators};
 use super::mistake::{Mistake, shown};

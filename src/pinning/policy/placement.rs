@@ -1,8 +1,8 @@
 //! Which vCPU or IOThread has which set: an ordered list or a map.
 //!
-//! `2,3,6-7` is a list: entry i is for the i-th. `0@2,2-3@[6-7],*@[4-7]` is a map by index or id. The library looks
-//! up as QEMU creates threads, so looking up neither allocates nor panics. A key that is a range is kept as a range,
-//! since it may span 65536 vCPUs.
+//! `2,3,6-7` is a list: entry i is for the i-th. `0@2,2-3@[6-7],*@[4-7]` is a map by index or id. The library
+//! looks up as QEMU creates threads, so looking up neither allocates nor panics. A key that is a range is
+//! kept as a range, since it may span 65536 vCPUs.
 
 use std::cmp::Ordering;
 
@@ -11,7 +11,8 @@ use crate::role::VcpuIndex;
 /// The first vCPU index that a text may not name. QEMU's own limit is far below.
 pub const VCPU_LIMIT: u32 = 65_536;
 
-/// Which vCPU or IOThread has which set. `K` is a key, which names one or several of them, and `S` a set of CPUs.
+/// Which vCPU or IOThread has which set. `K` is a key, which names one or several of them, and `S` a set of
+/// CPUs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Placement<K, S> {
     /// Entry i is for the i-th: vCPU i, or the i-th IOThread that was created.
@@ -39,7 +40,8 @@ pub struct VcpuRange {
 pub struct IoThreadId(pub String);
 
 impl<K, S> Placement<K, S> {
-    /// The set of the `order`-th vCPU or IOThread. In a map, `key` compares a key with it. `None` if no entry names it.
+    /// The set of the `order`-th vCPU or IOThread. In a map, `key` compares a key with it. `None` if no entry
+    /// names it.
     pub(crate) fn find(&self, order: u32, key: impl Fn(&K) -> Ordering) -> Option<&S> {
         match self {
             Placement::List(entries) => entries.get(usize::try_from(order).ok()?),

@@ -1,6 +1,7 @@
 //! The policy: which CPUs each thread of the VM belongs on, read from the environment once.
 //!
-//! The library asks it as QEMU creates threads, so every method answers without allocating, locking or panicking.
+//! The library asks it as QEMU creates threads, so every method answers without allocating, locking or
+//! panicking.
 
 use super::placement::{IoThreadId, Placement, VcpuRange};
 use super::sets::{BASE, SetId};
@@ -89,8 +90,8 @@ impl Policy {
 
     /// The set of a thread by its role.
     ///
-    /// `order` is an IOThread's place in the order of creation, from 0; other roles ignore it. `home` is the set of
-    /// the home of a worker's pool; other roles ignore it.
+    /// `order` is an IOThread's place in the order of creation, from 0; other roles ignore it. `home` is the
+    /// set of the home of a worker's pool; other roles ignore it.
     pub fn cpus_for(&self, role: Role<'_>, order: u32, home: SetId) -> SetId {
         match role {
             Role::Emulator | Role::Exempt => self.emulator,

@@ -13,8 +13,8 @@ pub struct SetId(pub u16);
 /// The number of the base, which is the first set of every policy.
 pub(crate) const BASE: SetId = SetId(0);
 
-/// At most so many distinct sets, and the few of [`Sets::always_id_of`], make a policy. QEMU has no more than some
-/// thousand vCPUs, and a [`SetId`] can number more sets than these.
+/// At most so many distinct sets, and the few of [`Sets::always_id_of`], make a policy. QEMU has no more than
+/// some thousand vCPUs, and a [`SetId`] can number more sets than these.
 pub(crate) const SETS_LIMIT: usize = 8_192;
 
 /// The sets so far.

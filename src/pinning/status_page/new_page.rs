@@ -14,8 +14,8 @@ pub struct NewPage {
 }
 
 impl NewPage {
-    /// The page for this policy, which was read on this host. `None` if it would be larger than [`MAX_BYTES`], or
-    /// a variable's value is longer than [`MAX_VALUE_BYTES`].
+    /// The page for this policy, which was read on this host. `None` if it would be larger than
+    /// [`MAX_BYTES`], or a variable's value is longer than [`MAX_VALUE_BYTES`].
     pub fn new(policy: &Policy, host: &Host) -> Option<Self> {
         if policy.entries().iter().any(|(_, value)| value.len() > MAX_VALUE_BYTES) {
             return None;

@@ -1,5 +1,5 @@
-//! The status page as a reader sees it: what was written is read back, and no bytes that a hostile writer puts
-//! there are believed or cause a panic.
+//! The status page as a reader sees it: what was written is read back, and no bytes that a hostile writer
+//! puts there are believed or cause a panic.
 
 #![allow(
     clippy::unwrap_used,
