@@ -260,6 +260,19 @@ fn a_page_that_lies_about_itself_is_refused() {
 }
 
 #[test]
+fn more_sets_than_a_number_can_name_are_refused() {
+    let mut page = Page::of_layout_1();
+    page.bytes.resize(1 << 20, 0);
+    page.put_u32(32, 1); // set_words
+    let sets = |page: &mut Page, count: u32| {
+        page.put_u32(28, count);
+        Snapshot::parse(&page.bytes).map(|snapshot| snapshot.sets.len())
+    };
+    assert_eq!(sets(&mut page, 65_536), Ok(65_536));
+    assert_eq!(sets(&mut page, 65_537), Err(BadPage::Field("sets")));
+}
+
+#[test]
 fn a_host_that_lies_outside_the_page_is_refused() {
     let mut page = page();
     for at in [u32::MAX, page.bytes.len() as u32, page.bytes.len() as u32 - 31] {
