@@ -9,7 +9,7 @@ use super::mistake::Mistake;
 pub(crate) struct Item<'a> {
     /// Where it begins: 1-based, in characters, within the value.
     pub(crate) column: usize,
-    /// It, without white space around it.
+    /// Its text, without white space around it.
     pub(crate) text: &'a str,
 }
 

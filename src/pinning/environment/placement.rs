@@ -169,10 +169,11 @@ impl<K: Key> PlacementReader<'_, K> {
     /// Finds keys that stand twice, and makes the placement: of a map, or else of a list.
     fn finish(mut self, map: bool) -> ParsedPlacement<K> {
         self.named.sort_by(|(one, _, _), (other, _, _)| one.cmp(other));
-        // If any key before this one overlaps it, the one that ends last does.
-        let mut furthest: Option<(&K, usize)> = None;
+        // Of the keys before the next one, that which ends last, and its column. If any of them overlaps the
+        // next, this one does.
+        let mut last: Option<(&K, usize)> = None;
         for (key, _, column) in &self.named {
-            if let Some((before, other)) = furthest {
+            if let Some((before, other)) = last {
                 if let Some(both) = before.shared(key) {
                     let what = format!("{both} placed twice");
                     self.mistakes.push(Mistake::at(*column.max(&other), what).hint("leave one out"));
@@ -181,7 +182,7 @@ impl<K: Key> PlacementReader<'_, K> {
                     continue;
                 }
             }
-            furthest = Some((key, *column));
+            last = Some((key, *column));
         }
         self.mistakes.sort_by_key(|mistake| mistake.column);
         let placement = if map {

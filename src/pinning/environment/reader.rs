@@ -1,4 +1,4 @@
-//! Reading the variables of one environment, each by its kind of value, and keeping the books on them: which
+//! Reading the variables of one environment, each by its kind of value, and collecting what they say: which
 //! values count, what is wrong, and the distinct sets.
 
 use std::ffi::{OsStr, OsString};
@@ -20,7 +20,8 @@ use crate::policy::{BASE, Host, Placement, SETS_LIMIT, SetId, Sets, VcpuRange};
 /// something is wrong with it.
 pub(crate) struct EnvironmentReader<'a> {
     host: &'a Host,
-    /// The variables of ours that are set, misspelt ones included, in the environment's order.
+    /// The variables of [`VARIABLES`](crate::VARIABLES) that are set, and misspelt ones, in the environment's
+    /// order.
     found: Vec<(&'static str, OsString)>,
     /// Whether a CPU that is not available now is a fault; else it is a warning.
     pub(crate) absent_cpus_are_faults: bool,
@@ -35,7 +36,7 @@ pub(crate) struct EnvironmentReader<'a> {
 }
 
 impl<'a> EnvironmentReader<'a> {
-    /// Picks the variables of ours out of an environment.
+    /// Picks the `PIN_*` variables that pinshim knows out of an environment.
     pub(crate) fn new<I, N, V>(environment: I, host: &'a Host) -> Self
     where
         I: IntoIterator<Item = (N, V)>,

@@ -149,7 +149,7 @@ impl Policy {
 
     /// The variables that made this policy, name and value, in the order of [`VARIABLES`](crate::VARIABLES).
     ///
-    /// [`Policy::read`](crate::Policy::read) makes the same policy of them again, given the same host.
+    /// [`Policy::parse`] makes the same policy of them again, given the same host.
     pub fn entries(&self) -> &[(String, String)] {
         &self.entries
     }
