@@ -417,7 +417,7 @@ impl Kernel for FakeKernel {
         if let Some(errno) = thread.refusal {
             return Err(io::Error::from_raw_os_error(errno));
         }
-        let left = thread.cpuset.unwrap_or(online).intersection(&asked);
+        let left = thread.cpuset.map_or(online.clone(), |set| set.intersection(&online)).intersection(&asked);
         if left.is_empty() {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }

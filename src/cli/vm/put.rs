@@ -69,3 +69,47 @@ fn in_the_way(process: Process<'_>, tid: Tid, expected: &CpuSet, error: &io::Err
         _ => format!("no CPU of the set is online and in its cpuset ({error})"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fake::{FakeKernel, cpus};
+    use crate::vm::sample::web;
+
+    fn put_of_web(kernel: &FakeKernel, tid: i32, set: &str) -> Result<(), NotPut> {
+        put(Process::new(kernel, 100).unwrap(), Tid(tid), &cpus(set))
+    }
+
+    #[test]
+    fn a_thread_of_another_process_is_not_touched() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.process(200, &["/bin/sh"]).thread(201, "sh", "0");
+        assert_eq!(put_of_web(&kernel, 201, "1"), Err(NotPut::Ended));
+        assert_eq!(put_of_web(&kernel, 99, "1"), Err(NotPut::Ended));
+        assert_eq!(kernel.asked(), [""; 0]);
+        assert_eq!(put_of_web(&kernel, 101, "0"), Ok(()));
+        assert_eq!(kernel.asked(), ["101 on 0"]);
+    }
+
+    #[test]
+    fn only_a_cpuset_that_leaves_exactly_these_cpus_is_blamed() {
+        let kernel = FakeKernel::new();
+        web(&kernel).cpuset(101, "/vm", "0-1").cpuset(102, "/vm2", "0-3");
+        let file = "/sys/fs/cgroup/vm/cpuset.cpus.effective";
+        let cut = NotPut::Because(format!("its cpuset leaves it 1 ({file} has 0-1)"));
+        assert_eq!(put_of_web(&kernel, 101, "1-2"), Err(cut));
+        for (tid, moved_to) in [(101, "0"), (102, "1")] {
+            kernel.change(tid, |thread| thread.moved_again = vec![cpus(moved_to)]);
+            assert_eq!(put_of_web(&kernel, tid, "1-2"), Err(NotPut::MovedAgain));
+        }
+    }
+
+    #[test]
+    fn a_set_of_offline_cpus_is_no_fault_of_the_cgroup() {
+        let kernel = FakeKernel::new();
+        web(&kernel).cpuset(101, "/vm", "0-7");
+        let why = "no CPU of the set is online and in its cpuset (Invalid argument (os error 22))";
+        assert_eq!(put_of_web(&kernel, 101, "6-7"), Err(NotPut::Because(why.to_owned())));
+    }
+}
