@@ -4,34 +4,68 @@
 //! file. The wrapper builds the same name and reads the same lines: change both, or none.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// Writes it. QEMU's user has to read it, nobody but root may write there.
+/// What everybody may do in a folder: look into it and go on through it.
+const FOLDER_MODE: u32 = 0o755;
+
+/// What everybody may do with a domain's file: read it.
+const FILE_MODE: u32 = 0o644;
+
+/// Writes it. QEMU's user has to read it, nobody but root may write there, whatever umask libvirt's daemon has.
 pub(crate) fn write(
     folder: &Path,
     domain: &OsStr,
     uuid: &str,
     variables: &[(String, String)],
 ) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
+    // The folder above is the hook's own as well.
+    if let Some(run) = folder.parent() {
+        make_folder(run)?;
+    }
+    make_folder(folder)?;
     // No domain's file begins with a dot.
     let draft = folder.join(format!(".{}", std::process::id()));
     let _ = fs::remove_file(&draft);
     let written = File::options()
         .write(true)
         .create_new(true)
-        .mode(0o644)
+        .mode(FILE_MODE)
         .open(&draft)
-        .and_then(|mut file| file.write_all(text(uuid, variables).as_bytes()))
+        .and_then(|mut file| {
+            file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+            file.write_all(text(uuid, variables).as_bytes())
+        })
         .and_then(|()| fs::rename(&draft, folder.join(name(domain))));
     if written.is_err() {
         let _ = fs::remove_file(&draft);
     }
     written
+}
+
+/// Makes a folder and those above it, each with the mode that QEMU's user needs. One that is there may have been made
+/// under another umask: it gets what it lacks.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let above = folder.parent().ok_or(error)?;
+            make_folder(above)?;
+            DirBuilder::new().mode(FOLDER_MODE).create(folder)?;
+        }
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let opened =
+        File::options().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(folder)?;
+    let mode = opened.metadata()?.permissions().mode();
+    if mode & FOLDER_MODE != FOLDER_MODE {
+        opened.set_permissions(Permissions::from_mode(mode | FOLDER_MODE))?;
+    }
+    Ok(())
 }
 
 /// Removes it, if it is there.
