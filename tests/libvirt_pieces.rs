@@ -80,12 +80,15 @@ impl Installed {
     }
 
     fn hook_reading(&self, input: &Path, arguments: &[&str]) -> Finished {
+        self.hook_program(input, arguments).run()
+    }
+
+    fn hook_program(&self, input: &Path, arguments: &[&str]) -> Program {
         Program::new("sh")
             .args(["-c", r#"input=$1; shift; exec "$@" <"$input""#, "sh"])
             .arg(input)
             .arg(self.path("etc/libvirt/hooks/qemu.d/pinshim"))
             .args(arguments)
-            .run()
     }
 
     fn left(&self) -> Vec<String> {
@@ -216,8 +219,218 @@ mod wrapper {
         let done = installed.wrapper(&["-name", "guest=web"]).run();
         assert_eq!(done.code(), 78);
         assert!(done.stderr.contains("libpinshim.so is not there or may not be read"), "{done:?}");
+        // Nor a folder, of which ld.so would only say that it cannot preload it.
+        fs::create_dir(installed.path("usr/lib/libpinshim.so")).expect("a folder in its place");
+        let done = installed.wrapper(&["-name", "guest=web"]).run();
+        assert!(
+            done.code() == 78 && done.stderr.contains("libpinshim.so is not there or may not be read"),
+            "{done:?}"
+        );
         // Whoever needs none is not bothered.
         installed.wrapper(&["-name", "guest=other"]).run().assert_clean();
+    }
+
+    const PLACES: [&str; 3] = ["run/pinshim", "etc/pinshim", "home/.config/pinshim"];
+
+    /// The wrapper started no QEMU, and said why.
+    #[track_caller]
+    fn assert_refused(done: &Finished, why: &str) {
+        assert_eq!((done.code(), done.stdout.as_str()), (78, ""), "{why}: {done:?}");
+        assert!(done.stderr.starts_with("pinshim: ") && done.stderr.contains(why), "{why}: {done:?}");
+    }
+
+    /// Removes a file, a folder, or what else there is.
+    fn remove(path: &Path) {
+        let _ = fs::remove_dir_all(path);
+        let _ = fs::remove_file(path);
+    }
+
+    #[test]
+    fn a_domains_file_that_cannot_be_used_keeps_it_from_starting() {
+        let _limit = TimeLimit::seconds(200);
+        let installed = Installed::new();
+        let start = || installed.wrapper(&["-name", "guest=web", "-uuid", UUID]).run();
+        for place in PLACES {
+            let path = installed.write(&format!("{place}/domains/web.env"), "PIN_CPUS=0\n");
+            start().assert_clean();
+            remove(&path);
+            fs::create_dir(&path).expect("make a folder");
+            assert_refused(&start(), "web.env is no plain file");
+            remove(&path);
+            symlink("nowhere", &path).expect("make a link");
+            assert_refused(&start(), "web.env is no plain file");
+            remove(&path);
+            symlink("web.env", &path).expect("make a link to itself");
+            assert_refused(&start(), "web.env is no plain file");
+            remove(&path);
+            Program::new("mkfifo").arg(&path).run().assert_clean();
+            assert_refused(&start(), "web.env is no plain file");
+            remove(&path);
+            let large = fs::File::create(&path).expect("make a file");
+            large.set_len(1 << 30).expect("make it large");
+            assert_refused(&start(), "web.env has 1073741824 bytes");
+            for unplaced in ["", "# nothing yet\n", "PIN_LOG=info\n", "PIN_CPUSET=0\n"] {
+                fs::write(&path, unplaced).expect("write a file");
+                assert_refused(&start(), "web.env says of no thread where it is to run");
+            }
+            // A link to a good one is one.
+            let good = installed.write(&format!("{place}/template"), "PIN_CPUS=0\n");
+            remove(&path);
+            symlink(&good, &path).expect("make a link");
+            assert!(start().stdout.contains("PIN_CPUS=0\n"), "{:?}", start());
+            remove(&path);
+            // No folder of files, or a link to none.
+            let domains = path.parent().expect("a folder");
+            remove(domains);
+            fs::write(domains, "").expect("a file in its place");
+            assert_refused(&start(), "domains is no folder");
+            remove(domains);
+            symlink("nowhere", domains).expect("make a link");
+            assert_refused(&start(), "domains is no folder");
+            remove(domains);
+            // What is wrong with one domain's file is no other's trouble.
+            installed.write(&format!("{place}/domains/other.env"), "nonsense\n");
+            start().assert_clean();
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_could_have_written_is_not_taken() {
+        let _limit = TimeLimit::seconds(200);
+        let installed = Installed::new();
+        let start = || installed.wrapper(&["-name", "guest=web"]).run();
+        let set = |path: &Path, mode: u32| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set a mode");
+        };
+        for place in PLACES {
+            let path = installed.write(&format!("{place}/domains/web.env"), "PIN_CPUS=0\n");
+            let folders = [installed.path(&format!("{place}/domains")), installed.path(place)];
+            for open in folders.iter().chain([&path]) {
+                set(open, 0o777);
+                assert_refused(&start(), &format!("{} can be written to by everybody", open.display()));
+                set(open, 0o775);
+            }
+            start().assert_clean();
+            if let Some(why) = root_missing() {
+                return skip(why);
+            }
+            for foreign in folders.iter().chain([&path]) {
+                std::os::unix::fs::chown(foreign, Some(NOBODY.0), None).expect("give it away");
+                assert_refused(&start(), &format!("{} belongs to user {}", foreign.display(), NOBODY.0));
+                // He himself may use it.
+                let his = installed.wrapper(&["-name", "guest=web"]).user(NOBODY).run();
+                assert!(his.stdout.contains("PIN_CPUS=0\n"), "{his:?}");
+                std::os::unix::fs::chown(foreign, Some(0), None).expect("take it back");
+            }
+            remove(&path);
+        }
+    }
+
+    #[test]
+    fn what_qemus_user_cannot_look_into_keeps_the_domain_from_starting() {
+        let _limit = TimeLimit::seconds(100);
+        if let Some(why) = root_missing() {
+            return skip(why);
+        }
+        let installed = Installed::new();
+        let start = || installed.wrapper(&["-name", "guest=web"]).user(NOBODY).run();
+        for place in ["run/pinshim", "etc/pinshim"] {
+            let path = installed.write(&format!("{place}/domains/web.env"), "PIN_CPUS=0\n");
+            let set = |path: &Path, mode: u32| {
+                fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set a mode");
+            };
+            set(&path, 0o600);
+            assert_refused(&start(), "web.env may not be read by QEMU's user");
+            set(&path, 0o644);
+            for folder in [place.to_owned(), format!("{place}/domains")] {
+                let folder = installed.path(&folder);
+                set(&folder, 0o700);
+                assert_refused(&start(), &format!("{} may not be searched by QEMU's user", folder.display()));
+                set(&folder, 0o755);
+            }
+            start().assert_clean();
+            remove(&path);
+        }
+    }
+
+    #[test]
+    fn settings_that_cannot_be_used_keep_every_qemu_from_starting() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        let settings = installed.path("etc/pinshim/qemu-pinned.conf");
+        // As libvirt asks for capabilities.
+        let start = || Program::new(installed.path("usr/bin/qemu-pinned")).arg("-version").run();
+        installed.wrapper(&[]).run().assert_clean();
+        start().assert_clean();
+        let text = fs::read_to_string(&settings).expect("the settings");
+        fs::set_permissions(&settings, fs::Permissions::from_mode(0o666)).expect("set a mode");
+        assert_refused(&start(), "qemu-pinned.conf can be written to by everybody");
+        remove(&settings);
+        symlink("nowhere", &settings).expect("make a link");
+        assert_refused(&start(), "qemu-pinned.conf is no plain file");
+        remove(&settings);
+        Program::new("mkfifo").arg(&settings).run().assert_clean();
+        assert_refused(&start(), "qemu-pinned.conf is no plain file");
+        remove(&settings);
+        fs::write(&settings, format!("{text}{}", "#\n".repeat(40_000))).expect("write the settings");
+        assert_refused(&start(), "more than 65536 are not read");
+        // A folder may be searched, and is no program for all that.
+        fs::write(&settings, "QEMU=/usr\n").expect("write the settings");
+        assert_refused(&start(), "/usr, the real QEMU, is not there or may not be executed");
+    }
+
+    #[test]
+    fn hostile_names_lead_nowhere_and_are_shown_harmless() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        installed.write("etc/pinshim/domains/web.env", "PIN_CPUS=0\n");
+        let start = |guest: &str| installed.wrapper(&["-name", guest]).run();
+        let long = "x".repeat(1000);
+        let percents = "%".repeat(200);
+        for guest in [
+            "guest=-",
+            "guest=--",
+            "guest=..",
+            "guest=.",
+            "guest=*",
+            "guest=w?b",
+            "guest=[w]eb",
+            "guest=web.env",
+            "guest=../domains/web",
+            "guest=web\n",
+            "guest=\nweb",
+            "guest=$(id)",
+            "guest=%",
+            "guest=,,web",
+            "process=a,,guest=web",
+            "guest=web,guest=other",
+            &format!("guest={long}"),
+            &format!("guest={percents}"),
+        ] {
+            let done = start(guest);
+            done.assert_clean();
+            assert_eq!(done.stdout, format!("[-name]\n[{guest}]\n"), "nothing is there for it");
+        }
+        for guest in [
+            "guest=web,process=x,,guest=other",
+            "process=a,,b,guest=web",
+            "guest=other,guest=web",
+            "web",
+            "web,debug-threads=on",
+        ] {
+            assert!(start(guest).stdout.contains("PIN_CPUS=0\n"), "{guest}: {:?}", start(guest));
+        }
+        // Time that goes with the square of the length would be much here.
+        assert_refused(&start(&format!("guest={}", ",".repeat(100_000))), "has more than 4096 characters");
+        // What is said of a name, and of a line, is shown on terminals.
+        let name = "ü\u{1b}]0;x\u{7}\u{9b}2J\n\r";
+        let file = format!("etc/pinshim/domains/{}.env", name.replace('\n', "%0A"));
+        installed.write(&file, "\u{1b}[2J\u{9b}31m");
+        let done = start(&format!("guest={name}"));
+        assert_refused(&done, "ü?]0;x??2J%0A?.env, line 1: this is no PIN_NAME=value: ?[2J?31m");
+        assert!(!done.stderr.trim_end().contains(char::is_control), "{done:?}");
+        installed.write("etc/pinshim/domains/web.env", &"x".repeat(60_000));
+        assert!(start("guest=web").stderr.len() < 1000);
     }
 }
 
@@ -258,8 +471,92 @@ mod hook {
         for arguments in [&[][..], &["web"], &["--help", "prepare", "begin", "-", "more"]] {
             assert_eq!(installed.hook(arguments, &xml("cpus='0'")).code(), 0, "{arguments:?}");
         }
-        fs::remove_file(installed.path("usr/bin/pinshim")).expect("remove the command");
-        assert_eq!(installed.hook(&["web", "prepare", "begin", "-"], &bad).code(), 0);
+    }
+
+    #[test]
+    fn a_placement_that_the_command_cannot_carry_on_keeps_the_domain_from_starting() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        let command = installed.path("usr/bin/pinshim");
+        let unpinned = format!("<domain><uuid>{UUID}</uuid></domain>");
+        let prepare = |xml: &str| installed.hook(&["web", "prepare", "begin", "-"], xml);
+        let assert_refuses_only_a_placement = |what: &str| {
+            let done = prepare(&xml("cpus='0'"));
+            assert_eq!((done.code(), done.stdout.as_str()), (78, ""), "{what}: {done:?}");
+            assert!(done.stderr.contains("cannot be run, and the domain may have"), "{what}: {done:?}");
+            assert_eq!(prepare(&unpinned).code(), 0, "{what}: it has no placement");
+        };
+        let assert_never_kills_a_guest = |what: &str| {
+            for operation in ["started", "reconnect", "release", "migrate"] {
+                let done = installed.hook(&["web", operation, "begin", "-"], &xml("cpus='0'"));
+                assert_eq!((done.code(), done.stdout.as_str()), (0, ""), "{what}: {operation}");
+            }
+        };
+        fs::remove_file(&command).expect("remove the command");
+        assert_refuses_only_a_placement("no command");
+        assert_never_kills_a_guest("no command");
+        for (text, what) in [
+            ("", "no program"),
+            ("#!/nonexistent\n", "no interpreter"),
+            ("#!/bin/sh\nexit 2\n", "other arguments"),
+        ] {
+            fs::write(&command, text).expect("write a command");
+            fs::set_permissions(&command, fs::Permissions::from_mode(0o755)).expect("make it a program");
+            if text.is_empty() {
+                // A shell takes an empty file for an empty script.
+                fs::write(&command, [0x7f, b'E', b'L', b'F', 0]).expect("write a command");
+            }
+            assert_refuses_only_a_placement(what);
+            assert_never_kills_a_guest(what);
+        }
+        // Nobody knows then what the XML said.
+        for text in ["#!/bin/sh\ncat >/dev/null\nkill -9 $$\n", "#!/bin/sh\nexit 101\n"] {
+            fs::write(&command, text).expect("write a command");
+            let done = prepare(&xml("cpus='0'"));
+            assert_eq!((done.code(), done.stdout.as_str()), (78, ""), "{text}");
+            assert!(done.stderr.contains("before it was done with the domain's XML"), "{done:?}");
+            assert_never_kills_a_guest(text);
+        }
+    }
+
+    #[test]
+    fn what_it_leaves_can_be_read_by_qemus_user_whatever_the_umask() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        let input = installed.write("input.xml", &xml("cpus='0'"));
+        let prepare = |umask: libc::mode_t| {
+            let hook = installed.hook_program(&input, &["web", "prepare", "begin", "-"]);
+            let masked = hook.before_exec(move || {
+                // SAFETY: takes no pointer.
+                unsafe { libc::umask(umask) };
+                Ok(())
+            });
+            masked.run().assert_clean();
+        };
+        let mode = |name: &str| fs::metadata(installed.path(name)).expect("it is there").mode() & 0o7777;
+        for umask in [0o077, 0, 0o777] {
+            prepare(umask);
+            for (name, expected) in [
+                ("run", 0o755),
+                ("run/pinshim", 0o755),
+                ("run/pinshim/domains", 0o755),
+                ("run/pinshim/domains/web.env", 0o644),
+            ] {
+                assert_eq!(mode(name), expected, "umask {umask:o}: {name}");
+            }
+            if root_missing().is_none() {
+                let started = installed.wrapper(&["-name", "guest=web", "-uuid", UUID]).user(NOBODY).run();
+                assert!(started.stdout.contains("PIN_CPUS=0\n"), "{started:?}");
+            }
+            fs::remove_dir_all(installed.path("run")).expect("as at the next boot");
+        }
+        // Folders that a hook of before has left under such a umask.
+        prepare(0o022);
+        for name in ["run/pinshim/domains", "run/pinshim"] {
+            fs::set_permissions(installed.path(name), fs::Permissions::from_mode(0o700)).expect("set a mode");
+        }
+        prepare(0o022);
+        assert_eq!((mode("run/pinshim"), mode("run/pinshim/domains")), (0o755, 0o755));
     }
 
     #[test]
