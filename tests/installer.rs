@@ -3,6 +3,8 @@
 //! It runs from a checkout of the test's own, in which what is built is small and ready: so each run is quick, and
 //! a test can have a newer version. `libvirt_pieces` installs what was really built.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink};
@@ -436,7 +438,7 @@ fn a_foreign_line_in_the_manifest_is_refused_by_name() {
         format!("{sum} {to}/usr/bin/./pinshim"),
         format!("{sum} {to}/usr/bin/pinshim\u{1b}[2J"),
         format!("{sum} {to}/usr/bin/pinshim "),
-        format!("{sum}"),
+        sum.to_string(),
         format!("{sum}  {to}/usr/bin/pinshim"),
         format!("x{sum} {to}/usr/bin/pinshim"),
         format!("- {to}/other"),
