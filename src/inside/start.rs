@@ -12,7 +12,7 @@ use crate::state::shim::{self, Shim};
 use crate::state::{current, end, ownership, page, slots};
 use crate::sys::errno::keeping_errno;
 use crate::sys::{process, sched, thread};
-use pinning::{CpuSet, EX_CONFIG, Host, MASK_WORDS, OnError, Policy, Reading, Tid};
+use pinning::{CpuSet, EX_CONFIG, Host, MASK_WORDS, OnError, ParsedEnvironment, Policy, Tid};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -62,13 +62,13 @@ fn decide() -> Option<Shim> {
     }
     report::note_stderr();
     let host = host();
-    let reading = Policy::parse(arguments, &host);
-    say(&reading);
-    if !reading.faults.is_empty() && reading.on_error == OnError::Exit {
+    let parsed = Policy::parse(arguments, &host);
+    print_faults(&parsed);
+    if !parsed.faults.is_empty() && parsed.on_error == OnError::Exit {
         // Nothing of QEMU's is run at this exit: QEMU has not begun.
         process::exit(EX_CONFIG.into());
     }
-    let policy = reading.policy?;
+    let policy = parsed.policy?;
     report::start(policy.log_filter());
     end::make_key();
     Some(Shim {
@@ -87,11 +87,11 @@ fn daemonizes() -> bool {
 }
 
 /// Prints what is wrong in the environment, whatever `PIN_LOG` says.
-fn say(reading: &Reading) {
-    for fault in &reading.faults {
+fn print_faults(parsed: &ParsedEnvironment) {
+    for fault in &parsed.faults {
         report::line(format_args!("{fault}"));
     }
-    for warning in &reading.warnings {
+    for warning in &parsed.warnings {
         report::line(format_args!("warning: {warning}"));
     }
 }
