@@ -10,7 +10,7 @@ use crate::sys::descriptors::{self, Descriptor};
 use crate::sys::linux::size_is_sealed;
 use crate::sys::process::Process;
 use pinning::status_page::{BadPage, Listed, MAX_BYTES, NAME, Snapshot, State};
-use pinning::{CpuSet, Policy};
+use pinning::{CpuSet, DELETED, Policy};
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
@@ -71,7 +71,7 @@ impl<'k> Page<'k> {
     /// The page of a process.
     pub(crate) fn find(process: Process<'k>) -> Result<Self, Missing> {
         let all = descriptors::list(process).map_err(|error| missing(&error))?;
-        let link = format!("/memfd:{NAME} (deleted)");
+        let link = format!("/memfd:{NAME}{DELETED}");
         let mut why = Missing::None;
         let mut candidates = 0;
         for descriptor in all.take(DESCRIPTORS) {
