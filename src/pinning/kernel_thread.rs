@@ -46,13 +46,6 @@ impl KernelThread {
     }
 }
 
-impl Role<'_> {
-    #[doc(hidden)]
-    pub fn of_kernel_comm(comm: &[u8]) -> Option<KernelThread> {
-        KernelThread::from_comm(comm)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,13 +31,9 @@ pub use cpus::{CPU_LIMIT, CpuId, CpuList, CpuSet, KERNEL_CPU_LIMIT, MASK_WORDS, 
 pub use environment::{
     DEFAULT_TARGETS, Fault, Mistake, OnError, ParsedEnvironment, VARIABLES, Variable, acts_in,
 };
-#[doc(hidden)]
-pub use environment::{Reading, Slip};
 pub use glob::glob_matches;
 pub use kernel_thread::KernelThread;
 pub use policy::{Host, IoThreadId, Manager, Placement, Policy, SetId, VCPU_LIMIT, VcpuRange};
 pub use process::{BROKER_NAME, DELETED, EX_CONFIG, strip_deleted};
-#[doc(hidden)]
-pub use role::UnknownRole;
 pub use role::{Role, RoleKind, VcpuIndex};
 pub use tid::Tid;

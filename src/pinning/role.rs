@@ -130,19 +130,6 @@ impl fmt::Display for RoleKind {
     }
 }
 
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownRole(pub u8);
-
-#[doc(hidden)]
-impl TryFrom<u8> for RoleKind {
-    type Error = UnknownRole;
-
-    fn try_from(number: u8) -> Result<Self, UnknownRole> {
-        Self::from_number(number).ok_or(UnknownRole(number))
-    }
-}
-
 /// Names of threads that have the emulator's role.
 const EMULATOR: &[&[u8]] = &[
     b"call_rcu",

@@ -44,6 +44,3 @@ pub(crate) fn shown(text: &str) -> String {
     }
     line
 }
-
-#[doc(hidden)]
-pub type Slip = Mistake;

@@ -17,7 +17,7 @@ mod target;
 mod variables;
 
 pub use fault::Fault;
-pub use mistake::{Mistake, Slip};
-pub use parsed::{OnError, ParsedEnvironment, Reading};
+pub use mistake::Mistake;
+pub use parsed::{OnError, ParsedEnvironment};
 pub use target::{DEFAULT_TARGETS, acts_in};
 pub use variables::{VARIABLES, Variable};

@@ -24,16 +24,6 @@ impl Policy {
         if reader.names_placement() { parse(reader) } else { ParsedEnvironment::without_placement() }
     }
 
-    #[doc(hidden)]
-    pub fn read<I, N, V>(environment: I, host: &Host) -> ParsedEnvironment
-    where
-        I: IntoIterator<Item = (N, V)>,
-        N: AsRef<OsStr>,
-        V: AsRef<OsStr>,
-    {
-        Self::parse(environment, host)
-    }
-
     /// Whether the environment has a variable that places threads, or a misspelt name of one. Cheap: no
     /// value is read.
     pub fn names_placement<I, N, V>(environment: I) -> bool

@@ -33,6 +33,3 @@ impl ParsedEnvironment {
         Self { policy: None, faults: Vec::new(), warnings: Vec::new(), on_error: OnError::Exit }
     }
 }
-
-#[doc(hidden)]
-pub type Reading = ParsedEnvironment;
