@@ -1,6 +1,6 @@
 //! What can be asked of the command: the one definition of subcommands and options.
 //!
-//! Help, man pages and completions are all made from it, so that none of them can say anything else.
+//! Help, man pages and completions are all made from it, so that they agree.
 
 use crate::output::exit_status;
 use clap::{Parser, Subcommand};
@@ -64,7 +64,7 @@ pub(crate) struct Run {
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 
-    // Last, since its heading would hold for what comes after it.
+    // Last: its heading would also apply to the options after it.
     #[command(flatten)]
     pub(crate) placement: Placement,
 }
@@ -169,10 +169,11 @@ pub(crate) struct Check {
 
 /// Put the threads of a running QEMU where they belong
 ///
-/// Where that is, its own policy says, or the one given here, for a QEMU with or without the library. What has
-/// been moved is said, and what could not be, and why. A policy given here is not remembered: `show` and `check`
-/// go on to judge by the one that QEMU was started with. Without the library, threads are told apart by their
-/// names (QEMU's `-name …,debug-threads=on`) or by QMP, and later threads start where their creator is.
+/// Moves each thread where QEMU's own policy says, or where the policy given here says, which also works for a QEMU
+/// without the library. Prints what was moved, and what could not be moved and why. A policy given here is not
+/// remembered: `show` and `check` go on to judge by the one that QEMU was started with. Without the library, threads
+/// are told apart by their names (QEMU's `-name …,debug-threads=on`) or by QMP, and later threads start where their
+/// creator is.
 #[derive(Debug, clap::Args)]
 #[command(
     after_long_help = "Exit status: 0 if every thread is where it belongs now, 1 if one could not be put there, 3 if the \
@@ -195,7 +196,7 @@ pub(crate) struct Apply {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// Keep at it: look again every so many seconds, until QEMU ends
+    /// Look again every so many seconds, until QEMU ends
     #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "dry_run")]
     pub(crate) watch: Option<Duration>,
 
@@ -253,7 +254,7 @@ impl Placement {
     }
 }
 
-/// A time that makes sense to wait.
+/// Parses a number of seconds, between 0.01 and 10000000.
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "write a number of seconds, such as 10 or 0.5".to_owned())?;
     if (0.01..=1e7).contains(&seconds) {
@@ -263,15 +264,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The arguments of this process; or, where it has already said all there is to say, how to exit.
+/// The arguments of this process. `Err`: clap has printed help, a version or an error, and this is how to exit.
 pub(crate) fn read() -> Result<Arguments, ExitCode> {
     Arguments::try_parse().map_err(|error| {
-        // Nothing can be done where even this cannot be written.
+        // Where this cannot be written, the exit status still tells.
         let _ = error.print();
         let runs = std::env::args_os().nth(1).is_some_and(|argument| argument == "run");
         match error.exit_code() {
             0 => ExitCode::SUCCESS,
-            // The exit status of COMMAND must be told from that of its starter.
+            // Scripts must be able to tell the exit status of COMMAND from that of `run`.
             _ if runs => ExitCode::from(exit_status::OWN_FAILURE),
             _ => ExitCode::from(exit_status::FAILED),
         }

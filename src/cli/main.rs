@@ -1,6 +1,17 @@
-//! `pinshim`: starts a QEMU under the library, shows where its threads are, proves it and mends it.
+//! `pinshim`: starts a QEMU under the library, shows where its threads are, proves that they are where they
+//! belong, and moves those back that are not.
 //!
-//! Only the way in: [`arguments`] says what can be asked, and each subcommand answers in a file of its own.
+//! # Where things are
+//! A room imports only from rooms further down in this table; tests/floors.rs holds it to that.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`commands`] | one file for each subcommand |
+//! | [`present`] | how a look at a VM is written: a table for people, JSON for programs |
+//! | [`verdict`], [`libvirt`] | whether threads are where they belong; what libvirt's hook needs |
+//! | [`vm`] | a VM seen from outside: its QEMU, its status page, who its threads are and where they belong |
+//! | [`sys`], [`preload`], [`arguments`] | the kernel; the library as ld.so sees it; the command line |
+//! | [`output`] | stdout, stderr and exit statuses |
 
 #[forbid(unsafe_code)]
 mod arguments;

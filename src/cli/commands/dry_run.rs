@@ -1,7 +1,7 @@
-//! What `pinshim run --dry-run` prints: the line that does the same, and what each role would get.
+//! What `pinshim run --dry-run` prints: a shell command that does the same, and the set of each role.
 //!
-//! Who will be there is read from QEMU's own arguments as far as that goes; the policy answers for all
-//! others too.
+//! IOThreads are named as far as QEMU's arguments name them. The sets of all others follow from the policy
+//! alone.
 
 use crate::vm::command_line;
 use pinning::{Policy, Role, SetId, VCPU_LIMIT, VcpuIndex};
@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 
-/// The whole text.
+/// The text that is printed.
 pub(crate) fn text(
     placement: &[(&'static str, String)],
     preload: &OsStr,
@@ -24,7 +24,7 @@ pub(crate) fn text(
     text
 }
 
-/// The line for a shell.
+/// The command for a shell.
 fn line(placement: &[(&'static str, String)], preload: &OsStr, command: &[OsString]) -> String {
     let variables = placement.iter().map(|(name, value)| format!("{name}={}", quoted(OsStr::new(value))));
     let preload = format!("LD_PRELOAD={}", quoted(preload));
@@ -54,7 +54,7 @@ fn quoted(word: &OsStr) -> String {
     format!("$'{escaped}'")
 }
 
-/// Each role and its set.
+/// Each role with its set.
 fn rows(policy: &Policy, command: &[OsString]) -> Vec<(String, String)> {
     let emulator = policy.emulator();
     let list = |id: SetId| policy.set(id).to_string();
@@ -67,7 +67,7 @@ fn rows(policy: &Policy, command: &[OsString]) -> Vec<(String, String)> {
         let set = policy.cpus_for(Role::IoThread(id.as_bytes()), order, emulator);
         rows.push((format!("IOThread {id}"), list(set)));
     }
-    // No object can be called so.
+    // The empty id stands for every IOThread that no entry names: no object of QEMU has it.
     let others =
         runs(policy, "IOThread number", 1024, |order| policy.cpus_for(Role::IoThread(b""), order, emulator));
     match others.as_slice() {
@@ -83,7 +83,7 @@ fn rows(policy: &Policy, command: &[OsString]) -> Vec<(String, String)> {
     rows
 }
 
-/// Numbers in a row with the same set are one row: `vCPU 0-3`.
+/// Consecutive numbers with the same set make one row: `vCPU 0-3`.
 fn runs(policy: &Policy, noun: &str, limit: u32, set: impl Fn(u32) -> SetId) -> Vec<(String, String)> {
     let mut runs: Vec<(u32, u32, SetId)> = Vec::new();
     for number in 0..limit {

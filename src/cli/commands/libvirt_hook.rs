@@ -1,11 +1,11 @@
-//! `pinshim libvirt-hook`: what libvirt calls as a domain comes and goes (libvirt's docs/hooks).
+//! `pinshim libvirt-hook`: libvirt calls it when a domain is started and when it ends (libvirt's docs/hooks).
 //!
-//! Before QEMU starts it carries the pinning from the domain's XML to the wrapper, and refuses one that is
-//! bad; once QEMU runs it puts threads back that libvirt has moved, and logs one line.
+//! Before QEMU starts, it leaves the pinning of the domain's XML for the wrapper `qemu-pinned`, and refuses a
+//! domain whose pinning is bad. Once QEMU runs, it puts threads back that libvirt has moved, and logs one line.
 //!
-//! It must never call libvirt, which waits for it; never write to stdout, which libvirt takes for a changed
-//! domain at a migration; never take more than a second; and never fail but for a domain whose own pinning
-//! is bad, before it starts: a failure later on kills the running guest.
+//! It never calls libvirt, which waits for it. It never writes to stdout: at a migration libvirt reads a changed
+//! domain from there. It never takes more than a second. It fails only before the start of a domain whose own
+//! pinning is bad: a failure at any later time makes libvirt kill the running guest.
 
 use crate::arguments::LibvirtHook;
 use crate::libvirt::domain_xml::Domain;
@@ -21,20 +21,20 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-/// No domain's XML is larger.
+/// More of a domain's XML is not read. No domain's is nearly as long.
 const XML_BYTES: u64 = 16 << 20;
 
-/// libvirt waits for a hook, and everybody else for libvirt.
+/// The longest time that the hook takes: libvirt waits for it, and serves nobody meanwhile.
 const PATIENCE: Duration = Duration::from_millis(900);
 
-/// Does what is to be done at this moment of a domain's life.
+/// Answers one call, of which the event's arguments say the domain and the moment.
 pub(crate) fn libvirt_hook(arguments: &LibvirtHook, kernel: &dyn Kernel) -> Done {
     let log = Log::new(&arguments.syslog);
     give_up_in_time(log.clone());
     Ok(answer(arguments, kernel, log, &mut io::stdin().lock()))
 }
 
-/// What the hook does, with the XML on this stream; the exit status.
+/// The exit status of a call whose XML comes from this stream.
 fn answer(arguments: &LibvirtHook, kernel: &dyn Kernel, log: Log, xml: &mut dyn Read) -> u8 {
     let [domain, operation, suboperation, ..] = arguments.event.as_slice() else {
         log.warning("the hook was called without a domain, an operation and a sub-operation");
@@ -69,7 +69,7 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// The domain's name for a sentence.
+    /// The domain's name, harmless to a log.
     fn name(&self) -> String {
         harmless(self.domain.as_bytes())
     }
@@ -88,20 +88,20 @@ impl Call<'_> {
         domain.map_err(|error| self.warning(error)).ok()
     }
 
-    /// Leaves the pinning for the wrapper. Refuses the domain if its pinning is bad.
+    /// Leaves the pinning for the wrapper, or refuses the domain if its pinning is bad.
     fn prepare(&self, xml: &mut dyn Read) -> u8 {
-        // Of a start that ended without its `release`.
+        // An earlier start may have ended without its `release`.
         self.forget();
         let Some(domain) = self.read(xml) else { return SUCCESS };
         let Some(placement) = &domain.placement else { return SUCCESS };
-        let parsed = policy::read(&domain, self.kernel);
+        let parsed = policy::parse(&domain, self.kernel);
         let refused = parsed.on_error == OnError::Exit && !parsed.faults.is_empty();
         if refused || !domain.faults.is_empty() {
             let faults = parsed.faults.iter().map(ToString::to_string);
             let faults: Vec<String> = domain.faults.iter().cloned().chain(faults).collect();
-            // libvirt hands to its caller what a failed hook has said.
+            // libvirt passes the stderr of a hook that failed on to whoever starts the domain.
             faults.iter().for_each(|fault| self.log.refusal(fault));
-            // Where libvirt logs elsewhere there are still its caller and the system's log.
+            // libvirt may be set up to log elsewhere: then stderr and the system's log have it.
             let _ = domain_log::append(&self.arguments.domain_logs, self.domain, &faults);
             return REFUSED;
         }

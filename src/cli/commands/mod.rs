@@ -1,4 +1,6 @@
-//! One file a subcommand, and what `run --dry-run` prints.
+//! The subcommands, one file each.
+//!
+//! `dry_run` is the text of `run --dry-run`, and `repair` the work of `apply`.
 
 pub(crate) mod apply;
 pub(crate) mod check;

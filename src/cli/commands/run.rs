@@ -1,6 +1,6 @@
 //! `pinshim run`: starts a command with the library preloaded and its placement in the environment.
 //!
-//! Until exec nothing is changed, and afterwards nothing of this command is left.
+//! It becomes that command by execve(2): no process of its own stays beside QEMU.
 
 use crate::arguments::Run;
 use crate::commands::dry_run;
@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> 
             output.note(fault);
         }
     }
-    // The library repeats what is only a warning, once QEMU runs.
+    // When QEMU starts, the library says the warnings itself.
     if arguments.dry_run {
         for warning in &parsed.warnings {
             output.note(format_args!("warning: {warning}"));

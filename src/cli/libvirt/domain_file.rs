@@ -1,7 +1,8 @@
 //! The file that carries a domain's pinning to the wrapper `qemu-pinned`.
 //!
-//! A domain's name is its owner's text and must not lead out of the folder; a reader must never see half a
-//! file. The wrapper builds the same name and reads the same lines: change both, or none.
+//! The domain's owner chose its name, so the file's name must not lead out of the folder. The file is renamed into
+//! place, so that nobody reads half of it. The wrapper makes the same name and reads the same lines: a change
+//! here needs the same change there.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -10,25 +11,26 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// What everybody may do in a folder: look into it and go on through it.
+/// The mode of a folder: every user may list it and pass through it.
 const FOLDER_MODE: u32 = 0o755;
 
-/// What everybody may do with a domain's file: read it.
+/// The mode of a domain's file: every user may read it.
 const FILE_MODE: u32 = 0o644;
 
-/// Writes it. QEMU's user has to read it, nobody but root may write there, whatever umask libvirt's daemon has.
+/// Writes the file. QEMU's user must be able to read it, whatever the umask of libvirt's daemon; only root may
+/// write to it.
 pub(crate) fn write(
     folder: &Path,
     domain: &OsStr,
     uuid: &str,
     variables: &[(String, String)],
 ) -> io::Result<()> {
-    // The folder above is the hook's own as well.
+    // The folder above belongs to the hook as well.
     if let Some(run) = folder.parent() {
         make_folder(run)?;
     }
     make_folder(folder)?;
-    // No domain's file begins with a dot.
+    // A name that no domain's file has: theirs never begin with a dot.
     let draft = folder.join(format!(".{}", std::process::id()));
     let _ = fs::remove_file(&draft);
     let written = File::options()
@@ -47,8 +49,8 @@ pub(crate) fn write(
     written
 }
 
-/// Makes a folder and those above it, each with the mode that QEMU's user needs. One that is there may have been made
-/// under another umask: it gets what it lacks.
+/// Makes a folder and those above it, each with the mode that QEMU's user needs. A folder that exists may have been
+/// made under another umask: the permissions that it lacks are added.
 fn make_folder(folder: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -68,7 +70,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes it, if it is there.
+/// Removes the file, if there is one.
 pub(crate) fn remove(folder: &Path, domain: &OsStr) -> io::Result<()> {
     match fs::remove_file(folder.join(name(domain))) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -85,7 +87,7 @@ fn text(uuid: &str, variables: &[(String, String)]) -> String {
     text
 }
 
-/// The file's name: what could lead elsewhere is written as `%` and two digits.
+/// The file's name: a byte that could lead elsewhere becomes `%` and two hexadecimal digits.
 fn name(domain: &OsStr) -> std::ffi::OsString {
     let mut name = Vec::new();
     for (at, byte) in domain.as_bytes().iter().enumerate() {

@@ -1,5 +1,6 @@
-//! The domain's own log, which libvirt opens only after its `prepare` hook: a refusal there would leave nothing
-//! in it, and it is where people look why a domain did not start.
+//! The domain's own log, where people look why a domain did not start.
+//!
+//! libvirt opens it only after the `prepare` hook, so that a refusal by the hook would not be in it.
 
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
@@ -8,20 +9,20 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Adds lines to the log of a domain that does not start; log and folder are made as libvirt makes them where they
-/// are not there yet.
+/// Adds lines to the log of a domain. Log and folder are created, as libvirt would create them, where they do not
+/// exist.
 ///
 /// # Errors
-/// The folder's own folder is not there, or it may not be written to, or the name is none that libvirt would log under.
+/// The folder's parent does not exist, it may not be written to, or the domain's name is no file name.
 pub(crate) fn append(folder: &Path, domain: &OsStr, lines: &[String]) -> io::Result<()> {
     if domain.is_empty() || domain.as_bytes().contains(&b'/') {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
     let mut name = domain.to_owned();
     name.push(".log");
-    // Before its first domain libvirt may not have made it; there is no other way to fail than the open's below.
+    // libvirt makes the folder with its first domain. Where this fails, the open below fails too.
     let _ = DirBuilder::new().mode(0o700).create(folder);
-    // Not through a link, and not waiting for whoever reads a pipe: the folder is root's, but this runs as root too.
+    // This runs as root: it must not follow a link, nor wait for the reader of a pipe.
     let mut log = File::options()
         .append(true)
         .create(true)
@@ -29,7 +30,7 @@ pub(crate) fn append(folder: &Path, domain: &OsStr, lines: &[String]) -> io::Res
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(folder.join(name))?;
     let text: String = lines.iter().map(|line| format!("pinshim: {line}\n")).collect();
-    // In one write: virtlogd may be writing too.
+    // One write, so that lines of virtlogd do not come in between.
     log.write_all(text.as_bytes())
 }
 

@@ -2,10 +2,10 @@
 //!
 //! `<metadata><pin:placement xmlns:pin="urn:pinshim:domain:1" cpus="0" vcpus="*@1"/></metadata>`: one attribute
 //! for each variable that places threads, by the variable's name without `PIN_` in small letters. libvirt
-//! keeps `<metadata>` as it is, and so checks nothing in it: whatever stands there must come out as a fault
-//! in a sentence, never as something that is silently left out.
+//! checks nothing inside `<metadata>`, so it is checked here: what is not understood is a fault with a sentence
+//! of its own, and is never left out silently.
 //!
-//! The XML is the domain owner's text: it is read as hostile, within a bound, and no entity is expanded.
+//! The domain's owner wrote the XML, so it is read as hostile: up to a bound, and no entity is expanded.
 
 use pinning::{CpuSet, VARIABLES};
 use quick_xml::NsReader;
@@ -19,18 +19,18 @@ pub(crate) const NAMESPACE: &str = "urn:pinshim:domain:1";
 /// libvirt's namespace of `<qemu:env>` (libvirt's docs/drvqemu).
 const QEMU_NAMESPACE: &str = "http://libvirt.org/schemas/domain/qemu/1.0";
 
-/// What is read of a domain's XML.
+/// What a domain's XML says, as far as it matters here.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Domain {
     /// Its UUID.
     pub(crate) uuid: String,
     /// The variables that its `<pin:placement>` stands for; `None` where it has no such element.
     pub(crate) placement: Option<Vec<(String, String)>>,
-    /// What is wrong with that element itself, each a sentence without a full stop.
+    /// The faults of that element, each a sentence without a full stop.
     pub(crate) faults: Vec<String>,
     /// The `PIN_*` variables of its `<qemu:env>` elements.
     pub(crate) environment: Vec<(String, String)>,
-    /// What libvirt itself has been told of the threads' CPUs.
+    /// The CPUs that libvirt itself gives to threads.
     pub(crate) tuning: Tuning,
 }
 
@@ -69,7 +69,7 @@ impl Domain {
     pub(crate) fn read(xml: &str) -> Result<Self, BadXml> {
         let mut reader = NsReader::from_str(xml);
         let mut domain = Self::default();
-        // The local names of the elements around, those of a foreign namespace with it.
+        // The names of the elements around, as `name` makes them.
         let mut path: Vec<String> = Vec::new();
         loop {
             let (space, event) = reader.read_resolved_event()?;
@@ -127,7 +127,7 @@ impl Domain {
                 Ok(_) if value.contains(|c: char| c.is_control() && !c.is_whitespace()) => {
                     self.faults.push(format!("attribute {attribute}: the value holds a control character"));
                 }
-                // White space separates items; in the file that this goes to, a line's end ends the value.
+                // White space separates items. A line feed would end the value in the wrapper's file.
                 Ok(variable) => {
                     placement.push((variable.to_owned(), value.replace(char::is_whitespace, " ")));
                 }
@@ -146,7 +146,7 @@ impl Domain {
 
 impl Tuning {
     fn take(&mut self, kind: &str, attributes: &[(String, String)]) {
-        // libvirt writes it normalised: numbers, ranges and commas.
+        // libvirt writes a cpuset as numbers and ranges with commas between.
         let cpus = value_of(attributes, "cpuset").and_then(|text| CpuSet::parse(text, &CpuSet::new()).ok());
         let Some(cpus) = cpus else { return };
         let number = |name| value_of(attributes, name).and_then(|text| text.parse().ok());
@@ -185,8 +185,8 @@ fn attribute_of(variable: &str) -> String {
     variable.trim_start_matches("PIN_").to_ascii_lowercase()
 }
 
-/// An element's name: alone, with the prefix of one of the two namespaces that matter, or as one that
-/// matches nothing.
+/// An element's name, with a prefix that stands for its namespace. The prefix `foreign` stands for all namespaces
+/// that do not matter here, and matches nothing.
 fn name(namespace: Space, element: &BytesStart<'_>) -> String {
     let local = element.local_name();
     let local = String::from_utf8_lossy(local.as_ref());
@@ -215,7 +215,7 @@ fn namespace(resolved: &ResolveResult<'_>) -> Space {
     }
 }
 
-/// An element's own attributes: declarations of namespaces and attributes of foreign ones are none.
+/// An element's own attributes, without declarations of namespaces and attributes of other namespaces.
 fn attributes(reader: &NsReader<&[u8]>, element: &BytesStart<'_>) -> Result<Vec<(String, String)>, BadXml> {
     let mut found = Vec::new();
     for attribute in element.attributes() {
@@ -307,7 +307,7 @@ mod tests {
         );
         let all = "cpus, vcpus, iothreads, emulator, workers, migration, vhost, threads";
         assert_eq!(one("disks='1'"), [format!("<pin:placement> has no attribute disks; there are {all}")]);
-        // What says how, and not where, is the environment's.
+        // PIN_ERRORS does not place threads: it belongs into the environment.
         assert_eq!(
             one("errors='warn'"),
             [format!("<pin:placement> has no attribute errors; there are {all}")]
@@ -359,7 +359,7 @@ mod tests {
         }
     }
 
-    /// libvirt's XML is whole. What a text without its end says up to there is read all the same.
+    /// libvirt's XML is always complete; a text that breaks off is read as far as it goes.
     #[test]
     fn an_entity_elsewhere_and_a_missing_end_do_not_matter() {
         let xml = format!("<domain><uuid>{UUID}</uuid><metadata><x y='&unknown;'/>");

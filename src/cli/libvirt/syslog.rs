@@ -1,21 +1,23 @@
-//! Where the hook says what it has to say: stderr, which libvirt shows to whoever starts a domain if the
-//! hook fails and drops if it does not, and so the system's log as well.
+//! The hook's messages: to stderr and to the system's log.
+//!
+//! libvirt shows a hook's stderr to whoever starts the domain, but only if the hook fails. The system's log has
+//! the messages in any case.
 
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// syslog.h: the facility of daemons, with the severities below.
+/// The facility of daemons, and three severities (syslog.h).
 const DAEMON: u8 = 3 << 3;
 const ERROR: u8 = 3;
 const WARNING: u8 = 4;
 const INFO: u8 = 6;
 
-/// No log daemon may keep libvirt waiting.
+/// The longest wait for a log daemon: libvirt waits for the hook.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// The two places where a line goes.
+/// The two places that a message goes to.
 #[derive(Clone)]
 pub(crate) struct Log {
     socket: PathBuf,
@@ -23,7 +25,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// With the log daemon's socket, `/dev/log` as a rule.
+    /// A log with this socket of the log daemon (usually `/dev/log`).
     pub(crate) fn new(socket: &Path) -> Self {
         let say = |what: &str| {
             // Where this cannot be written, the system's log still has it.
@@ -57,7 +59,7 @@ impl Log {
         let _ = self.send(severity, what);
     }
 
-    /// As syslog(3) does, without the date: the daemon has a clock too.
+    /// Sends a line as syslog(3) does, but without the date, which the daemon adds itself.
     fn send(&self, severity: u8, what: &str) -> std::io::Result<()> {
         let socket = UnixDatagram::unbound()?;
         socket.set_write_timeout(Some(PATIENCE))?;

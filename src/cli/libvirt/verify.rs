@@ -29,8 +29,8 @@ pub(crate) fn verify(
     is_reconnect: bool,
 ) -> Option<Result<String, String>> {
     let vm = Vm::new(find::by_uuid(kernel, &domain.uuid)?);
-    // The page has the policy that the library works by; without one, the XML says what was meant.
-    let policy = if vm.is_pinned() { None } else { Some(policy::read(domain, kernel).policy?) };
+    // The page has the policy that the library follows. Without a page, the XML says what was intended.
+    let policy = if vm.is_pinned() { None } else { Some(policy::parse(domain, kernel).policy?) };
     let ask = Ask { policy: policy.as_ref(), ..Ask::default() };
     let is_intended = |thread: &VmThread| is_reconnect && pinned_by_libvirt(thread, &domain.tuning);
     let mut judge = Judge::default();

@@ -17,7 +17,7 @@ pub(crate) const NOT_PINNED: u8 = 3;
 /// `libvirt-hook`, at `prepare`: the domain must not start. The library ends QEMU with the same status.
 pub(crate) const REFUSED: u8 = pinning::EX_CONFIG;
 
-/// `run` itself could not do its part. As env(1), nice(1), stdbuf(1) and timeout(1) have it.
+/// `run` itself could not do its part. env(1), nice(1), stdbuf(1) and timeout(1) use the same number.
 pub(crate) const OWN_FAILURE: u8 = 125;
 
 /// `run`: the command is there and cannot be executed.
@@ -26,7 +26,7 @@ pub(crate) const NOT_EXECUTABLE: u8 = 126;
 /// `run`: there is no such command.
 pub(crate) const NOT_FOUND: u8 = 127;
 
-/// How a process ends whose reader has gone, by the convention of shells: 128 + SIGPIPE.
+/// Nobody reads the output any more. Shells report the same for a process that SIGPIPE ended: 128 + SIGPIPE.
 pub(crate) const READER_HAS_GONE: i32 = 141;
 
 /// Which subcommand ends with which of them, but for `libvirt-hook`, which only libvirt calls.

@@ -36,7 +36,7 @@ impl Failure {
         self
     }
 
-    /// Says it on stderr; the exit status.
+    /// Says it on stderr. The answer is the exit status.
     pub(crate) fn report(&self, output: &mut Output) -> u8 {
         output.note(self);
         self.status

@@ -1,4 +1,4 @@
-//! Text on stdout and stderr, and how a subcommand fails.
+//! What a user gets: text on stdout and stderr, and an exit status.
 
 pub(crate) mod exit_status;
 pub(crate) mod failure;

@@ -1,6 +1,6 @@
-//! Pieces of sentences.
+//! Words for messages: text of others made harmless, and counts with their nouns.
 
-/// Text of somebody else's, made safe for a terminal: control characters become `?`.
+/// Text that others chose, made safe for a terminal: control characters and invisible ones become `?`.
 pub(crate) fn harmless(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace(|c: char| c.is_control() || is_invisible(c), "?")
 }

@@ -1,6 +1,6 @@
-//! The beginning of an ELF file: what it is for, and whether a loader has a part in running it.
+//! The beginning of an ELF file (elf(5)): which machine it is for, and whether a loader takes part in running it.
 //!
-//! elf(5). Whatever else a file holds, the answer is "no ELF file", never a panic.
+//! Any other content is answered with "no ELF file", never with a panic.
 
 use std::fs::File;
 use std::io;
@@ -16,7 +16,7 @@ pub(crate) struct Elf {
     pub(crate) has_loader: bool,
 }
 
-/// What code is for: two files whose machines differ cannot be in one process.
+/// The machine that code is for. Files for different machines cannot be loaded into one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Machine {
     /// 1: 32 bits, 2: 64 bits.
@@ -49,7 +49,7 @@ impl std::fmt::Display for Machine {
 
 const PT_INTERP: u32 = 3;
 
-/// A table of program headers that is read; no linker writes more.
+/// More program headers are not read; no linker writes as many.
 const HEADERS: usize = 512;
 
 impl Elf {

@@ -14,7 +14,7 @@ pub(crate) const NAME: &str = "libpinshim.so";
 /// The variable that names it.
 pub(crate) const VARIABLE: &str = "PINSHIM_LIB";
 
-/// The usual library folders, after those that go with the command.
+/// The usual library folders. Those beside the command are tried before.
 #[cfg(target_arch = "x86_64")]
 const MULTIARCH: &[&str] = &["/usr/local/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu"];
 #[cfg(target_arch = "aarch64")]
@@ -32,7 +32,7 @@ pub(crate) fn find() -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-/// Every place that is looked in, in order.
+/// Every path that is tried, in this order.
 fn candidates(command: &Path) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = Vec::new();
     if let Some(beside) = command.parent() {
@@ -51,7 +51,7 @@ fn among(named: Option<OsString>, candidates: &[PathBuf]) -> Result<PathBuf, Fai
         if !path.is_file() {
             return Err(Failure::new(format!("{VARIABLE}={}: there is no such file", path.display())));
         }
-        // A wrapper may change to another folder before QEMU is started.
+        // An absolute path: a wrapper may change to another folder before it starts QEMU.
         return std::path::absolute(&path)
             .map_err(|error| Failure::new(format!("{VARIABLE}={}: {error}", path.display())));
     }
@@ -63,8 +63,8 @@ fn among(named: Option<OsString>, candidates: &[PathBuf]) -> Result<PathBuf, Fai
     })
 }
 
-/// ld.so(8) splits `LD_PRELOAD` at colons and white space and replaces `$ORIGIN` and the like, and there
-/// is no way to quote any of it.
+/// Refuses a path that ld.so(8) would change: it splits `LD_PRELOAD` at colons and white space and replaces
+/// `$ORIGIN` and the like, and nothing in it can be quoted.
 fn fit_for_preload(path: &Path) -> Result<(), Failure> {
     let bytes = path.as_os_str().as_bytes();
     let what = if bytes.contains(&b':') {

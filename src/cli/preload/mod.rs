@@ -1,4 +1,4 @@
-//! The library as ld.so sees it: where it is, and whether a preload reaches a command.
+//! The library as ld.so(8) sees it: where the file is, and whether a preload of it reaches a command.
 
 pub(crate) mod elf;
 pub(crate) mod library;

@@ -1,7 +1,7 @@
 //! Whether a preloaded library can reach a command.
 //!
 //! ld.so preloads nothing into a program that is static, for another machine, or started with more rights
-//! than its caller's (ld.so(8), "secure-execution mode"); QEMU would run unpinned, and nobody would know.
+//! than its caller has (ld.so(8), "secure-execution mode"). QEMU would run unpinned, and nobody would notice.
 
 use crate::preload::elf::{Elf, Machine};
 use crate::sys::rights;
@@ -23,7 +23,7 @@ pub(crate) enum Unfit {
     OutOfReach(String),
 }
 
-/// So many interpreters of interpreters the kernel follows (fs/exec.c).
+/// The kernel follows so many interpreters that are scripts themselves (fs/exec.c).
 const INTERPRETERS: usize = 5;
 
 /// The path of a command as execvp(3) finds it.
@@ -67,7 +67,7 @@ pub(crate) fn check(path: &Path, machine: Machine) -> Result<(), Unfit> {
         return out(format!("{rights}, and ld.so preloads nothing into such a program"));
     }
     match Elf::read(path) {
-        // A file that may be executed and not read is judged by nobody.
+        // A file that may be executed but not read cannot be checked.
         Err(_) => Ok(()),
         Ok(Some(elf)) if elf.machine != machine => {
             out(format!("is for {}, the library for {machine}: no preload reaches it", elf.machine))
@@ -81,8 +81,8 @@ pub(crate) fn check(path: &Path, machine: Machine) -> Result<(), Unfit> {
     }
 }
 
-/// An interpreter only has to pass the environment on to the QEMU that the script starts, which a static one
-/// does too. One with more rights has it removed by ld.so.
+/// Checks a script by its interpreter. Even a static one passes the environment on to the QEMU that the script
+/// starts; but ld.so removes LD_PRELOAD from the environment of one that has more rights.
 fn check_interpreter(script: &Path) -> Result<(), Unfit> {
     let mut path = script.to_owned();
     for _ in 0..INTERPRETERS {
@@ -99,7 +99,7 @@ fn check_interpreter(script: &Path) -> Result<(), Unfit> {
     Ok(())
 }
 
-/// What a script's first line names.
+/// The interpreter in a script's first line.
 fn interpreter(script: &Path) -> Option<PathBuf> {
     let mut begin = [0u8; 256];
     let length = File::open(script).ok()?.read_at(&mut begin, 0).ok()?;
@@ -109,7 +109,7 @@ fn interpreter(script: &Path) -> Option<PathBuf> {
     Some(PathBuf::from(OsStr::from_bytes(path)))
 }
 
-/// The rights that execve(2) would add to this user's, which switch ld.so to secure execution.
+/// Which rights execve(2) would add to those of this user: they switch ld.so to secure execution.
 fn more_rights(path: &Path) -> Option<String> {
     let about = fs::metadata(path).ok()?;
     let (user, group) = (rights::real_user(), rights::real_group());
@@ -119,7 +119,7 @@ fn more_rights(path: &Path) -> Option<String> {
     if about.mode() & libc::S_ISUID != 0 && about.uid() != user {
         return Some("is setuid".to_owned());
     }
-    // Without the group's x bit it once meant mandatory locking (inode(7)).
+    // Without the group's x bit, S_ISGID stands for mandatory locking instead (inode(7)).
     let setgid = libc::S_ISGID | libc::S_IXGRP;
     if about.mode() & setgid == setgid && about.gid() != group {
         return Some("is setgid".to_owned());

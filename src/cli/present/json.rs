@@ -12,7 +12,7 @@ use pinning::{CpuSet, RoleKind};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The version of every document below.
+/// The version of both documents.
 const VERSION: u32 = 1;
 
 /// What `pinshim show --json` prints.
@@ -34,7 +34,7 @@ pub(crate) struct ShownVm {
     name: Option<String>,
     /// Whether the library acts in it.
     pinned: bool,
-    /// Why not, or what else is to be said.
+    /// Sentences: why it is not pinned, what else is to be known.
     notes: Vec<String>,
     /// The variables of its policy.
     policy: Option<BTreeMap<String, String>>,
@@ -92,20 +92,20 @@ pub(crate) struct Checked {
     ok: bool,
     looks: u64,
     seconds: f64,
-    /// Threads seen, those that have ended meanwhile included.
+    /// How many threads were seen, including those that have ended since.
     threads: usize,
-    /// Those that were somewhere else.
+    /// The threads that were off their sets.
     offenders: Vec<Offender>,
     /// Where QEMU's own answer (`--qmp`) differs, and why a process is not pinned.
     notes: Vec<String>,
 }
 
-/// A thread that was somewhere else.
+/// A thread that was off its set.
 #[derive(Debug, Serialize)]
 pub(crate) struct Offender {
     #[serde(flatten)]
     thread: ShownThread,
-    /// In how many looks.
+    /// In how many looks it was.
     looks: u64,
 }
 

@@ -1,4 +1,4 @@
-//! How a look at a VM is written down: a table for people, JSON for programs.
+//! How what was seen of a VM is written: a report with a table for people, JSON for programs.
 
 pub(crate) mod json;
 pub(crate) mod table;

@@ -1,6 +1,6 @@
-//! A VM's threads for people: one table, readable at 100 columns.
+//! A VM's threads as a table for people, readable at 100 columns.
 //!
-//! What is wrong always stands there as a word; colour only underlines it.
+//! Colour only adds emphasis: everything is there in words.
 
 use crate::output::print::Style;
 use crate::verdict::judge::Verdict;
@@ -42,7 +42,7 @@ pub(crate) fn render(threads: &[VmThread], verdicts: &[Verdict], style: Style) -
                 column.set_constraint(ColumnConstraint::ContentWidth);
             }
             Some(&"EXPECTED" | &"ALLOWED") => {
-                // A list of many CPUs is broken over lines before anything else is.
+                // A list of many CPUs goes over several lines, so that the other columns need not.
                 column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(20)));
             }
             _ => {}
@@ -92,7 +92,7 @@ fn cells(vm_thread: &VmThread, verdict: &Verdict) -> [String; 9] {
     ]
 }
 
-/// The role, with whose it is, and a question mark where it is assumed.
+/// The role, with the index of a vCPU, and with a question mark where the role is only assumed.
 pub(crate) fn role(vm_thread: &VmThread) -> String {
     let doubt = if vm_thread.evidence == Evidence::Assumed || vm_thread.home_assumed { "?" } else { "" };
     match (vm_thread.role, vm_thread.index) {
@@ -120,33 +120,26 @@ fn time(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::fake::cpus;
     use crate::sys::threads::Thread;
     use crate::verdict::judge::Off;
-    use pinning::{CpuId, Tid};
+    use crate::vm::sample;
+    use pinning::CpuId;
 
     /// A large host: sets of many runs, a long CPU time, the longest words.
     #[test]
     fn it_is_readable_at_100_columns() {
-        let many: CpuSet = CpuSet::parse("0-250:3", &CpuSet::new()).unwrap();
-        let vm_thread = |index| VmThread {
-            thread: Thread {
-                tid: Tid(4_194_303),
-                inner: Tid(4_194_303),
-                started: 1,
-                comm: Vec::new(),
+        let many = cpus("0-250:3");
+        let vm_thread = |index| {
+            let vcpu = sample::vm_thread(4_194_303, RoleKind::Vcpu, "CPU 250/KVM");
+            let thread = Thread {
                 allowed: many.clone(),
                 last_cpu: CpuId(250),
                 cpu_time: Duration::from_secs(3_600_000),
-                switches: 0,
                 migrations: Some(12_345_678),
-            },
-            role: RoleKind::Vcpu,
-            evidence: Evidence::Certain,
-            index: Some(index),
-            name: "CPU 250/KVM".to_owned(),
-            expected: Some(many.clone()),
-            state: None,
-            home_assumed: false,
+                ..vcpu.thread
+            };
+            VmThread { thread, index: Some(index), expected: Some(many.clone()), ..vcpu }
         };
         let off = Verdict::Off(Off::AlsoOn(many.clone()));
         let table = render(&[vm_thread(250), vm_thread(251)], &[off, Verdict::Ok], Style::default());

@@ -1,4 +1,4 @@
-//! What is to be said about one VM: its threads, the verdicts on them, and what the table does not say.
+//! The report on one VM: its policy, its threads with the verdicts on them, and notes on what is wrong.
 
 use crate::output::failure::Failure;
 use crate::output::print::Style;

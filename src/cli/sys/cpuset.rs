@@ -1,6 +1,6 @@
-//! The cpuset of a thread: what limits its affinity, and whose it is.
+//! The cpuset of a thread: the CPUs that its cgroup leaves it, and the file that says so.
 //!
-//! cgroups(7) and cpuset(7). Both versions; where nothing can be read there is no answer.
+//! Both versions of cgroups are read (cgroups(7), cpuset(7)). Where nothing can be read, there is no answer.
 
 use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// The cpuset of a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cpuset {
-    /// The file that says so.
+    /// The file that says so, in /sys.
     pub(crate) file: PathBuf,
     /// The CPUs that it leaves.
     pub(crate) cpus: CpuSet,
@@ -23,7 +23,7 @@ pub(crate) fn of_thread(process: Process<'_>, tid: Tid) -> Option<Cpuset> {
     let cgroups = kernel.read_text(process.file(&format!("task/{tid}/cgroup"))).ok()?;
     let mounts = kernel.read_text("/proc/self/mounts").ok()?;
     let (folder, names) = folder(&cgroups, &mounts)?;
-    // In version 2 a group without the controller is limited by the next one above that has it.
+    // In version 2 a group without the cpuset controller has the CPUs of the next group above that has it.
     folder.ancestors().find_map(|folder| {
         names.iter().find_map(|name| {
             let file = folder.join(name);
@@ -33,7 +33,7 @@ pub(crate) fn of_thread(process: Process<'_>, tid: Tid) -> Option<Cpuset> {
     })
 }
 
-/// The folder of the cgroup that has the cpuset, and the names that its file may have.
+/// The folder of the cgroup with the cpuset, and the names that the file in it may have.
 fn folder(cgroups: &str, mounts: &str) -> Option<(PathBuf, &'static [&'static str])> {
     let v1 = cgroups.lines().find_map(|line| {
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
@@ -61,8 +61,8 @@ pub(crate) fn online(kernel: &dyn Kernel) -> CpuSet {
     CpuSet::parse(online.trim(), &CpuSet::new()).unwrap_or_default()
 }
 
-/// The CPUs that a process's threads may be put on: those of all its cpusets (a manager may give each thread one
-/// of its own) that are online.
+/// The online CPUs that a process's threads may be put on: those of the cpusets of all its threads, since a manager
+/// may give each thread one of its own.
 pub(crate) fn available_to(process: Process<'_>) -> CpuSet {
     let threads = threads::list(process, Migrations::Ignore).unwrap_or_default();
     let cpusets = threads.iter().filter_map(|thread| of_thread(process, thread.tid));
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_may_have_what_it_has() {
+    fn the_cpus_of_this_process_are_available_to_it() {
         let kernel = Linux::new();
         let own = Process::new(&kernel, i32::try_from(std::process::id()).unwrap()).unwrap();
         assert!(kernel.affinity(Tid(0)).unwrap().is_subset(&available_to(own)));

@@ -1,16 +1,16 @@
-//! The CPUs of this host as a program started from here would find them.
+//! The CPUs of this host, for a program that is started from here.
 
 use crate::sys::kernel::Kernel;
 use pinning::{Host, MASK_WORDS, Tid};
 
-/// What a program started from here would find: the same facts, found in the same way, as the library's
-/// own. What limits a set is the cpuset, which the kernel tells to whoever asks for more than it has.
+/// What the library would find in a QEMU that is started from here, found in the same way. The cpuset limits a set,
+/// and the kernel shows it: a request for all CPUs is cut to the cpuset.
 pub(crate) fn here(kernel: &dyn Kernel) -> Host {
     let start = kernel.affinity(Tid(0)).unwrap_or_default();
     let available = match kernel.set_affinity(Tid(0), &[u64::MAX; MASK_WORDS]) {
         Ok(()) => {
             let all = kernel.affinity(Tid(0));
-            // As it was, for the program that is started next.
+            // Put it back for the program that is started next.
             let _ = kernel.set_affinity(Tid(0), start.words());
             all.unwrap_or_else(|_| start.clone())
         }

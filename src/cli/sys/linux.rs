@@ -122,9 +122,9 @@ mod tests {
     #[test]
     fn a_thread_that_does_not_exist_is_an_error() {
         let kernel = Linux::new();
-        let nobody = Tid(i32::MAX);
-        assert_eq!(kernel.affinity(nobody).unwrap_err().raw_os_error(), Some(libc::ESRCH));
-        assert_eq!(kernel.set_affinity(nobody, &[1]).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+        let none = Tid(i32::MAX);
+        assert_eq!(kernel.affinity(none).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+        assert_eq!(kernel.set_affinity(none, &[1]).unwrap_err().raw_os_error(), Some(libc::ESRCH));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the kernel tells and does: processes, threads, affinities, cpusets.
+//! The kernel: processes, threads, affinities and cpusets.
 //!
 //! Only `linux` and `rights` make system calls of their own, and only they have unsafe code.
 

@@ -1,6 +1,6 @@
-//! A process as /proc shows it: its command line, environment, executable, and who may look at it.
+//! A process as /proc shows it: its arguments, environment, executable and user.
 //!
-//! All of it is somebody else's and may change or vanish at any moment; nothing in here changes it.
+//! The process decides most of what is read here, and may change it or end at any moment.
 
 use crate::output::text::harmless;
 use crate::sys::kernel::Kernel;
@@ -18,7 +18,7 @@ pub(crate) struct Process<'k> {
     pub(crate) pid: i32,
 }
 
-/// getauxval(3): the kernel has told the loader to be careful.
+/// The auxiliary vector's entry for secure execution (getauxval(3)).
 const AT_SECURE: usize = 23;
 
 impl<'k> Process<'k> {
@@ -50,7 +50,7 @@ impl<'k> Process<'k> {
 
     /// Whether it still runs.
     pub(crate) fn is_alive(self) -> bool {
-        // A zombie keeps its folder, and has no memory map.
+        // A zombie still has its folder.
         self.kernel.is_folder(self.file("task"))
             && !self.status("State:").is_some_and(|state| state.starts_with(['Z', 'X']))
     }
@@ -99,7 +99,7 @@ impl<'k> Process<'k> {
         status.lines().find_map(|line| line.strip_prefix(field)).map(|value| value.trim().to_owned())
     }
 
-    /// Its id as it sees it itself: another one where it runs in a container.
+    /// Its id as it sees it itself, which differs in a container.
     pub(crate) fn inner_pid(self) -> i32 {
         let inner = self.status("NSpid:").and_then(|ids| ids.split_whitespace().last()?.parse().ok());
         inner.unwrap_or(self.pid)
@@ -110,7 +110,7 @@ impl<'k> Process<'k> {
         self.status("Uid:")?.split_whitespace().nth(1)?.parse().ok()
     }
 
-    /// Whether a mapped file of it has this basename.
+    /// Whether it has mapped a file with this basename.
     pub(crate) fn maps_file(self, basename: &str) -> io::Result<bool> {
         let maps = self.read("maps")?;
         let end = format!("/{basename}");
@@ -131,7 +131,7 @@ impl<'k> Process<'k> {
         Ok(false)
     }
 
-    /// The profile that an LSM (AppArmor, SELinux) confines it by, if one does.
+    /// The profile by which an LSM (AppArmor, SELinux) confines it, if one does.
     pub(crate) fn confinement(self) -> Option<String> {
         let profile = self.read("attr/current").ok()?;
         let profile = harmless(profile.strip_suffix(b"\0").unwrap_or(&profile).trim_ascii());
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_no_process() {
+    fn an_id_that_no_process_has_is_an_error() {
         for pid in [0, -1, i32::MAX] {
             assert!(Process::new(&Linux::new(), pid).is_err());
         }

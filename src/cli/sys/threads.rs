@@ -1,6 +1,7 @@
-//! What /proc says of each thread of a process, readable by everyone: where it may run, where it ran.
+//! What /proc says about each thread of a process: where it may run, and where it ran last. Everyone may read it.
 //!
-//! A name is whatever the process says; everything else is the kernel's word. proc(5) has the fields.
+//! The process chooses a thread's name; the kernel says all else. The fields are in proc_pid_status(5) and
+//! proc_pid_stat(5).
 
 use crate::sys::process::Process;
 use pinning::{CpuId, CpuSet, Tid};
@@ -12,7 +13,7 @@ use std::time::Duration;
 pub(crate) struct Thread {
     /// Its id here.
     pub(crate) tid: Tid,
-    /// Its id as its own process sees it: another one where that runs in a container.
+    /// Its id as its own process sees it, which differs in a container.
     pub(crate) inner: Tid,
     /// When it was started, in clock ticks since boot.
     pub(crate) started: u64,
@@ -24,7 +25,7 @@ pub(crate) struct Thread {
     pub(crate) last_cpu: CpuId,
     /// For how long it has run.
     pub(crate) cpu_time: Duration,
-    /// How often it has stopped running.
+    /// How often it has stopped running: its context switches.
     pub(crate) switches: u64,
     /// How often it has gone from one CPU to another, where the kernel tells (CONFIG_SCHED_DEBUG).
     pub(crate) migrations: Option<u64>,
@@ -44,7 +45,7 @@ impl Thread {
     }
 }
 
-/// Whether migrations are wanted: they are in a file of their own.
+/// Whether migrations are to be read: they are in a file of their own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Migrations {
     /// Read them.
@@ -68,7 +69,7 @@ pub(crate) fn list(process: Process<'_>, migrations: Migrations) -> io::Result<V
 
 fn read(process: Process<'_>, tid: Tid, migrations: Migrations) -> Option<Thread> {
     let (kernel, folder) = (process.kernel, process.file(&format!("task/{tid}")));
-    // In this order: what `stat` says of the last CPU is not older than what `status` allows.
+    // In this order: the last CPU, from `stat`, is then not older than the affinity, from `status`.
     let status = kernel.read(folder.join("status")).ok()?;
     let stat = kernel.read(folder.join("stat")).ok()?;
     let mut thread = parse(tid, &String::from_utf8_lossy(&status), &stat, kernel.ticks_per_second())?;
@@ -78,7 +79,7 @@ fn read(process: Process<'_>, tid: Tid, migrations: Migrations) -> Option<Thread
     Some(thread)
 }
 
-/// `None` for a thread that has ended, whose CPUs mean nothing any more.
+/// The thread that its files describe; `None` for one that has ended.
 fn parse(tid: Tid, status: &str, stat: &[u8], ticks_per_second: u64) -> Option<Thread> {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     if field("State:")?.starts_with(['Z', 'X']) {
@@ -88,7 +89,7 @@ fn parse(tid: Tid, status: &str, stat: &[u8], ticks_per_second: u64) -> Option<T
     let switches = number("voluntary_ctxt_switches:")? + number("nonvoluntary_ctxt_switches:")?;
     let inner = field("NSpid:").and_then(|ids| ids.split_whitespace().last()?.parse().ok()).map_or(tid, Tid);
     let allowed = CpuSet::parse(field("Cpus_allowed_list:")?, &CpuSet::new()).unwrap_or_default();
-    // A comm may hold brackets and blanks: it ends with the last bracket.
+    // A comm may contain brackets and blanks: it ends at the last bracket.
     let begin = stat.iter().position(|byte| *byte == b'(')? + 1;
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let comm = stat.get(begin..end)?.to_vec();
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn this_thread_is_among_those_of_this_process() {
+    fn this_thread_is_listed_among_those_of_this_process() {
         let kernel = Linux::new();
         // `PID/task/TID` (proc_pid_task(5)).
         let own = (&kernel as &dyn Kernel).read_link("/proc/thread-self").unwrap();

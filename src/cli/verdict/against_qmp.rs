@@ -8,8 +8,8 @@ use crate::vm::qmp::{self, Ids};
 use pinning::RoleKind;
 use std::path::Path;
 
-/// Where QEMU's own answer differs from the library's. Asked again where it does: a vCPU may have been
-/// plugged between the two.
+/// Where QEMU's own answer differs from the library's register, each a sentence. Both are asked again where they
+/// differ: a vCPU may have been plugged in between.
 pub(crate) fn differences(vm: &Vm<'_>, socket: &Path) -> Result<Vec<String>, Failure> {
     let mut differences = Vec::new();
     for _ in 0..3 {
@@ -79,32 +79,11 @@ fn described(vm_thread: &VmThread) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::threads::Thread;
-    use crate::vm::identify::Evidence;
-    use pinning::{CpuId, CpuSet, Tid};
-    use std::time::Duration;
+    use crate::vm::sample;
+    use pinning::Tid;
 
     fn vm_thread(tid: i32, role: RoleKind, index: Option<u32>, name: &str) -> VmThread {
-        VmThread {
-            thread: Thread {
-                tid: Tid(tid),
-                inner: Tid(tid),
-                started: 1,
-                comm: Vec::new(),
-                allowed: CpuSet::new(),
-                last_cpu: CpuId(0),
-                cpu_time: Duration::ZERO,
-                switches: 0,
-                migrations: None,
-            },
-            role,
-            evidence: Evidence::Certain,
-            index,
-            name: name.to_owned(),
-            expected: None,
-            state: None,
-            home_assumed: false,
-        }
+        VmThread { index, ..sample::vm_thread(tid, role, name) }
     }
 
     fn ids(vcpus: &[(u32, i32)], iothreads: &[(&str, i32)]) -> Ids {
@@ -124,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn who_agrees_with_qemu_is_not_mentioned() {
+    fn threads_on_which_both_agree_are_not_mentioned() {
         assert!(compare(&ids(&[(0, 2), (1, 3)], &[("io1", 4)]), &library()).is_empty());
         let one_for_all = [vm_thread(2, RoleKind::Vcpu, None, "ALL CPUs/TCG")];
         assert!(compare(&ids(&[(0, 2), (1, 2)], &[]), &one_for_all).is_empty());

@@ -1,6 +1,6 @@
-//! Why a QEMU is not pinned, and how that was found out.
+//! Why a QEMU is not pinned.
 //!
-//! Each sentence names the file of /proc that it rests on, so that nobody has to believe it.
+//! Each sentence names the file of /proc that it was read from, so that a user can check it.
 
 use crate::output::text::harmless;
 use crate::preload::elf::Elf;
@@ -14,7 +14,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Why there is no sound page, in a sentence.
+/// Why a process has no sound status page, in a sentence.
 pub(crate) fn why_not_pinned(process: Process<'_>, missing: &Missing) -> String {
     match missing {
         Missing::Bad(why) => why.clone(),
@@ -95,7 +95,7 @@ fn why_not_loaded(process: Process<'_>, library: &Path) -> String {
     if executable.is_some_and(|elf| !elf.has_loader) {
         return format!("it is linked statically, so that no ld.so takes part (/proc/{pid}/exe)");
     }
-    // As the process itself sees it: it may have another root.
+    // The path is the process's own, and it may have another root.
     let seen = process.file("root").join(library.strip_prefix("/").unwrap_or(library));
     let found = elf_of(process, &seen);
     match (found, executable) {

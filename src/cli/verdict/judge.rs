@@ -1,9 +1,11 @@
-//! Whether a thread is where it belongs, judged from what was seen of it.
+//! Whether a thread is where it belongs, judged from one look after another.
 //!
-//! Pure: it looks at nothing itself. The rules are those of the promise. A newborn may show its creator's
-//! CPUs until it has placed itself, so it is judged once the register says that it has; a thread that the
-//! register does not have is judged when two looks in a row show the same. A thread that was moved while it
-//! slept shows its old CPU until it runs again, so a CPU is held against it only if it has run in between.
+//! - A new thread may run on its creator's CPUs until it has placed itself. One that the register lists is judged
+//!   once the register says that it is placed; any other, when two looks in a row show it off its set.
+//! - A thread that was moved while it slept shows its old CPU until it runs again. The CPU that it ran on last
+//!   counts only if it has run since it was seen with the right affinity.
+//!
+//! Nothing is read here: a judge gets what was seen.
 
 use crate::sys::threads::ThreadKey;
 use crate::vm::expected::VmThread;
@@ -19,49 +21,49 @@ pub(crate) enum Verdict {
     Ok,
     /// The same, but it has not run since it was put there.
     NotRunYet,
-    /// QEMU places it itself: nobody judges it.
+    /// QEMU places it itself, so it is not judged.
     Exempt,
-    /// It is being born.
+    /// It has not placed itself yet.
     NotPlacedYet,
     /// It has left the register, and is about to end.
     Ending,
-    /// It looks wrong; only another look can tell.
+    /// It is off its set, but may be placing itself just now: another look decides.
     Unsure,
     /// Nothing says where it belongs.
     Unknown,
-    /// It may run elsewhere: also, or only.
+    /// Its affinity is not its set.
     Off(Off),
-    /// It may run where it belongs, and ran elsewhere all the same.
+    /// Its affinity is its set, and yet it ran on this other CPU.
     RanOn(CpuId),
 }
 
-/// How a mask is wrong.
+/// How an affinity differs from the set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Off {
-    /// Its CPUs and others; here the others.
+    /// It has more CPUs: these.
     AlsoOn(CpuSet),
-    /// Only a part of its CPUs, which one; the library found that the cpuset has no more.
+    /// It has only these CPUs of its set, since its cpuset has no more: the library found that.
     Cut(CpuSet),
-    /// Only a part of its CPUs.
+    /// It has only these CPUs of its set.
     OnlyOn(CpuSet),
-    /// Other CPUs; the library tried, and was refused.
+    /// It has these other CPUs: the library tried to place it and was refused.
     Refused(CpuSet),
-    /// Other CPUs.
+    /// It has these other CPUs.
     On(CpuSet),
 }
 
 impl Verdict {
-    /// Whether the thread is off its set.
+    /// Whether the thread is off its set, or ran elsewhere.
     pub(crate) fn is_offence(&self) -> bool {
         matches!(self, Verdict::Off(_) | Verdict::RanOn(_))
     }
 
-    /// Whether it may not run exactly where it belongs.
+    /// Whether its affinity is not its set.
     pub(crate) fn is_off(&self) -> bool {
         matches!(self, Verdict::Off(_))
     }
 
-    /// Whether it is off its set, or looks so.
+    /// Whether its affinity is not its set, even if it may be placing itself just now.
     pub(crate) fn may_be_off(&self) -> bool {
         matches!(self, Verdict::Off(_) | Verdict::Unsure)
     }
@@ -71,7 +73,7 @@ impl Verdict {
         matches!(self, Verdict::Unsure | Verdict::NotPlacedYet | Verdict::NotRunYet)
     }
 
-    /// One word, stable: the `verdict` of the JSON output.
+    /// The `verdict` of the JSON output: one word, which never changes.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Verdict::Ok | Verdict::NotRunYet => "ok",
@@ -111,11 +113,11 @@ pub(crate) struct Judge {
     before: HashMap<ThreadKey, LastSeen>,
 }
 
-/// What the last look showed of a thread.
+/// What the last look has shown of a thread.
 #[derive(Debug)]
 struct LastSeen {
     expected: CpuSet,
-    /// The register had it.
+    /// The register listed it.
     listed: bool,
     allowed: CpuSet,
     switches: u64,
@@ -202,14 +204,10 @@ fn off(expected: &CpuSet, allowed: &CpuSet, state: Option<State>) -> Off {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::fake::cpus;
     use crate::sys::threads::Thread;
-    use crate::vm::identify::Evidence;
-    use pinning::Tid;
+    use crate::vm::sample;
     use std::time::Duration;
-
-    fn cpus(list: &str) -> CpuSet {
-        CpuSet::parse(list, &CpuSet::new()).unwrap()
-    }
 
     fn vm_thread(
         state: Option<State>,
@@ -218,26 +216,10 @@ mod tests {
         last_cpu: u32,
         switches: u64,
     ) -> VmThread {
-        VmThread {
-            thread: Thread {
-                tid: Tid(7),
-                inner: Tid(7),
-                started: 1,
-                comm: b"worker".to_vec(),
-                allowed: cpus(allowed),
-                last_cpu: CpuId(last_cpu),
-                cpu_time: Duration::ZERO,
-                switches,
-                migrations: None,
-            },
-            role: RoleKind::Worker,
-            evidence: Evidence::Certain,
-            index: None,
-            name: "worker".to_owned(),
-            expected: Some(cpus(expected)),
-            state,
-            home_assumed: false,
-        }
+        let worker = sample::vm_thread(7, RoleKind::Worker, "worker");
+        let (allowed, last_cpu) = (cpus(allowed), CpuId(last_cpu));
+        let thread = Thread { allowed, last_cpu, switches, ..worker.thread };
+        VmThread { thread, expected: Some(cpus(expected)), state, ..worker }
     }
 
     #[track_caller]
@@ -261,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newborn_is_not_judged() {
+    fn a_thread_that_has_not_placed_itself_is_not_judged() {
         let born = Some(State::Born);
         said(
             &[vm_thread(born, "1", "0", 0, 0), vm_thread(born, "1", "0", 0, 1)],

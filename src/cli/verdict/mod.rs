@@ -1,4 +1,4 @@
-//! Whether threads are where they belong, judged from what was seen, and why a QEMU is not pinned.
+//! Whether the threads of a VM are where they belong, and why a QEMU is not pinned.
 
 pub(crate) mod against_qmp;
 pub(crate) mod diagnosis;

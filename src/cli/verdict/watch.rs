@@ -1,4 +1,4 @@
-//! Looking at a VM for a time and keeping what was wrong.
+//! Looking at a VM again and again for a time, and keeping what was wrong.
 
 use crate::output::failure::Failure;
 use crate::sys::threads::ThreadKey;
@@ -8,22 +8,23 @@ use crate::vm::look::{Ask, Look, Vm};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-/// Between two looks. A thread places itself within microseconds; a busy machine may make that some milliseconds.
+/// The time between two looks. A thread places itself within microseconds, or on a busy machine within some
+/// milliseconds: what two looks show, it does not do by itself.
 pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
-/// How much longer than asked for a thread is waited for that cannot be judged yet.
+/// How long a watch goes on beyond its time for a thread that cannot be judged yet.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What was seen.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    /// Every thread that was off its set at any time, as it was when it was seen last.
+    /// Every thread that was off its set at any time, as it was when it was last seen so.
     pub(crate) offences: Vec<Offence>,
     /// How many times the VM was looked at.
     pub(crate) looks: u64,
     /// For how long.
     pub(crate) time: Duration,
-    /// How many threads there were, one after the other.
+    /// How many threads were seen, including those that have ended since.
     pub(crate) threads: usize,
 }
 
@@ -32,7 +33,7 @@ pub(crate) struct Watched {
 pub(crate) struct Offence {
     pub(crate) vm_thread: VmThread,
     pub(crate) verdict: Verdict,
-    /// In how many looks.
+    /// In how many looks it was off its set.
     pub(crate) looks: u64,
 }
 

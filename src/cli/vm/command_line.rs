@@ -1,10 +1,10 @@
-//! What is read out of QEMU's arguments: the VM's name and its IOThreads.
+//! What QEMU's arguments say: the VM's name and its IOThreads.
 
 use crate::output::text::harmless;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-/// The VM's name: `-name guest=X,…` or `-name X,…`; of several the last counts, as for QEMU.
+/// The VM's name, from `-name guest=X,…` or `-name X,…`. Of several the last counts, as it does for QEMU.
 pub(crate) fn vm_name(arguments: &[OsString]) -> Option<String> {
     let values = arguments.windows(2).filter_map(|pair| match pair {
         [option, value] if option == "-name" || option == "--name" => Some(value.as_bytes()),
@@ -13,7 +13,7 @@ pub(crate) fn vm_name(arguments: &[OsString]) -> Option<String> {
     values.filter_map(guest).next_back().map(|name| harmless(&name)).filter(|name| !name.is_empty())
 }
 
-/// The `guest` of an option's value. Its key may be left out where it comes first, and a comma in it is
+/// The `guest` item of an option's value. The first item may leave out the key, and a comma inside an item is
 /// written twice (QEMU's util/keyval.c).
 fn guest(value: &[u8]) -> Option<Vec<u8>> {
     let mut items: Vec<Vec<u8>> = vec![Vec::new()];
@@ -30,7 +30,7 @@ fn guest(value: &[u8]) -> Option<Vec<u8>> {
     items.iter().filter_map(|item| item.strip_prefix(b"guest=").map(<[u8]>::to_vec)).next_back().or(first)
 }
 
-/// The ids of the IOThreads that QEMU's arguments make, in their order.
+/// The ids of the IOThreads that QEMU's arguments create, in the order of creation.
 pub(crate) fn iothreads(command: &[OsString]) -> Vec<String> {
     let values = command.windows(2).filter_map(|pair| match pair {
         [option, value] if option == "-object" || option == "--object" => value.to_str(),

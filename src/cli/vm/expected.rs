@@ -102,25 +102,11 @@ mod tests {
     use super::*;
     use crate::vm::page::Content;
     use crate::vm::qmp::Ids;
+    use crate::vm::sample::thread;
     use pinning::status_page::{Listed, Snapshot};
-    use pinning::{CpuId, Host, Tid};
-    use std::time::Duration;
+    use pinning::{Host, Tid};
 
     const MAIN: i32 = 10;
-
-    fn thread(tid: i32, comm: &str) -> Thread {
-        Thread {
-            tid: Tid(tid),
-            inner: Tid(tid),
-            started: u64::from(tid.unsigned_abs()),
-            comm: comm.as_bytes().to_vec(),
-            allowed: CpuSet::from_words(&[1]),
-            last_cpu: CpuId(0),
-            cpu_time: Duration::ZERO,
-            switches: 0,
-            migrations: None,
-        }
-    }
 
     fn policy(environment: &[(&str, &str)]) -> Policy {
         let all = CpuSet::from_words(&[0xff]);

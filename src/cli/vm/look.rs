@@ -1,4 +1,4 @@
-//! A VM as it is at one moment: its process, its status page, its threads and where they belong.
+//! A VM, and one look at it: what its status page says, who its threads are and where they belong.
 
 use crate::output::failure::Failure;
 use crate::output::text::harmless;
@@ -17,10 +17,11 @@ use std::os::unix::ffi::OsStrExt;
 pub(crate) struct Vm<'k> {
     /// Its QEMU.
     pub(crate) process: Process<'k>,
-    /// What `-name` calls it.
+    /// Its name (`-name`).
     pub(crate) name: Option<String>,
-    /// The library's page.
+    /// Its status page, if the library acts in it.
     pub(crate) page: Result<Page<'k>, Missing>,
+    /// The id of its process as it sees it itself.
     inner_pid: i32,
 }
 
@@ -35,7 +36,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) policy: Option<&'a Policy>,
 }
 
-/// One look at it.
+/// What one look has shown.
 #[derive(Debug)]
 pub(crate) struct Look {
     /// What the page said.
@@ -60,12 +61,12 @@ impl<'k> Vm<'k> {
         self.page.is_ok()
     }
 
-    /// Looks at it.
+    /// Looks at the VM.
     ///
     /// # Errors
     /// QEMU has ended.
     pub(crate) fn look(&self, ask: &Ask<'_>) -> Result<Look, Failure> {
-        // The page first: what it says is placed has its CPUs by the time that /proc is asked.
+        // The page is read before /proc: a thread that it says is placed then has its CPUs in /proc too.
         let content = match &self.page {
             Ok(page) => page.read(),
             Err(missing) => Err(missing.clone()),
@@ -83,7 +84,7 @@ impl<'k> Vm<'k> {
         Ok(Look { threads: expected::vm_threads(threads, &sources), content })
     }
 
-    /// It ended while it was looked at.
+    /// The failure for a VM that has ended while it was looked at.
     pub(crate) fn ended(&self) -> Failure {
         Failure::new(format!("process {} has ended", self.process.pid))
     }

@@ -1,4 +1,4 @@
-//! A VM seen from outside: its process, its status page, its threads and where they belong.
+//! A VM seen from outside: its QEMU, its status page, who its threads are and where they belong.
 
 pub(crate) mod command_line;
 pub(crate) mod expected;

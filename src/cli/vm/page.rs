@@ -1,8 +1,8 @@
 //! Finding a process's status page and reading it.
 //!
-//! Whoever runs QEMU can put anything there, also under the page's name: a pipe that blocks whoever opens
-//! it, a file that shrinks while it is read, numbers that point outside. So nothing is opened before it is
-//! known to be a memfd of that name, nothing is read before its size is sealed, and it is never mapped.
+//! Whoever runs QEMU can put anything there under the page's name: a pipe that blocks whoever opens it, a file
+//! that shrinks while it is read, numbers that point outside. So a file is opened only when it is known to be a
+//! memfd of that name, it is read only when its size is sealed, and it is never mapped.
 
 use super::layout_1;
 use crate::sys::cpuset;
@@ -28,7 +28,7 @@ pub(crate) struct Page<'k> {
 /// What a page said.
 #[derive(Debug)]
 pub(crate) struct Content {
-    /// All of it; only entries that two reads agree on.
+    /// All of it, with the entries that two reads agree on.
     pub(crate) snapshot: Snapshot,
     /// The policy that its variables make, with the sets of the snapshot.
     pub(crate) policy: Policy,
@@ -41,7 +41,7 @@ pub(crate) enum Missing {
     None,
     /// This user may not look.
     NotPermitted,
-    /// There is something that calls itself one.
+    /// There is something with the page's name that is no sound page; why, in a sentence.
     Bad(String),
 }
 
@@ -61,10 +61,10 @@ impl From<BadPage> for Missing {
     }
 }
 
-/// So many things that look like a page are tried; an honest process has one.
+/// So many descriptors with the page's name are tried. The library has one.
 const CANDIDATES: usize = 16;
 
-/// So many descriptors are looked at: the library's is the first free one from 200 on.
+/// So many descriptors are looked at. The library's is the first free one from 200 on.
 const DESCRIPTORS: usize = 1 << 16;
 
 impl<'k> Page<'k> {
@@ -84,9 +84,9 @@ impl<'k> Page<'k> {
             if candidates > CANDIDATES {
                 break;
             }
-            match open(&descriptor, &link).and_then(|file| Self::of(file, process)) {
+            match open(&descriptor, &link).and_then(|file| Self::check(file, process)) {
                 Ok(page) => return Ok(page),
-                // Of a bad page there is something to say, of none there is not.
+                // Keep why a page is bad; that a file is no page says nothing.
                 Err(Missing::None) => {}
                 Err(other) => why = other,
             }
@@ -94,7 +94,7 @@ impl<'k> Page<'k> {
         Err(why)
     }
 
-    fn of(file: File, process: Process<'k>) -> Result<Self, Missing> {
+    fn check(file: File, process: Process<'k>) -> Result<Self, Missing> {
         let owner = Snapshot::parse(&bytes(&file)?)?.owner;
         // A child that a QEMU forks holds its parent's page too.
         if i64::from(owner) != i64::from(process.inner_pid()) {
@@ -103,7 +103,7 @@ impl<'k> Page<'k> {
         Ok(Self { file, process, owner })
     }
 
-    /// Reads it.
+    /// Reads the page.
     pub(crate) fn read(&self) -> Result<Content, Missing> {
         let first = Snapshot::parse(&bytes(&self.file)?)?;
         let mut second = Snapshot::parse(&bytes(&self.file)?)?;
@@ -120,8 +120,8 @@ impl<'k> Page<'k> {
 /// Opens what a descriptor of another process stands for, if it is a memfd of this name whose size is
 /// sealed.
 ///
-/// It is taken hold of first, so that what is judged is what is opened: the process may put something else
-/// in its place at any time.
+/// The process may put something else in its place at any time. So it is taken hold of first, and what was
+/// checked is what is opened.
 fn open(descriptor: &Descriptor<'_>, link: &str) -> Result<File, Missing> {
     let held = descriptor.hold().map_err(|error| missing(&error))?;
     if held.target().is_ok_and(|target| target.as_os_str() != link) {
@@ -156,8 +156,8 @@ fn missing(error: &io::Error) -> Missing {
     }
 }
 
-/// The entries that two reads agree on. One that only changes where it stands is there, and is to be
-/// judged later.
+/// The entries that two reads agree on. An entry of which only the state differs is kept as not placed yet, so that
+/// a later look judges it.
 fn agreed(first: &[Listed], second: Vec<Listed>) -> Vec<Listed> {
     let before: HashMap<_, _> = first.iter().map(|listed| (listed.tid, listed)).collect();
     let agrees = |listed: Listed| {

@@ -1,7 +1,7 @@
-//! QEMU's own word on which thread is which, over its monitor.
+//! Asking QEMU itself which thread is which, over its monitor.
 //!
-//! A monitor serves one client at a time, and a QEMU may be busy or stopped: every wait has an end. Only
-//! questions are asked.
+//! A monitor serves one client at a time, and a QEMU may be busy or stopped, so every wait has an end. No command
+//! that is sent changes anything.
 
 use crate::output::failure::Failure;
 use pinning::Tid;
@@ -12,10 +12,10 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// The longest wait for one answer. TCG on a busy machine is slow.
+/// The longest wait for one answer. QEMU with TCG on a busy machine may need seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// No answer to these questions is longer: 65536 vCPUs at some hundred bytes.
+/// A longer answer is not read: 65536 vCPUs at some hundred bytes each fit.
 const ANSWER_BYTES: usize = 64 << 20;
 
 /// The threads that QEMU names; ids are those that QEMU's process sees itself.
@@ -77,11 +77,11 @@ impl Connection {
                 let description = error.get("desc").and_then(Value::as_str).unwrap_or("no reason given");
                 return Err(format!("{command}: {description}"));
             }
-            // Anything else is an event.
+            // Any other line is an event.
         }
     }
 
-    /// The next line, by a time: a peer that sends byte by byte gets no more of it than one that is silent.
+    /// The next line, until a time. A peer that sends byte by byte does not prolong the wait.
     fn read(&mut self, until: Instant) -> Result<Value, String> {
         let mut line = Vec::new();
         loop {
@@ -108,13 +108,13 @@ impl Connection {
     }
 }
 
-/// Connects, in a thread of its own: connect(2) waits for as long as the other side's backlog is full, and
-/// the standard library has no limit for it. Where it waits in vain, the thread ends with this process.
+/// Connects in a thread of its own: connect(2) waits as long as the other side's backlog is full, and the standard
+/// library has no limit for that. A thread that waits in vain ends with this process.
 fn connect(socket: &Path) -> Result<UnixStream, String> {
     let (connected, wait) = mpsc::channel();
     let socket = socket.to_owned();
     std::thread::spawn(move || {
-        // Nobody waits any more where this fails.
+        // Where this fails, the wait below is over.
         let _ = connected.send(UnixStream::connect(socket));
     });
     match wait.recv_timeout(PATIENCE) {
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
     use std::os::unix::net::UnixListener;
 
-    /// Asks somebody who says these lines, one after each line he hears (the first unasked).
+    /// Asks a peer that sends these lines: the first at once, each other one after a line from us.
     fn asked(lines: &'static [&'static str]) -> Result<Ids, Failure> {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("qmp");
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_else_answers_is_said_so() {
+    fn an_answer_that_makes_no_sense_is_named() {
         // The socket's path is a folder of the test's own.
         let said = |lines| {
             let said = asked(lines).unwrap_err().to_string();

@@ -1,7 +1,11 @@
-//! VMs for tests.
+//! VMs and threads for tests.
 
-use crate::sys::fake::{FakeKernel, FakeProcess};
-use pinning::{Role, VcpuIndex};
+use crate::sys::fake::{FakeKernel, FakeProcess, cpus};
+use crate::sys::threads::Thread;
+use crate::vm::expected::VmThread;
+use crate::vm::identify::Evidence;
+use pinning::{CpuId, Role, RoleKind, Tid, VcpuIndex};
+use std::time::Duration;
 
 /// The arguments of a QEMU that runs the VM `web`.
 pub(crate) const WEB: [&str; 3] = ["/usr/bin/qemu-system-x86_64", "-name", "guest=web,debug-threads=on"];
@@ -27,4 +31,33 @@ pub(crate) fn threads_of_web(kernel: &FakeKernel) -> FakeProcess<'_> {
         .thread(102, "CPU 1/KVM", "2")
         .thread(103, "IO io1", "3")
         .thread(104, "worker", "0")
+}
+
+/// A thread that may run on CPU 0, which ran there last.
+pub(crate) fn thread(tid: i32, comm: &str) -> Thread {
+    Thread {
+        tid: Tid(tid),
+        inner: Tid(tid),
+        started: u64::from(tid.unsigned_abs()),
+        comm: comm.as_bytes().to_vec(),
+        allowed: cpus("0"),
+        last_cpu: CpuId(0),
+        cpu_time: Duration::ZERO,
+        switches: 0,
+        migrations: None,
+    }
+}
+
+/// The same with a role, and without an entry in the register or a set.
+pub(crate) fn vm_thread(tid: i32, role: RoleKind, name: &str) -> VmThread {
+    VmThread {
+        thread: thread(tid, name),
+        role,
+        evidence: Evidence::Certain,
+        index: None,
+        name: name.to_owned(),
+        expected: None,
+        state: None,
+        home_assumed: false,
+    }
 }
