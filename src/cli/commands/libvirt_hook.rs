@@ -1,11 +1,12 @@
 //! `pinshim libvirt-hook`: libvirt calls it when a domain is started and when it ends (libvirt's docs/hooks).
 //!
 //! Before QEMU starts, it leaves the pinning of the domain's XML for the wrapper `qemu-pinned`, and refuses a
-//! domain whose pinning is bad. Once QEMU runs, it puts threads back that libvirt has moved, and logs one line.
+//! domain whose pinning is bad. Once QEMU runs, it puts threads back that libvirt has moved, and logs one
+//! line.
 //!
-//! It never calls libvirt, which waits for it. It never writes to stdout: at a migration libvirt reads a changed
-//! domain from there. It never takes more than a second. It fails only before the start of a domain whose own
-//! pinning is bad: a failure at any later time makes libvirt kill the running guest.
+//! It never calls libvirt, which waits for it. It never writes to stdout: at a migration libvirt reads a
+//! changed domain from there. It never takes more than a second. It fails only before the start of a domain
+//! whose own pinning is bad: a failure at any later time makes libvirt kill the running guest.
 
 use crate::arguments::LibvirtHook;
 use crate::libvirt::domain_xml::Domain;

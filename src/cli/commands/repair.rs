@@ -23,7 +23,8 @@ use std::collections::HashMap;
 /// come and go without end is for `--watch`.
 const ROUNDS: u32 = 50;
 
-/// So often one thread is put back in one run. Whoever moves it away each time would keep the run busy for ever.
+/// So often one thread is put back in one run. Whoever moves it away each time would keep the run busy for
+/// ever.
 const TRIES: u32 = 3;
 
 /// The repair of one VM.

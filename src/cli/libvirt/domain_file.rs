@@ -1,8 +1,8 @@
 //! The file that carries a domain's pinning to the wrapper `qemu-pinned`.
 //!
-//! The domain's owner chose its name, so the file's name must not lead out of the folder. The file is renamed into
-//! place, so that nobody reads half of it. The wrapper makes the same name and reads the same lines: a change
-//! here needs the same change there.
+//! The domain's owner chose its name, so the file's name must not lead out of the folder. The file is renamed
+//! into place, so that nobody reads half of it. The wrapper makes the same name and reads the same lines: a
+//! change here needs the same change there.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -17,8 +17,8 @@ const FOLDER_MODE: u32 = 0o755;
 /// The mode of a domain's file: every user may read it.
 const FILE_MODE: u32 = 0o644;
 
-/// Writes the file. QEMU's user must be able to read it, whatever the umask of libvirt's daemon; only root may
-/// write to it.
+/// Writes the file. QEMU's user must be able to read it, whatever the umask of libvirt's daemon; only root
+/// may write to it.
 pub(crate) fn write(
     folder: &Path,
     domain: &OsStr,
@@ -49,8 +49,8 @@ pub(crate) fn write(
     written
 }
 
-/// Makes a folder and those above it, each with the mode that QEMU's user needs. A folder that exists may have been
-/// made under another umask: the permissions that it lacks are added.
+/// Makes a folder and those above it, each with the mode that QEMU's user needs. A folder that exists may
+/// have been made under another umask: the permissions that it lacks are added.
 fn make_folder(folder: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => {

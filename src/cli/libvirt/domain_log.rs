@@ -9,8 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Adds lines to the log of a domain. Log and folder are created, as libvirt would create them, where they do not
-/// exist.
+/// Adds lines to the log of a domain. Log and folder are created, as libvirt would create them, where they do
+/// not exist.
 ///
 /// # Errors
 /// The folder's parent does not exist, it may not be written to, or the domain's name is no file name.

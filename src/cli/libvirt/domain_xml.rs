@@ -1,9 +1,9 @@
 //! What a domain's XML says about its pinning, as libvirt hands it to a hook.
 //!
-//! `<metadata><pin:placement xmlns:pin="urn:pinshim:domain:1" cpus="0" vcpus="*@1"/></metadata>`: one attribute
-//! for each variable that places threads, by the variable's name without `PIN_` in small letters. libvirt
-//! checks nothing inside `<metadata>`, so it is checked here: what is not understood is a fault with a sentence
-//! of its own, and is never left out silently.
+//! `<metadata><pin:placement xmlns:pin="urn:pinshim:domain:1" cpus="0" vcpus="*@1"/></metadata>`: one
+//! attribute for each variable that places threads, by the variable's name without `PIN_` in small letters.
+//! libvirt checks nothing inside `<metadata>`, so it is checked here: what is not understood is a fault with
+//! a sentence of its own, and is never left out silently.
 //!
 //! The domain's owner wrote the XML, so it is read as hostile: up to a bound, and no entity is expanded.
 
@@ -185,8 +185,8 @@ fn attribute_of(variable: &str) -> String {
     variable.trim_start_matches("PIN_").to_ascii_lowercase()
 }
 
-/// An element's name, with a prefix that stands for its namespace. The prefix `foreign` stands for all namespaces
-/// that do not matter here, and matches nothing.
+/// An element's name, with a prefix that stands for its namespace. The prefix `foreign` stands for all
+/// namespaces that do not matter here, and matches nothing.
 fn name(namespace: Space, element: &BytesStart<'_>) -> String {
     let local = element.local_name();
     let local = String::from_utf8_lossy(local.as_ref());

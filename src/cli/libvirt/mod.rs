@@ -1,5 +1,5 @@
-//! What libvirt's hook needs: the domain's XML, the file for the wrapper, the logs, and the check of a running
-//! domain.
+//! What libvirt's hook needs: the domain's XML, the file for the wrapper, the logs, and the check of a
+//! running domain.
 
 pub(crate) mod domain_file;
 pub(crate) mod domain_log;

@@ -1,7 +1,7 @@
 //! The hook's messages: to stderr and to the system's log.
 //!
-//! libvirt shows a hook's stderr to whoever starts the domain, but only if the hook fails. The system's log has
-//! the messages in any case.
+//! libvirt shows a hook's stderr to whoever starts the domain, but only if the hook fails. The system's log
+//! has the messages in any case.
 
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;

@@ -1,4 +1,5 @@
-//! The beginning of an ELF file (elf(5)): which machine it is for, and whether a loader takes part in running it.
+//! The beginning of an ELF file (elf(5)): which machine it is for, and whether a loader takes part in running
+//! it.
 //!
 //! Any other content is answered with "no ELF file", never with a panic.
 

@@ -81,8 +81,8 @@ pub(crate) fn check(path: &Path, machine: Machine) -> Result<(), Unfit> {
     }
 }
 
-/// Checks a script by its interpreter. Even a static one passes the environment on to the QEMU that the script
-/// starts; but ld.so removes LD_PRELOAD from the environment of one that has more rights.
+/// Checks a script by its interpreter. Even a static one passes the environment on to the QEMU that the
+/// script starts; but ld.so removes LD_PRELOAD from the environment of one that has more rights.
 fn check_interpreter(script: &Path) -> Result<(), Unfit> {
     let mut path = script.to_owned();
     for _ in 0..INTERPRETERS {

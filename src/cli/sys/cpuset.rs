@@ -61,8 +61,8 @@ pub(crate) fn online(kernel: &dyn Kernel) -> CpuSet {
     CpuSet::parse(online.trim(), &CpuSet::new()).unwrap_or_default()
 }
 
-/// The online CPUs that a process's threads may be put on: those of the cpusets of all its threads, since a manager
-/// may give each thread one of its own.
+/// The online CPUs that a process's threads may be put on: those of the cpusets of all its threads, since a
+/// manager may give each thread one of its own.
 pub(crate) fn available_to(process: Process<'_>) -> CpuSet {
     let threads = threads::list(process, Migrations::Ignore).unwrap_or_default();
     let cpusets = threads.iter().filter_map(|thread| of_thread(process, thread.tid));

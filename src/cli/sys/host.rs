@@ -3,8 +3,8 @@
 use crate::sys::kernel::Kernel;
 use pinning::{Host, MASK_WORDS, Tid};
 
-/// What the library would find in a QEMU that is started from here, found in the same way. The cpuset limits a set,
-/// and the kernel shows it: a request for all CPUs is cut to the cpuset.
+/// What the library would find in a QEMU that is started from here, found in the same way. The cpuset limits
+/// a set, and the kernel shows it: a request for all CPUs is cut to the cpuset.
 pub(crate) fn here(kernel: &dyn Kernel) -> Host {
     let start = kernel.affinity(Tid(0)).unwrap_or_default();
     let available = match kernel.set_affinity(Tid(0), &[u64::MAX; MASK_WORDS]) {

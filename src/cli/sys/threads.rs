@@ -1,4 +1,5 @@
-//! What /proc says about each thread of a process: where it may run, and where it ran last. Everyone may read it.
+//! What /proc says about each thread of a process: where it may run, and where it ran last. Everyone may read
+//! it.
 //!
 //! The process chooses a thread's name; the kernel says all else. The fields are in proc_pid_status(5) and
 //! proc_pid_stat(5).

@@ -8,8 +8,8 @@ use crate::vm::qmp::{self, Ids};
 use pinning::RoleKind;
 use std::path::Path;
 
-/// Where QEMU's own answer differs from the library's register, each a sentence. Both are asked again where they
-/// differ: a vCPU may have been plugged in between.
+/// Where QEMU's own answer differs from the library's register, each a sentence. Both are asked again where
+/// they differ: a vCPU may have been plugged in between.
 pub(crate) fn differences(vm: &Vm<'_>, socket: &Path) -> Result<Vec<String>, Failure> {
     let mut differences = Vec::new();
     for _ in 0..3 {

@@ -1,9 +1,9 @@
 //! Whether a thread is where it belongs, judged from one look after another.
 //!
-//! - A new thread may run on its creator's CPUs until it has placed itself. One that the register lists is judged
-//!   once the register says that it is placed; any other, when two looks in a row show it off its set.
-//! - A thread that was moved while it slept shows its old CPU until it runs again. The CPU that it ran on last
-//!   counts only if it has run since it was seen with the right affinity.
+//! - A new thread may run on its creator's CPUs until it has placed itself. One that the register lists is
+//!   judged once the register says that it is placed; any other, when two looks in a row show it off its set.
+//! - A thread that was moved while it slept shows its old CPU until it runs again. The CPU that it ran on
+//!   last counts only if it has run since it was seen with the right affinity.
 //!
 //! Nothing is read here: a judge gets what was seen.
 

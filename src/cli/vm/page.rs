@@ -1,8 +1,8 @@
 //! Finding a process's status page and reading it.
 //!
-//! Whoever runs QEMU can put anything there under the page's name: a pipe that blocks whoever opens it, a file
-//! that shrinks while it is read, numbers that point outside. So a file is opened only when it is known to be a
-//! memfd of that name, it is read only when its size is sealed, and it is never mapped.
+//! Whoever runs QEMU can put anything there under the page's name: a pipe that blocks whoever opens it, a
+//! file that shrinks while it is read, numbers that point outside. So a file is opened only when it is known
+//! to be a memfd of that name, it is read only when its size is sealed, and it is never mapped.
 
 use super::layout_1;
 use crate::sys::cpuset;
@@ -156,8 +156,8 @@ fn missing(error: &io::Error) -> Missing {
     }
 }
 
-/// The entries that two reads agree on. An entry of which only the state differs is kept as not placed yet, so that
-/// a later look judges it.
+/// The entries that two reads agree on. An entry of which only the state differs is kept as not placed yet,
+/// so that a later look judges it.
 fn agreed(first: &[Listed], second: Vec<Listed>) -> Vec<Listed> {
     let before: HashMap<_, _> = first.iter().map(|listed| (listed.tid, listed)).collect();
     let agrees = |listed: Listed| {
@@ -168,8 +168,8 @@ fn agreed(first: &[Listed], second: Vec<Listed>) -> Vec<Listed> {
     second.into_iter().filter_map(agrees).collect()
 }
 
-/// The policy that the page's variables make on the host that it names. `None` if its sets are not those of the
-/// page.
+/// The policy that the page's variables make on the host that it names. `None` if its sets are not those of
+/// the page.
 fn policy_of(snapshot: &Snapshot, available_now: impl FnOnce() -> CpuSet) -> Option<Policy> {
     let Some(host) = &snapshot.host else { return layout_1::policy_of(snapshot, available_now) };
     let variables = snapshot.environment.iter().map(|(name, value)| (name, value));

@@ -39,8 +39,8 @@ pub(crate) fn put(process: Process<'_>, tid: Tid, expected: &CpuSet) -> Result<(
     }
 }
 
-/// Why a thread has only these CPUs of its set, if its cpuset is the reason: the kernel leaves exactly what is
-/// in both. Anything else was asked for by somebody.
+/// Why a thread has only these CPUs of its set, if its cpuset is the reason: the kernel leaves exactly what
+/// is in both. Anything else was asked for by somebody.
 fn cut(process: Process<'_>, tid: Tid, expected: &CpuSet, allowed: &CpuSet) -> Option<String> {
     let cpuset = cpuset::of_thread(process, tid);
     let online = cpuset::online(process.kernel);

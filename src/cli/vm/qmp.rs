@@ -1,7 +1,7 @@
 //! Asking QEMU itself which thread is which, over its monitor.
 //!
-//! A monitor serves one client at a time, and a QEMU may be busy or stopped, so every wait has an end. No command
-//! that is sent changes anything.
+//! A monitor serves one client at a time, and a QEMU may be busy or stopped, so every wait has an end. No
+//! command that is sent changes anything.
 
 use crate::output::failure::Failure;
 use pinning::Tid;
@@ -108,8 +108,8 @@ impl Connection {
     }
 }
 
-/// Connects in a thread of its own: connect(2) waits as long as the other side's backlog is full, and the standard
-/// library has no limit for that. A thread that waits in vain ends with this process.
+/// Connects in a thread of its own: connect(2) waits as long as the other side's backlog is full, and the
+/// standard library has no limit for that. A thread that waits in vain ends with this process.
 fn connect(socket: &Path) -> Result<UnixStream, String> {
     let (connected, wait) = mpsc::channel();
     let socket = socket.to_owned();

@@ -10,8 +10,8 @@ use std::time::Duration;
 /// The arguments of a QEMU that runs the VM `web`.
 pub(crate) const WEB: [&str; 3] = ["/usr/bin/qemu-system-x86_64", "-name", "guest=web,debug-threads=on"];
 
-/// The VM `web` under the library, process 100: vCPU 0 on CPU 1, vCPU 1 on 2, IOThread io1 on 3, all else on 0.
-/// Every thread is where it belongs.
+/// The VM `web` under the library, process 100: vCPU 0 on CPU 1, vCPU 1 on 2, IOThread io1 on 3, all else on
+/// 0. Every thread is where it belongs.
 pub(crate) fn web(kernel: &FakeKernel) -> FakeProcess<'_> {
     threads_of_web(kernel)
         .page(&[("PIN_VCPUS", "1,2"), ("PIN_IOTHREADS", "io1@3"), ("PIN_EMULATOR", "0")])
