@@ -322,6 +322,11 @@ impl FakeProcess<'_> {
         self.descriptor(PAGE_FD, "/memfd:pinshim (deleted)", file)
     }
 
+    /// Its status page.
+    pub(crate) fn page_file(self) -> File {
+        self.kernel.state.borrow().pages[&self.pid].file.try_clone().unwrap()
+    }
+
     /// Lists a thread in the register, as placed where the policy puts it. `order` is an IOThread's place in
     /// the order of creation.
     pub(crate) fn lists(self, tid: i32, role: Role<'_>, order: u32, name: &str) -> Self {

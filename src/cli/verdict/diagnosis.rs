@@ -124,6 +124,8 @@ fn elf_of(process: Process<'_>, file: &Path) -> io::Result<Option<Elf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::fake::{FakeKernel, FakeProcess};
+    use crate::vm::sample::threads_of_web;
 
     #[test]
     fn the_library_is_found_among_others() {
@@ -132,5 +134,56 @@ mod tests {
         assert_eq!(found("libx.so libpinshim.so"), Some(PathBuf::from("libpinshim.so")));
         assert_eq!(found("/a/libpinshim.so.1"), None);
         assert_eq!(found(""), None);
+    }
+
+    /// Why the VM `web`, which has no status page, is not pinned.
+    fn why(kernel: &FakeKernel) -> String {
+        why_not_pinned(Process::new(kernel, 100).unwrap(), &Missing::None)
+    }
+
+    #[test]
+    fn a_library_that_is_loaded_and_does_nothing_is_told_why() {
+        let kernel = FakeKernel::new();
+        let vm = threads_of_web(&kernel).write("maps", "7f00-7f01 r-xp 0 00:00 0 /usr/lib/libpinshim.so\n");
+        let none =
+            "the library is loaded, but /proc/100/environ has none of the PIN_* variables that place threads";
+        assert_eq!(why(&kernel), none);
+        vm.environment(&[("PIN_CPUS", "1")]);
+        let no_page = "the library is loaded, but has made no status page: under PIN_ERRORS=warn no sound variable \
+                       may have been left, or the kernel has no memfd_create";
+        assert_eq!(why(&kernel), no_page);
+        vm.environment(&[("PIN_CPUS", "1"), ("PIN_TARGET", "my-vmm")]);
+        let target = "the library is loaded, but does not act in an executable called qemu-system-x86_64: \
+                      PIN_TARGET says which";
+        assert_eq!(why(&kernel), target);
+    }
+
+    #[test]
+    fn a_library_that_was_named_and_not_loaded_is_told_why() {
+        let kernel = FakeKernel::new();
+        let began = "it was started with LD_PRELOAD naming /opt/libpinshim.so, but has not loaded it \
+                     (/proc/100/maps): ";
+        let vm = threads_of_web(&kernel).environment(&[("LD_PRELOAD", "/opt/libx.so:/opt/libpinshim.so")]);
+        let why = || why(&kernel).strip_prefix(began).unwrap().to_owned();
+        assert_eq!(why(), "that file cannot be read: No such file or directory (os error 2)");
+        kernel.write("/proc/100/root/opt/libpinshim.so", "text");
+        assert_eq!(why(), "that file is no library");
+        let library = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        kernel.write("/proc/100/root/opt/libpinshim.so", &library);
+        assert_eq!(why(), "ld.so has said why on its standard error");
+        vm.write("attr/current", "libvirt-web (enforce)\n");
+        let confined = "it is confined by libvirt-web (enforce) (/proc/100/attr/current), which must allow it to \
+                        read and map that file";
+        assert_eq!(why(), confined);
+        secure(vm);
+        let secure = "it was started setuid, setgid, with file capabilities or through a change of its security \
+                      domain, and then ld.so ignores it (AT_SECURE in /proc/100/auxv)";
+        assert_eq!(why(), secure);
+    }
+
+    fn secure(vm: FakeProcess<'_>) {
+        // AT_SECURE (23), after AT_PAGESZ (6).
+        let auxv: Vec<u8> = [6usize, 4096, 23, 1, 0, 0].iter().flat_map(|word| word.to_ne_bytes()).collect();
+        vm.write("auxv", auxv);
     }
 }

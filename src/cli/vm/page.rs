@@ -180,6 +180,9 @@ fn policy_of(snapshot: &Snapshot, available_now: impl FnOnce() -> CpuSet) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::fake::FakeKernel;
+    use crate::sys::linux::{SIZE_SEALS, memfd};
+    use crate::vm::sample::web;
     use pinning::status_page::{ENTRIES, Entry, Header, NewPage};
     use pinning::{Host, Role, RoleKind, SetId, Tid};
     use std::mem::offset_of;
@@ -234,5 +237,54 @@ mod tests {
             vec![listed(1, State::Placed, 0), listed(2, State::Placed, 1), listed(3, State::Placed, 0)];
         let agreed = agreed(&first, [second, vec![listed(4, State::Born, 0)]].concat());
         assert_eq!(agreed, [listed(1, State::Placed, 0), listed(3, State::Born, 0)]);
+    }
+
+    /// What is found in process 100 with something else open under the page's name.
+    fn found(descriptor: File) -> Missing {
+        let kernel = FakeKernel::new();
+        let vm = kernel.process(100, &["/usr/bin/qemu-system-x86_64"]).thread(100, "qemu", "0");
+        vm.descriptor(200, LINK, descriptor);
+        Page::find(Process::new(&kernel, 100).unwrap()).unwrap_err()
+    }
+
+    const LINK: &str = "/memfd:pinshim (deleted)";
+
+    #[test]
+    fn what_only_has_the_name_of_a_page_is_not_read() {
+        let bad = |why: &str| Missing::Bad(why.to_owned());
+        assert_eq!(found(File::open("/dev/zero").unwrap()), Missing::None);
+        assert_eq!(found(memfd("other", b"", SIZE_SEALS)), Missing::None);
+        assert_eq!(found(memfd(NAME, b"", 0)), bad("its status page is not sealed, so it was not read"));
+        assert_eq!(found(memfd(NAME, b"x", SIZE_SEALS)), bad("the status page is cut short"));
+        let large = vec![0; MAX_BYTES + 1];
+        let why = format!("its status page is too large ({} bytes)", MAX_BYTES + 1);
+        assert_eq!(found(memfd(NAME, &large, SIZE_SEALS)), bad(&why));
+    }
+
+    #[test]
+    fn the_page_of_a_parent_is_not_that_of_its_child() {
+        let kernel = FakeKernel::new();
+        let page = web(&kernel).page_file();
+        kernel
+            .process(200, &["/usr/bin/qemu-system-x86_64"])
+            .thread(200, "q", "0")
+            .descriptor(200, LINK, page);
+        assert!(Page::find(Process::new(&kernel, 100).unwrap()).is_ok());
+        assert_eq!(Page::find(Process::new(&kernel, 200).unwrap()).unwrap_err(), Missing::None);
+    }
+
+    #[test]
+    fn a_sound_page_is_found_beside_one_that_is_not() {
+        let kernel = FakeKernel::new();
+        web(&kernel).descriptor(199, LINK, memfd(NAME, b"", 0)).descriptor(201, LINK, memfd(NAME, b"", 0));
+        assert!(Page::find(Process::new(&kernel, 100).unwrap()).is_ok());
+    }
+
+    #[test]
+    fn a_process_of_another_user_may_not_be_looked_into() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.deny("/proc/100/fd");
+        assert_eq!(Page::find(Process::new(&kernel, 100).unwrap()).unwrap_err(), Missing::NotPermitted);
     }
 }
