@@ -33,6 +33,11 @@ apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
+# can_install: whether apt_install can be tried without asking anybody for a password.
+can_install() {
+    command -v apt-get >/dev/null && { ((EUID == 0)) || sudo -n true 2>/dev/null; }
+}
+
 # need PROGRAM=PACKAGE...: installs the packages whose program is missing.
 need() {
     local pair missing=()
@@ -97,4 +102,27 @@ need_cargo() {
     say "Rust $want or later is needed, and apt has none. This gets it:"
     say "  curl --proto '=https' -sSf https://sh.rustup.rs | sh -s -- -y --profile default"
     exit 1
+}
+
+# install_cargo_tool rustfmt|clippy: gets a part of the toolchain that may be missing beside cargo, from where cargo
+# itself came. False where it cannot be had.
+install_cargo_tool() {
+    if command -v rustup >/dev/null; then
+        rustup component add "$1"
+        return
+    fi
+    [[ $(command -v cargo) == /usr/bin/cargo ]] && can_install || return
+    local web=
+    if dpkg-query --show cargo-web >/dev/null 2>&1; then
+        web=yes
+    fi
+    case $1 in
+    rustfmt) apt_install "rustfmt${web:+-web}" ;;
+    clippy) apt_install "rust-${web:+web-}clippy" ;;
+    esac
+}
+
+# target_folder: where cargo builds into.
+target_folder() {
+    cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
 }
