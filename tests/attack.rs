@@ -1,5 +1,5 @@
-//! A process that has been taken over turns on the broker, with all that it holds: it gets nothing,
-//! and it stops nothing.
+//! Attacks on the broker by the process that it serves, with all that this process has. None moves a thread that
+//! is not its own, and none ends the broker but where a user may end his own processes.
 
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -17,10 +17,10 @@ enum Attacker {
     Ordinary,
 }
 
-/// An attack that is over, while all who were there still are.
+/// What is there after an attack.
 struct Attacked {
     process: Process,
-    /// A process that is none of the attacker's business.
+    /// A process that the attacker tries to have moved.
     victim: Process,
     broker: Companion,
     /// What the broker held before; unknown where it may not be seen.
@@ -60,7 +60,7 @@ impl Attacked {
         Self { process, victim, broker, held, cpus }
     }
 
-    /// The victim was not touched, and the attacker saw nothing that it should not.
+    /// The victim was not touched, and the attacker has noticed no answer that it should not get.
     #[track_caller]
     fn assert_in_vain(&self, in_place: u32) {
         let expected = format!("ready\n0 violations, {in_place} of 5 in place\n");
@@ -69,7 +69,7 @@ impl Attacked {
         assert_eq!(cpus_of(&self.victim.pid().to_string()), [self.cpus.first], "the victim is where it was");
     }
 
-    /// It goes on as if nothing had been.
+    /// The broker serves as before the attack.
     #[track_caller]
     fn assert_served(&self) {
         self.assert_in_vain(5);
@@ -83,7 +83,7 @@ impl Attacked {
         assert_eq!(self.broker.status("Uid"), attacker.status("Uid"));
     }
 
-    /// The attacker has lost its broker, and nobody else anything.
+    /// The attacker has lost its broker, and nothing else was affected.
     #[track_caller]
     fn assert_on_its_own(&self) {
         self.assert_in_vain(0);
@@ -165,7 +165,7 @@ fn by_every_signal_that_can_be_blocked() {
     served_after("signals");
 }
 
-/// A user may kill his own processes; what he loses is his own.
+/// A user may kill processes of his own; only his own VM loses its broker by that.
 #[test]
 fn by_killing_it() {
     let _limit = TimeLimit::seconds(200);

@@ -1,4 +1,4 @@
-//! First light: `PIN_CPUS` holds every thread of a VM, workers that come and go included.
+//! `PIN_CPUS` keeps every thread of a VM on its set, also workers that come and go.
 
 #![allow(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -84,7 +84,7 @@ kvm_and_tcg!(
     no_start_has_a_window
 );
 
-/// The judge can tell: the same without the library is off the set.
+/// The control: without the library every thread of the same VM is off the set.
 #[test]
 fn without_the_library_threads_are_elsewhere() {
     let _limit = TimeLimit::seconds(100);
@@ -93,7 +93,7 @@ fn without_the_library_threads_are_elsewhere() {
         VmBuilder::usual(Accel::Tcg).affinity(&[cpus.first]).env("PIN_CPUS", &cpus.second.to_string());
     let Some(vm) = pinned.without_library().start() else { return };
     let seen = Observer::watch(vm.pid(), Duration::from_millis(200));
-    // Strictly: under the promise a thread that was born as the watch ended is not judged yet.
+    // Strictly, since Rule::Promise does not judge a thread that was created as the watch ended.
     let offences = judge(&seen, Rule::Strict, |_| Expected::cpu(cpus.second));
     assert_eq!(offences.len(), seen.count());
 }

@@ -251,7 +251,7 @@ mod is_lost {
         assert!(vm.quit().status.success());
     }
 
-    /// More births than could each wait for a second in the time that is allowed.
+    /// So many creations that each of them cannot wait for a second within the time allowed below.
     const BIRTHS: usize = 40;
 
     #[test]
@@ -265,8 +265,8 @@ mod is_lost {
         let began = Instant::now();
         let ids: Vec<_> = (0..BIRTHS).map(|n| format!("late{n}")).collect();
         let late: Vec<_> = ids.iter().map(|id| new_iothread(&mut vm.qmp, id)).collect();
-        // One birth waits for a second; a busy machine has many more for the others.
-        assert!(began.elapsed() < Duration::from_secs(BIRTHS as u64 / 2), "each birth waits");
+        // One creation waits for a second and the others do not; the bound leaves a busy machine time for them.
+        assert!(began.elapsed() < Duration::from_secs(BIRTHS as u64 / 2), "each creation waits");
         assert!(late.iter().all(|thread| thread.cpus() == [cpus.first]), "nobody has placed them");
         vm.wait_visits(1);
         one_warning(&vm, "the broker does not answer");

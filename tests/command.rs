@@ -116,7 +116,7 @@ fn a_thread_that_was_moved_is_named_and_put_back(accel: Accel, sandbox: Option<&
         guest.cpus.second, guest.cpus.first
     )));
     assert!(line(main).contains(&format!("OFF: may also run on {}", guest.cpus.second)), "{found:?}");
-    assert_eq!(found.stdout.lines().count(), 3, "nobody else is named: {found:?}");
+    assert_eq!(found.stdout.lines().count(), 3, "no other thread is named: {found:?}");
     let shown = pinshim(&["show", &guest.pid]);
     assert!(shown.assert_clean().stdout.contains("NOT where they belong"), "{shown:?}");
 
@@ -235,7 +235,7 @@ fn a_check_in_json_has_the_offenders() {
     assert_eq!(offenders[0]["verdict"], "off");
 }
 
-/// While it is watched, a thread that strays for a moment is found out.
+/// A thread that is off its set for a moment is found by a check that watches.
 #[test]
 fn a_watch_sees_what_a_moment_hides() {
     command();
@@ -253,7 +253,7 @@ fn a_watch_sees_what_a_moment_hides() {
     passes(&guest.check(&[]));
 }
 
-/// Workers, hundreds of them, come and go while it is watched: nobody is accused on the way in or out.
+/// Hundreds of workers come and go while it is watched: none is reported as it starts or ends.
 fn a_busy_guest_is_never_accused(accel: Accel) {
     command();
     let _limit = TimeLimit::seconds(240);
@@ -328,7 +328,7 @@ fn a_guest_in_a_pid_namespace_is_seen_from_outside() {
     passes(&pinshim(&["check", &name]));
 }
 
-/// After `-runas` QEMU's own files in /proc are root's: root sees to it, its user is told.
+/// After `-runas` QEMU's own files in /proc belong to root: root can check and apply, its user is told why not.
 #[test]
 fn a_qemu_that_has_changed_its_user_is_roots_to_see() {
     command();
@@ -349,7 +349,7 @@ fn a_qemu_that_has_changed_its_user_is_roots_to_see() {
     assert!(shown.stdout.contains("it has changed its user"), "{shown:?}");
 }
 
-/// `apply --watch` keeps at it, reports each drift once, and ends with QEMU.
+/// `apply --watch` puts a thread back each time, reports each time once, and ends with QEMU.
 #[test]
 fn apply_keeps_at_it() {
     command();
@@ -377,7 +377,7 @@ fn unpinned(accel: Accel, shape: impl FnOnce(VmBuilder) -> VmBuilder) -> Option<
     Guest::start(shape(VmBuilder::usual(accel).without_library()), cpus)
 }
 
-/// QEMU's own word, from the test's own monitor, on where each vCPU and IOThread is.
+/// Each vCPU and IOThread, as QEMU names them over the test's own monitor, is where the placement below has it.
 #[track_caller]
 fn assert_placed(guest: &mut Guest) {
     let (first, second) = (guest.cpus.first, guest.cpus.second);
@@ -422,7 +422,7 @@ kvm_and_tcg!(
     a_qemu_without_the_library_is_placed_by_its_threads_names
 );
 
-/// Without names all threads look alike: that is said, and QEMU itself tells.
+/// Without names the threads cannot be told apart: the command says so, and with `--qmp` asks QEMU.
 #[test]
 fn threads_without_names_are_told_apart_by_qemu() {
     command();
@@ -439,7 +439,7 @@ fn threads_without_names_are_told_apart_by_qemu() {
     assert_placed(&mut guest);
 }
 
-/// A policy on the command line counts for this once.
+/// A policy on the command line is used once, and not remembered.
 #[test]
 fn another_policy_than_its_own_is_applied_and_not_remembered() {
     command();
@@ -499,7 +499,7 @@ fn a_cpuset_in_the_way_is_named() {
     drop(guest);
 }
 
-/// A whole VM in a cpuset: a CPU outside is refused before anything is moved, and whose limit it is is said.
+/// A whole VM in a cpuset: a CPU outside of it is refused before anything is moved, and the cpuset is named.
 #[test]
 fn a_cpu_outside_the_cpuset_is_refused() {
     command();
@@ -587,7 +587,7 @@ fn who_is_not_there_is_said_so() {
     assert!(applied.stderr.contains("does not look like a QEMU"), "{applied:?}");
 }
 
-/// How it was found out that the library is not there.
+/// The reason that is given why a QEMU is not pinned.
 #[test]
 fn why_a_qemu_is_not_pinned_is_said() {
     command();

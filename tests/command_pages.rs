@@ -1,4 +1,5 @@
-//! Whatever a process holds under the page's name: the command says what is wrong with it, quickly.
+//! A process may hold anything under the status page's name: the command says what is wrong with it, and does
+//! not hang.
 
 use harness::{
     Finished, Process, Program, Scratch, Source, TimeLimit, command, compile, root_missing, skip, until,
@@ -44,7 +45,7 @@ fn is_refused(kind: &str, why: &str) {
     assert_eq!(applied.code(), 3, "{applied:?}");
     assert_eq!(applied.stderr.matches(why).count(), 1, "said once: {applied:?}");
 
-    // Among all others it holds nobody up. A pipe that was opened would wait for ever, and the time limit says so.
+    // Nor is a look at all VMs held up by it. Opening a pipe would wait for ever, and the time limit would notice.
     assert_eq!(pinshim(&["show"]).code(), 0);
     assert_eq!(pinshim(&["show", "--json"]).code(), 0);
     assert!(holder.ended().is_none() && began.elapsed().as_secs() < 50);

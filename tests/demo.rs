@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     let plain = VmBuilder::usual(accel).without_library().debug_threads(true);
     let Some(without) = run(plain, seconds) else { return ExitCode::FAILURE };
 
-    // Every creator is on the set, so nothing else may ever show.
+    // Every creator is on the set, so that no look at any thread may show another.
     let offences = judge(&with, Rule::Strict, |_| Expected::cpu(cpu));
     for offence in &offences {
         println!("{offence}");

@@ -1,5 +1,5 @@
-//! The moment at which a sandbox closes: threads that are being born then, the broker that is started
-//! just before, and what the process itself sees of that.
+//! The loading of the sandbox's filter: threads that are being created at that moment, the broker that is
+//! started just before, and what the process itself notices of it.
 
 #![allow(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -50,7 +50,7 @@ fn threads_born_while_a_filter_is_loaded_that_forbids_to_ask_are_in_place() {
     every_birth_around_the_filter_is_in_place(|program, _| program.env("DENY", "getaffinity"));
 }
 
-/// Their creators are where they belong, and their children belong elsewhere.
+/// The creators are on their set, and the threads that they create belong on another.
 #[test]
 fn threads_of_another_role_born_while_the_filter_is_loaded_are_in_place() {
     every_birth_around_the_filter_is_in_place(|program, cpus| {
@@ -69,7 +69,7 @@ fn the_broker_is_no_child(process: &Process) {
     assert_eq!(line(process, "SIGCHLD"), "SIGCHLD 0, children 0");
 }
 
-/// Neither as it is started nor as it ends.
+/// Neither its start nor its end raises one.
 #[test]
 fn the_broker_is_no_child_and_its_end_raises_no_sigchld() {
     let _limit = TimeLimit::seconds(100);
@@ -89,7 +89,7 @@ fn nor_is_it_an_ordinary_users() {
     the_broker_is_no_child(&program.target().user(NOBODY).start());
 }
 
-/// Whatever number they have, low or high, QEMU's files are no longer open once QEMU has closed them.
+/// It closes all of them, low numbers and high: else QEMU's files would stay open after QEMU has closed them.
 #[test]
 fn the_broker_lets_go_of_inherited_descriptors() {
     let _limit = TimeLimit::seconds(100);
@@ -113,7 +113,8 @@ fn the_broker_lets_go_of_inherited_descriptors() {
     assert!(held.len() == 2 && held[0] == "/proc" && held[1].starts_with("socket:["), "{held:?}");
 }
 
-/// Many are born at a time, so that they have to ask more than once: what that leaves in errno is not for them.
+/// Many threads are created at a time, so that a request to the broker has to be repeated. The errno that this
+/// leaves must not reach the thread.
 #[test]
 fn a_thread_born_in_the_sandbox_begins_without_an_errno() {
     let _limit = TimeLimit::seconds(100);
@@ -123,7 +124,7 @@ fn a_thread_born_in_the_sandbox_begins_without_an_errno() {
     assert_eq!((finished.code(), said.map(|said| said.1)), (0, Some("0 with an errno\n")), "{finished:?}");
 }
 
-/// Larger than what the broker is asked for at a time: who finds no place in the queue waits for one.
+/// More requests than the broker's queue holds: a thread that finds it full waits for a place.
 #[test]
 fn a_burst_of_births_in_the_sandbox_leaves_none_off_its_set() {
     let _limit = TimeLimit::seconds(100);
@@ -141,8 +142,8 @@ fn iothreads_elsewhere(program: Program, cpus: TwoCpus) -> Program {
     program.env("PIN_CPUS", cpus.first.to_string()).env("PIN_IOTHREADS", format!("*@{}", cpus.second))
 }
 
-/// Descriptors below `count` are closed: the broker serves all the same, and nothing of the library's stays
-/// under their numbers.
+/// Descriptors below `count` are closed: the broker serves all the same, and the library leaves nothing open under
+/// their numbers.
 fn the_broker_serves_with_closed_descriptors(count: u32) {
     let _limit = TimeLimit::seconds(100);
     let Some(cpus) = two_cpus() else { return };

@@ -205,7 +205,8 @@ use crate::One as Me;
 ",
         )]);
         let expected = [
-            "src/lower/lib.rs:2: a circle of files: src/lower/lib.rs:2 -> src/lower/one.rs:2 -> src/lower/lib.rs",
+            "src/lower/lib.rs:2: a circle of files: \
+             src/lower/lib.rs:2 -> src/lower/one.rs:2 -> src/lower/lib.rs",
             "src/lower/one.rs:2: `crate::One` runs upwards, from one (floor 1) to lib (floor 2, src/lower/lib.rs)",
         ];
         assert_eq!(found, expected);
@@ -215,7 +216,8 @@ use crate::One as Me;
     fn a_circle_of_two_files_is_named_with_its_lines() {
         only_fault(
             &[("upper/left/inner.rs", "\nuse super::outer::out;\n")],
-            "src/upper/left/inner.rs:2: a circle of files: src/upper/left/inner.rs:2 -> src/upper/left/outer.rs:1 -> src/upper/left/inner.rs",
+            "src/upper/left/inner.rs:2: a circle of files: \
+             src/upper/left/inner.rs:2 -> src/upper/left/outer.rs:1 -> src/upper/left/inner.rs",
         );
     }
 
@@ -226,7 +228,8 @@ use crate::One as Me;
                 ("upper/left/inner.rs", "fn f() {\n    log::info!(\"{:?}\", super::third::f());\n}\n"),
                 ("upper/left/third.rs", "use super::outer::out;\n"),
             ],
-            "src/upper/left/inner.rs:2: a circle of files: src/upper/left/inner.rs:2 -> src/upper/left/third.rs:1 -> src/upper/left/outer.rs:1 -> \
+            "src/upper/left/inner.rs:2: a circle of files: \
+             src/upper/left/inner.rs:2 -> src/upper/left/third.rs:1 -> src/upper/left/outer.rs:1 -> \
              src/upper/left/inner.rs",
         );
     }
@@ -240,7 +243,8 @@ use crate::One as Me;
                 ("upper/left/third.rs", "use super::out;\n"),
                 ("upper/left/outer.rs", "use super::third::f;\n"),
             ],
-            "src/upper/left/mod.rs:4: a circle of files: src/upper/left/mod.rs:4 -> src/upper/left/outer.rs:1 -> src/upper/left/third.rs:1 -> \
+            "src/upper/left/mod.rs:4: a circle of files: \
+             src/upper/left/mod.rs:4 -> src/upper/left/outer.rs:1 -> src/upper/left/third.rs:1 -> \
              src/upper/left/mod.rs",
         );
     }
@@ -252,7 +256,8 @@ use crate::One as Me;
                 ("upper/left/inner.rs", "use super::outer::out;\nuse super::third::f;\n"),
                 ("upper/left/third.rs", "use super::inner::go;\n"),
             ],
-            "src/upper/left/inner.rs:1: a circle of files: src/upper/left/inner.rs:1 -> src/upper/left/outer.rs:1 -> src/upper/left/inner.rs; all of these reach \
+            "src/upper/left/inner.rs:1: a circle of files: \
+             src/upper/left/inner.rs:1 -> src/upper/left/outer.rs:1 -> src/upper/left/inner.rs; all of these reach \
              one another: src/upper/left/inner.rs, src/upper/left/outer.rs, src/upper/left/third.rs",
         );
     }

@@ -2,7 +2,8 @@
 
 use harness::{Program, Scratch, Source, TimeLimit, compile, two_cpus};
 
-/// A thread that is not listed may be anybody's, so the look before the first KVM_RUN leaves it alone.
+/// The library does not know the role of a thread that is not listed: the rescan before the first KVM_RUN must
+/// leave it where it is.
 #[test]
 fn unlisted_threads_stay_on_their_set_when_a_vcpu_first_runs() {
     let _limit = TimeLimit::seconds(120);
@@ -18,7 +19,7 @@ fn unlisted_threads_stay_on_their_set_when_a_vcpu_first_runs() {
         .env("EXPECT_CPU", cpus.second.to_string())
         .run();
     assert_eq!((finished.code(), &*finished.stdout), (0, "4200 threads, 0 off the set\n"), "{finished:?}");
-    // So many threads there were, and one line is said of it.
+    // The program has filled the register, of which one line is said.
     let warning = "pinshim: warning: the register is full; further threads are placed, but not listed\n";
     assert_eq!(finished.stderr, warning);
 }

@@ -1,5 +1,5 @@
-//! Which thread is which, in programs that look like QEMU or do not: a name is read where it is one, and
-//! what is none neither crashes nor misleads.
+//! Which thread is which, in programs that create threads as QEMU does or otherwise. A thread's name is read where
+//! its start routine's argument is QEMU's; any other argument neither crashes the library nor misleads it.
 
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -105,8 +105,8 @@ fn names_give_roles_and_foreign_arguments_do_no_harm() {
     assert_lines(&finished, cpus, 0, &with_first(&NAMES), "A");
 }
 
-/// The same where QEMU's start routine is not the first that is seen: another library's constructor may
-/// come before.
+/// The same where QEMU's start routine is not the first one: another library's constructor may create a thread
+/// before.
 #[test]
 fn foreign_arguments_that_come_first_do_no_harm() {
     let _limit = TimeLimit::seconds(60);
@@ -115,7 +115,8 @@ fn foreign_arguments_that_come_first_do_no_harm() {
     assert_lines(&finished, cpus, FOREIGN, &with_first(&NAMES), "A");
 }
 
-/// The same where it is in the executable itself, so that only the name tells it from QEMU's own.
+/// The same where the foreign start routine is in the executable itself, so that only the name tells it from
+/// QEMU's.
 #[test]
 fn foreign_arguments_of_the_executable_itself_do_no_harm() {
     let _limit = TimeLimit::seconds(60);
@@ -125,7 +126,7 @@ fn foreign_arguments_of_the_executable_itself_do_no_harm() {
     assert_lines(&finished, cpus, FOREIGN, &with_first(&NAMES), "A");
 }
 
-/// QEMU's `TC` and `touch_pages` threads are put where QEMU wants them, which is where they are born.
+/// QEMU places its `TC` and `touch_pages` threads itself: they keep the affinity that they are created with.
 #[test]
 fn exempt_threads_stay_where_they_are() {
     let _limit = TimeLimit::seconds(60);
@@ -157,7 +158,7 @@ fn a_rule_wins_over_a_role() {
     assert_lines(&finished, cpus, 0, &threads, "A");
 }
 
-/// Who names such a thread wants it placed; the others stay where they are.
+/// A rule places an exempt thread that it names; the others stay where they are.
 #[test]
 fn a_rule_places_an_exempt_thread() {
     let _limit = TimeLimit::seconds(60);

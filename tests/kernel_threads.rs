@@ -1,4 +1,4 @@
-//! Threads that the kernel makes in QEMU's process, which pass no function of any library.
+//! Threads that the kernel creates in QEMU's process, without any call that a library could hook.
 
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -69,7 +69,7 @@ mod io_uring {
         worker.strip_prefix("iou-wrk-").and_then(|tid| tid.parse().ok()).expect("a worker's name")
     }
 
-    /// Has QEMU write out what the guest has written, which no file system does without waiting.
+    /// Has QEMU flush what the guest has written: every file system waits for that, so io_uring takes a worker.
     fn flush(vm: &mut Vm) {
         vm.wait_visits(1);
         vm.pause(Duration::from_millis(1));
@@ -83,7 +83,7 @@ mod io_uring {
             .drive(disk(Bus::IoThread(iothread.into())))
     }
 
-    /// Every worker is on the set that `belongs` names for its submitter, and no later one is born elsewhere.
+    /// Every worker is on the set that `belongs` names for its submitter, and so is each that is created later.
     fn workers_are_in_place(vm: VmBuilder, belongs: impl Fn(&mut Vm, u32) -> usize) {
         let Some(mut vm) = vm.start() else { return };
         let pid = vm.pid();
@@ -174,7 +174,7 @@ mod io_uring {
 }
 
 mod of_a_stand_in {
-    //! A library in the kernel's place makes the thread, so that it is there at a known moment.
+    //! A library of the test's creates the thread in the kernel's place, so that it is there at a known moment.
 
     use super::*;
 

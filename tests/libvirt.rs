@@ -21,10 +21,10 @@ use harness::{
 };
 use libvirt_world::{Domain, Libvirt, Qemu};
 
-/// A domain that libvirt places after the birth of its threads is looked at again for so long.
+/// For so many seconds the library looks again at new threads, which libvirt may have moved.
 const WATCHED: u64 = 6;
 
-/// A libvirt and two CPUs to play with; or says why the test is skipped.
+/// A libvirt and two CPUs to use; or says why the test is skipped.
 fn world(needs_kvm: bool) -> Option<(Libvirt, TwoCpus)> {
     let cpus = two_cpus()?;
     if let Some(why) = kvm_missing().filter(|_| needs_kvm) {
@@ -34,7 +34,7 @@ fn world(needs_kvm: bool) -> Option<(Libvirt, TwoCpus)> {
     or_skip(Libvirt::start()).map(|libvirt| (libvirt, cpus))
 }
 
-/// Each role on a CPU where its creator is not: vCPU 1 and iothread2 with the emulator, the others across.
+/// vCPU 1 and iothread2 on the CPU of the emulator, the others on the other CPU.
 fn placement(cpus: TwoCpus) -> String {
     let (here, there) = (cpus.first, cpus.second);
     format!(
@@ -154,8 +154,8 @@ fn a_tcg_domain() {
     nothing_is_left(&libvirt, &domain, qemu);
 }
 
-/// The ways by which a pinning comes to QEMU, which of them wins, and who passes untouched. The guests stay
-/// paused.
+/// The ways in which a pinning reaches QEMU, which of them wins, and which domains are left as they are. The
+/// guests stay paused.
 #[test]
 fn the_ways_of_a_pinning() {
     let _limit = TimeLimit::seconds(150);
@@ -218,7 +218,7 @@ fn the_ways_of_a_pinning() {
     libvirt.destroy(&forgotten, qemu);
 }
 
-/// A bad pinning: the domain does not start, and whoever starts it reads why.
+/// A bad pinning: the domain does not start, and virsh says why.
 #[test]
 fn a_bad_pinning_is_refused() {
     let _limit = TimeLimit::seconds(150);

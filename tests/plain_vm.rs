@@ -1,4 +1,4 @@
-//! Does what the other tests stand on stand by itself? A VM without the library.
+//! Tests of what the other tests rely on (guest, observer and judge), with a VM without the library.
 
 use std::time::Duration;
 

@@ -256,7 +256,7 @@ fn a_thread_of_a_needed_librarys_constructor_is_on_the_set() {
     expect(under.assert_clean(), 0, "early thread off its set: 0");
 }
 
-/// It is used at the start, when the library makes up its mind: as a target and as none.
+/// The library itself allocates at the start, as it reads the environment. Tried as a target and as none.
 #[track_caller]
 fn an_allocator_that_creates_a_thread_does_not_hang_the_start(at_use: &str) {
     let _limit = TimeLimit::seconds(30);
@@ -437,7 +437,7 @@ mod stderr {
         // Nobody reads: after 64 KiB the pipe is full.
         let under = under.wait();
         expect(&under, 0, "done, 0");
-        // O_NONBLOCK would belong to the open file, and so to everybody who shares it.
+        // O_NONBLOCK belongs to the open file, and so to every process that shares it.
         // SAFETY: takes no pointer.
         let flags = unsafe { libc::fcntl(kept.as_raw_fd(), libc::F_GETFL) };
         assert_eq!(flags & libc::O_NONBLOCK, 0);

@@ -1,7 +1,7 @@
 //! Each thread of a VM on its own CPUs, by its role. QEMU itself says over QMP which thread is which.
 //!
-//! The placement is the one of a small machine: vCPU 0 has the second CPU, everything else that may
-//! disturb it the first, but for `io1`, which a worker of the wrong pool would then be seen on.
+//! vCPU 0 and the IOThread `io1` are on the second CPU, everything else is on the first: so a worker of the wrong
+//! pool is seen on the wrong CPU.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -72,7 +72,7 @@ mod at_rest {
         assert!(known.keys().all(|tid| seen.tid(*tid).is_some()), "QMP's threads were seen");
         assert_in_place(&seen, |thread| match known.get(&thread.tid) {
             Some(cpu) => Expected::cpu(*cpu),
-            // Of either pool: which one is what the tests of workers ask.
+            // Of either pool. The tests of workers say of which.
             None if is_worker(thread) => Expected::Anywhere,
             None => Expected::cpu(cpus.first),
         });
@@ -184,7 +184,7 @@ mod workers {
         workers_are_on(Accel::Tcg, &Bus::IoThread("io1".into()), &[("PIN_WORKERS", "A")], |cpus| cpus.first);
     }
 
-    /// Workers that ended are born again by whoever comes first, also a vCPU.
+    /// Workers that have ended are created again by the thread with the next request, which may be a vCPU.
     #[test]
     fn born_again_by_a_vcpu() {
         let _limit = TimeLimit::seconds(240);
@@ -212,7 +212,8 @@ mod workers {
         }
     }
 
-    /// No `worker` at all: the requests go through an io_uring or the kernel's AIO, and all else is as ever.
+    /// The requests go through an io_uring or the kernel's AIO. Everything else is placed as ever; should QEMU make
+    /// a `worker` for something else, it is not judged.
     #[test]
     fn of_other_kinds_of_io() {
         let _limit = TimeLimit::seconds(240);
@@ -310,7 +311,7 @@ mod vcpus {
         let places = vm.qmp.execute("query-hotpluggable-cpus", json!({}));
         let place = places.as_array().expect("a list").iter().find(|p| p["props"]["socket-id"] == 1);
         let place = place.expect("a place for vCPU 1").clone();
-        // Plugged in, pulled out, plugged in again: KVM keeps a parked vCPU, so nobody creates one then.
+        // Plugged in, pulled out, plugged in again: QEMU parks KVM's vCPU, so the second time none is created.
         // QEMU 7.2's TCG dies of a vCPU that is plugged in again, library or not.
         let rounds = if accel == Accel::Kvm { 2 } else { 1 };
         for round in 0..rounds {
@@ -416,7 +417,7 @@ mod at_run_time {
             let vm = placed(VmBuilder::new(accel), &MIGRATION, cpus);
             let Some(mut vm) = vm.start() else { continue };
             vm.wait_visits(1);
-            // So slow that it is still there to be looked at.
+            // So slow that the migration is still under way when its thread is looked at.
             vm.qmp.execute("migrate-set-parameters", json!({"max-bandwidth": 4096}));
             let observer = Observer::start(vm.pid());
             vm.qmp.execute("migrate", json!({"uri": "exec:cat >/dev/null"}));

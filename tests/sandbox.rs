@@ -1,5 +1,5 @@
-//! libvirt's sandbox: every thread is where it belongs, though none may go there itself, and the
-//! sandbox is as tight as without the library.
+//! libvirt's sandbox: every thread is on its set, although no thread may set its own affinity, and the sandbox is
+//! as tight as without the library.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -18,7 +18,8 @@ use harness::{
 };
 use serde_json::json;
 
-/// Every role on a set that no creator of such a thread is on.
+/// No vCPU, IOThread, worker or migration thread belongs on its creator's set, so that none is in place by
+/// inheritance.
 struct Placement {
     first: String,
     second: String,
@@ -50,9 +51,9 @@ impl Placement {
             .env("PIN_THREADS", &format!("call_rcu@{second}"))
     }
 
-    /// Holds every look at every thread against the library that shows it off its set once it has its
-    /// own name. Before that it is being born: another process has to place it, which may take its time.
-    /// The kernel's thread is placed after its birth, so there the last look counts.
+    /// Each thread is on its set in every look from the one that shows its own name. Before that it is being
+    /// created: the broker has to place it, which may take a while. The kernel's thread can only be placed after
+    /// it is there, so that the last look counts.
     #[track_caller]
     fn assert_in_place(&self, mut seen: Observation, vm: &mut Vm) {
         let mut known: BTreeMap<u32, &str> = [(vm.pid(), &*self.first)].into();
@@ -83,8 +84,8 @@ impl Placement {
     }
 }
 
-/// Sends the VM's memory to nowhere, which takes a thread of another role. It is held up until that thread
-/// was seen on `set`.
+/// Migrates the VM to a socket that throws everything away, so that there is a migration thread. Nothing is read
+/// until that thread was seen on `set`.
 fn migrate(vm: &mut Vm, set: &str) {
     let socket = vm.folder().join("elsewhere");
     let listener = UnixListener::bind(&socket).expect("make a socket");
@@ -153,7 +154,7 @@ kvm_and_tcg!(
     an_ordinary_users_guest_is_in_place
 );
 
-/// One start after the other; `call_rcu` races the filter in each.
+/// Starts one VM after the other. In each the creation of `call_rcu` races the loading of the filter.
 fn no_start_leaves_a_thread_behind(accel: Accel) {
     let _limit = TimeLimit::seconds(500);
     let Some(cpus) = two_cpus() else { return };

@@ -1,5 +1,5 @@
-//! Whoever arranges a VM moves its threads: what was moved while the guest was paused is put right
-//! before it runs, what a manager moves a moment after a birth soon after, and what an administrator
+//! Others move a VM's threads. A thread that was moved while the guest was paused is back on its set before the
+//! guest runs; one that a manager moves just after its creation is put back soon after; one that an administrator
 //! moves later stays where it is.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
@@ -135,10 +135,10 @@ mod under_a_manager {
         vm(accel, cpus).env("PIN_MANAGER", "libvirt")
     }
 
-    /// Nobody looks again at a thread that is older.
+    /// The library does not look again at a thread that is older (its last look is after 5 s).
     const YOUNG: Duration = Duration::from_millis(5500);
 
-    /// Time enough for a manager's after-thoughts to be noticed twice, and for a thread to be of age.
+    /// Longer than the first three looks at a new thread, which are 0.1, 0.5 and 2 s after its creation.
     const A_WHILE: Duration = Duration::from_millis(2500);
 
     fn new_iothread(vm: &mut Vm, id: &str) -> u32 {
@@ -158,13 +158,13 @@ mod under_a_manager {
         vm.qmp.vcpu_tids().into_iter().find(|(index, _)| *index == 1).expect("the new vCPU").1
     }
 
-    /// Threads that a manager has moved a moment after their birth.
+    /// Threads that a manager has moved just after their creation.
     struct Moved {
         vm: Vm,
         tids: Vec<u32>,
     }
 
-    /// They come back; and then they stay where an administrator moves them, also when others are born.
+    /// They are put back; later they stay where an administrator moves them, also when others are created.
     fn come_back_and_then_stay(moved: Vec<Option<Moved>>, cpus: TwoCpus) {
         let mut moved: Vec<_> = moved.into_iter().flatten().collect();
         for one in &moved {
@@ -187,8 +187,8 @@ mod under_a_manager {
         }
     }
 
-    /// Under TCG no vCPU has a first KVM_RUN to be looked at before. A machine that is so slow that the
-    /// threads have grown old by the time they can be moved is given further chances.
+    /// Under TCG there is no first KVM_RUN before which the library could look. On a machine that is so slow that
+    /// the threads are too old by the time they can be moved, it is tried again.
     fn new_guest(shape: impl Fn() -> VmBuilder, cpus: TwoCpus) -> Option<Moved> {
         for _ in 0..5 {
             let began = Instant::now();
@@ -231,7 +231,7 @@ mod under_a_manager {
         come_back_and_then_stay(moved, cpus);
     }
 
-    /// Without a manager nobody is presumed to move a thread by mistake.
+    /// Without a manager the library puts nothing back: whoever moves a thread means it.
     #[test]
     fn and_nothing_without_one() {
         let _limit = TimeLimit::seconds(150);

@@ -1,4 +1,4 @@
-//! Processes that merely inherit `LD_PRELOAD`, and targets that nobody asked to place, run as if the
+//! Processes that merely inherit `LD_PRELOAD`, and targets without a placement, run as if the
 //! library were not there.
 
 use harness::{

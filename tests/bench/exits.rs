@@ -1,4 +1,4 @@
-//! How often a guest can leave: an exit is an ioctl, and the library hooks that.
+//! How many VM exits a second there can be: each is an ioctl, which the library hooks.
 
 use crate::report::{Report, side_by_side};
 use harness::{Program, Scratch, kvm_missing, qemu, until};

@@ -1,4 +1,4 @@
-# A guest that does nothing but leave: each write to an unassigned port is a VM exit to user space.
+# A guest that does nothing but cause VM exits: each write to an unassigned port is one to user space.
 # After 2000 of them it prints a dot on the first serial port.
         .code16
         .globl start

@@ -1,4 +1,4 @@
-//! From QEMU's start to the guest's first word.
+//! The time from QEMU's start to the guest's first output.
 
 use crate::report::{Report, side_by_side};
 use harness::{Accel, Bus, Drive, LIBVIRT_SANDBOX, VmBuilder, kvm_missing, until};

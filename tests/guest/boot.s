@@ -94,8 +94,7 @@ visit_disks:
         popal
         ret
 
-# BIOS disk request AH on drive DL, which is kept. A drive that is not there answers with an error,
-# which is no concern of ours.
+# BIOS disk request AH on drive DL, which is kept. The error of a drive that is not there is ignored.
 disk:
         pushw   %dx
         movw    $SECTORS, packet_sectors        # an answer changes it

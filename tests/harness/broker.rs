@@ -6,8 +6,8 @@ use std::path::Path;
 
 const NAME: &str = "pinshim-broker";
 
-/// A process that no test has started itself. It is known by its pid and its start, so a pid that is
-/// used again is not taken for it.
+/// A process that no test has started itself. It is known by its pid and its start time, so that another
+/// process with the same pid is not taken for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Companion {
     /// Its process id.
@@ -34,8 +34,7 @@ impl Companion {
         stat(pid).filter(|s| s.lives).map(|s| Self { pid, started: s.started })
     }
 
-    /// Whether it lives. One that has ended and was not reaped yet has ended: an orphan waits for
-    /// process 1, which may take its time.
+    /// Whether it lives. A zombie does not: an orphan is one until process 1 reaps it, which may take a while.
     pub fn lives(&self) -> bool {
         Self::of(self.pid) == Some(*self)
     }
@@ -48,7 +47,7 @@ impl Companion {
         }
     }
 
-    /// Stops it until the value goes.
+    /// Stops it with SIGSTOP until the value is dropped.
     pub fn halt(&self) -> Halted {
         self.signal(libc::SIGSTOP);
         Halted(*self)
@@ -72,7 +71,7 @@ impl Companion {
     }
 }
 
-/// A process that was stopped. It goes on when the value goes, so that it can end.
+/// A stopped process. It continues when the value is dropped, so that it can end.
 #[derive(Debug)]
 pub struct Halted(Companion);
 

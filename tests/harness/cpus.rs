@@ -1,4 +1,4 @@
-//! The CPUs that a test may play with, and affinities as the kernel prints them.
+//! The CPUs that a test may use, and affinities as the kernel prints them.
 
 use std::fs;
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::process::{Finished, Program};
 use crate::{Accel, Companion, Qmp, Scratch, assemble, kvm_missing, qemu};
 
-/// The process that runs a VM after `-daemonize`. It is killed when the value goes.
+/// The process that runs a VM after `-daemonize`. It is killed when the value is dropped.
 #[derive(Debug)]
 pub struct Daemon {
     process: Companion,

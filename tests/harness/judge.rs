@@ -1,10 +1,10 @@
 //! Whether what was seen is what was promised.
 //!
-//! A newborn thread may show its creator's CPUs for the microseconds until it has placed itself, and
-//! on a busy machine for as long as it waits for its first moment on a CPU. From `/proc` alone the
-//! former cannot be told from a fault, so [`Rule::Promise`] holds a state against a thread only when
-//! two looks in a row show it, of a thread that has run. Where all creators are on the set themselves,
-//! nothing else may ever show, and [`Rule::Strict`] holds every look against it.
+//! A new thread shows its creator's affinity for the microseconds until it has placed itself, and on a busy
+//! machine for as long as it waits to run for the first time. `/proc` alone does not tell this from a thread
+//! that was not placed. [`Rule::Promise`] therefore counts a wrong state only when two looks in a row show it
+//! and the thread has run. Where every creator is on the set itself, a new thread is on it from the beginning:
+//! there [`Rule::Strict`] counts every look.
 
 use std::fmt;
 

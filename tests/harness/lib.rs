@@ -1,4 +1,4 @@
-//! What the integration tests stand on: real programs, a real QEMU, and eyes outside of both.
+//! What the integration tests use: they run real programs and a real QEMU, and observe both from outside.
 //!
 //! Nothing in here knows how the library works. What a thread may do is read from `/proc`, which
 //! thread is which is asked of QEMU over QMP, and no verdict rests on what the library says of

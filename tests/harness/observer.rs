@@ -1,4 +1,4 @@
-//! Eyes on a process: what `/proc` shows of each of its threads, again and again.
+//! Observes a process: reads again and again what `/proc` shows of each of its threads.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -94,7 +94,7 @@ pub struct Run {
     pub last_cpu: usize,
     /// How many looks showed this.
     pub looks: u64,
-    /// How many of these looks found that it had run at all since it was born.
+    /// How many of these looks found that it had run at all since its creation.
     pub looks_alive: u64,
     /// Whether the thread has run in between the first and the last of these looks.
     pub has_run: bool,
@@ -171,7 +171,7 @@ impl ThreadSeen {
     }
 }
 
-/// Reads a thread's `status` and `stat`, see proc(5). `None` for one that is no more.
+/// Reads a thread's `status` and `stat`, see proc(5). `None` for one that has ended.
 fn parse(status: &str, stat: &str) -> Option<(u64, Run)> {
     let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
     // Z and X: it has ended, and its CPUs mean nothing any more.

@@ -1,6 +1,6 @@
 //! A process that a test started: with what, how it ended, and what it said.
 //!
-//! It is killed when the value goes, by its own handle and so never after it was reaped.
+//! It is killed when the value is dropped, by its own handle and so never after it was reaped.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -201,7 +201,8 @@ impl Program {
     }
 }
 
-/// A child that two sides may want to kill, and only one reap.
+/// A child that the test and its time limit may both kill. The lock keeps either from killing it after it was
+/// reaped, when its pid may be another process's.
 #[derive(Debug, Clone)]
 pub(crate) struct Handle {
     child: Arc<Mutex<Child>>,

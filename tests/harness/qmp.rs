@@ -1,4 +1,4 @@
-//! QEMU's monitor: the witness that says which thread is which vCPU and IOThread.
+//! QEMU's monitor (QMP), which says which thread is which vCPU and IOThread.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};

@@ -1,7 +1,7 @@
 //! QEMU's qtest socket: writes to the machine's I/O ports in place of the guest.
 //!
-//! An unplug has to be agreed to by the guest's ACPI, which a boot sector has not got. The agreement
-//! is a write to a port, though, and qtest can write to ports beside any accelerator.
+//! A vCPU is unplugged only once the guest's ACPI agrees, which a boot sector does not have. The agreement is a
+//! write to an I/O port, and qtest can write to ports under any accelerator.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;

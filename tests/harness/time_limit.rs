@@ -1,4 +1,4 @@
-//! A limit in time for each test, so that something that hangs is a failure and not a wait.
+//! A time limit for each test, so that what hangs fails the test.
 
 use std::cell::RefCell;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};

@@ -1,4 +1,4 @@
-//! Running things as an ordinary user, which only root can arrange.
+//! Running a program as another user, which only root can do.
 
 use std::io;
 

@@ -1,15 +1,12 @@
 /* A library inside QEMU that says, just before each thread's first KVM_RUN, where the threads of the
-   process may run: "TID at the first run of SELF may run on LIST", for itself, and for all. */
+   process may run: a line "TID at the first run of SELF may run on LIST" for each. */
+#include "first_run.h"
 #include <dirent.h>
-#include <dlfcn.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-int ioctl(int fd, unsigned long request, ...);
 
 static void say(const char *tid)
 {
@@ -27,22 +24,12 @@ static void say(const char *tid)
         fclose(status);
 }
 
-int ioctl(int fd, unsigned long request, ...)
+static void at_first_run(void)
 {
-    static __thread int done;
-    int (*next)(int, unsigned long, void *) = (int (*)(int, unsigned long, void *))dlsym(RTLD_NEXT, "ioctl");
-    va_list args;
-    va_start(args, request);
-    void *third = va_arg(args, void *);
-    va_end(args);
-    if ((unsigned)request == 0xAE80 && !done) {
-        done = 1;
-        DIR *folder = opendir("/proc/self/task");
-        for (struct dirent *entry; folder && (entry = readdir(folder));)
-            if (entry->d_name[0] != '.')
-                say(entry->d_name);
-        if (folder)
-            closedir(folder);
-    }
-    return next(fd, request, third);
+    DIR *folder = opendir("/proc/self/task");
+    for (struct dirent *entry; folder && (entry = readdir(folder));)
+        if (entry->d_name[0] != '.')
+            say(entry->d_name);
+    if (folder)
+        closedir(folder);
 }

@@ -1,7 +1,7 @@
-/* Whoever has taken over a sandboxed process, and turns on the process outside the sandbox. It holds
-   everything that the library holds in here: the socket, the shared answers, the status page.
+/* Plays an attacker who has taken over QEMU inside its sandbox, and who attacks the broker outside of it with
+   everything that the library has in QEMU: the socket, the shared answers, the status page.
 
-   usage: attack KIND. VICTIM is the pid of a process that is none of its business. After the attack,
+   usage: attack KIND. VICTIM is the pid of a process of somebody else. After the attack,
    threads are created from a thread that stands on FROM_CPU, and it says how many of them were in
    place. The layouts are those of src/shim/broker/message.rs and src/pinning/status_page/layout.rs. */
 #include "common.h"
@@ -35,7 +35,7 @@ struct message {
 #define MAGIC 0x70696e31
 #define NOWHERE UINT32_MAX
 #define SLOTS 256
-/* Not one that the library takes in so short a life. */
+/* One that the library itself does not use: it takes them in turn, and makes fewer requests than this. */
 #define SLOT 250
 #define PENDING 1
 
@@ -89,7 +89,7 @@ static void find_memory(void)
     fclose(maps);
 }
 
-/* Births by a thread that is off the set, and stays there. */
+/* Threads created by a thread that is off the set, and stays there. */
 
 static atomic_int wanted, born, placed;
 

@@ -1,9 +1,9 @@
-/* Threads that are born from several threads while another loads the filter, and then another one.
+/* Several threads create threads while another loads the filter, and then loads it once more.
    Each creator stands on FROM_CPU, off the set, so that no child is in place by inheritance.
 
    usage: births_at_filter MICROSECONDS [named]. With "named" the children are created as QEMU creates
    its threads (util/qemu-thread-posix.c), as IOThreads, so that they belong elsewhere than creators. */
-#include "common.h"
+#include "as_qemu.h"
 #include <errno.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
@@ -25,31 +25,14 @@ static void *child(void *arg)
     return arg;
 }
 
-struct start {
-    void *(*routine)(void *);
-    void *argument;
-    const char *name;
-};
-
 static int named;
-
-static void *start_thread(void *arg)
-{
-    struct start *start = arg;
-    return start->routine(start->argument);
-}
-
-static void *nothing(void *arg)
-{
-    return arg;
-}
 
 static void create_one(void *(*routine)(void *), const char *name)
 {
-    struct start start = {routine, NULL, name};
+    struct qemu_start start = {routine, NULL, name};
     pthread_t id;
     if (named)
-        MUST(pthread_create(&id, NULL, start_thread, &start));
+        id = create_as_qemu(NULL, &start);
     else
         MUST(pthread_create(&id, NULL, routine, NULL));
     MUST(pthread_join(id, NULL));
@@ -90,12 +73,12 @@ int main(int argc, char **argv)
     pthread_t id[CREATORS];
     named = argc > 2;
     /* QEMU's first. */
-    create_one(nothing, "call_rcu");
+    create_one(nothing_, "call_rcu");
     MUST(pthread_barrier_init(&barrier, NULL, CREATORS + 1));
     for (int i = 0; i < CREATORS; i++)
         MUST(pthread_create(&id[i], NULL, creator, NULL));
     pthread_barrier_wait(&barrier);
-    /* At another moment in every run. */
+    /* So that the filter is loaded at another moment in every run. */
     usleep(argc > 1 ? atoi(argv[1]) : 0);
     MUST(-seccomp_load(NULL));
     loaded = 1;

@@ -1,5 +1,5 @@
-/* A burst of births inside the sandbox: several creators make many threads each, as QEMU makes an
-   IOThread (util/qemu-thread-posix.c), and none ends before all are born. The first thing each of them
+/* A burst of creations inside the sandbox: several creators make many threads each, as QEMU makes an
+   IOThread (util/qemu-thread-posix.c), and none ends before all are there. The first thing each of them
    looks at is its errno, the second where it may run. */
 #include "as_qemu.h"
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* A C11 thread that cannot be had: RLIMIT_NPROC is set by whoever runs this. */
+/* A C11 thread that cannot be created, since the test has set RLIMIT_NPROC. */
 #include "common.h"
 #include <errno.h>
 #include <threads.h>

@@ -1,4 +1,5 @@
-/* What every program here needs: to fail loudly, and to say when it is not where it should be. */
+/* What every program here needs: to end with a message where a call fails, and to say when a thread is not on the
+   CPU where it should be. */
 #ifndef COMMON_H
 #define COMMON_H
 
@@ -36,7 +37,8 @@ static inline int in_place(void)
     return expected_cpu_ < 0 || cpu == expected_cpu_;
 }
 
-/* Says so where the calling thread is off. The two runs then print different things. */
+/* Prints a line where the calling thread is on another CPU. The run under the library then prints something that
+   the run without it does not. */
 static inline void here(const char *who)
 {
     if (!in_place())

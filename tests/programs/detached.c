@@ -1,4 +1,4 @@
-/* Detached threads, by their attribute and by their own wish. */
+/* Detached threads: by their attribute, and by pthread_detach in the thread itself. */
 #include "common.h"
 #include <semaphore.h>
 

@@ -1,5 +1,5 @@
 /* More threads than the library's register holds, made as QEMU makes an IOThread, all alive when a vCPU,
-   which is not listed either, runs for the first time. Each says at its end where it may run then. */
+   which is not listed either, runs for the first time. Counts those that may run elsewhere at their end. */
 #include "as_qemu.h"
 #include <errno.h>
 #include <stdatomic.h>

@@ -1,4 +1,4 @@
-// Makes COUNT ioctls that are nobody's business: the request is unknown, the descriptor bad.
+// Makes COUNT ioctls that the library only passes on: the request is unknown, the descriptor bad.
 #include <stdlib.h>
 #include <sys/ioctl.h>
 

@@ -1,5 +1,5 @@
-/* A program with a thousand threads, for runs in which the library has something to say to a standard
-   error that does not listen. */
+/* A program with a thousand threads, for runs in which the library writes to a standard error that nothing
+   reads. */
 #include "common.h"
 #include <signal.h>
 
