@@ -311,6 +311,18 @@ use crate::One as Me;
         );
     }
 
+    /// Files of tests alone may import what they like.
+    #[test]
+    fn modules_for_tests_are_left_out() {
+        let found = faults_with(&[
+            ("upper/ground.rs", "#[cfg(test)]\nmod tests;\n#[cfg(test)]\nmod more { mod deep; }\n"),
+            ("upper/ground/tests.rs", "use crate::roof::Roof;\nmod inner;\n"),
+            ("upper/ground/tests/inner.rs", "use crate::roof::Roof;\n"),
+            ("upper/ground/more/deep.rs", "use crate::roof::Roof;\n"),
+        ]);
+        assert_eq!(found, [""; 0]);
+    }
+
     #[test]
     fn a_folder_that_is_no_crate_of_the_table_is_named() {
         only_fault(&[("shed/lib.rs", "")], "src/shed: this folder is no crate of the table of floors");

@@ -75,9 +75,11 @@ impl Tree {
         self.modules.iter().position(|module| module.parent == Some(parent) && module.name == name)
     }
 
-    /// Where a macro is defined that is called by its mere name.
-    pub(super) fn macro_of(&self, name: &str) -> Option<ModuleId> {
-        self.macros.iter().find(|(known, _)| known == name).map(|(_, module)| *module)
+    /// Where a macro is defined that is called by its mere name: in the caller's own file if it can be there.
+    pub(super) fn macro_of(&self, name: &str, caller: ModuleId) -> Option<ModuleId> {
+        let called = || self.macros.iter().filter(|(known, _)| known == name).map(|(_, module)| *module);
+        let own = &self.module(caller).file;
+        called().find(|module| self.module(*module).file == *own).or_else(|| called().next())
     }
 
     /// Reads a file into a module. `folder` is where the files of its children are.
@@ -115,16 +117,29 @@ impl Tree {
         file: &Path,
         folder: &Path,
     ) -> Result<(), Unreadable> {
+        if is_for_tests(&item.attrs) {
+            // Only the files count: what tests import is their own business.
+            let mut tests = Self::default();
+            let read = tests.read_module_into(None, item, file, folder);
+            self.files.append(&mut tests.files);
+            return read;
+        }
+        self.read_module_into(Some(parent), item, file, folder)
+    }
+
+    fn read_module_into(
+        &mut self,
+        parent: Option<ModuleId>,
+        item: &ItemMod,
+        file: &Path,
+        folder: &Path,
+    ) -> Result<(), Unreadable> {
         let name = mentions::plain(&item.ident);
         let inner = folder.join(&name);
-        let in_tests = is_for_tests(&item.attrs);
         let declared = (file.to_owned(), line_of(item.ident.span()));
         if let Some((_, items)) = &item.content {
-            if !in_tests {
-                let id = self.add(Module { name, parent: Some(parent), file: file.to_owned(), declared });
-                self.read_items(id, items, file, &inner)?;
-            }
-            return Ok(());
+            let id = self.add(Module { name, parent, file: file.to_owned(), declared });
+            return self.read_items(id, items, file, &inner);
         }
         let beside = folder.join(format!("{name}.rs"));
         let (own, inner) = match path_attribute(&item.attrs) {
@@ -136,11 +151,7 @@ impl Tree {
             None if beside.is_file() => (beside, inner),
             None => (inner.join("mod.rs"), inner),
         };
-        if in_tests {
-            self.files.push(own);
-            return Ok(());
-        }
-        let id = self.add(Module { name, parent: Some(parent), file: own.clone(), declared });
+        let id = self.add(Module { name, parent, file: own.clone(), declared });
         self.read_file(id, &own, &inner)
     }
 

@@ -148,7 +148,7 @@ impl Resolver<'_> {
     }
 
     fn macro_call(&self, mention: &Mention) -> Option<Found> {
-        self.tree.macro_of(mention.path.first()?).map(module)
+        self.tree.macro_of(mention.path.first()?, mention.module).map(module)
     }
 }
 
