@@ -1,7 +1,8 @@
 //! Where `libpinshim.so` is.
 //!
 //! `PINSHIM_LIB` names it; else it is looked for beside the command, in `../lib` and `../lib64` from there,
-//! and in the usual library folders, in this order.
+//! and in the usual library folders, in this order; then in a folder `pinshim` in each of these, where a package
+//! may put it.
 
 use crate::output::failure::Failure;
 use std::ffi::OsString;
@@ -42,6 +43,8 @@ fn candidates(command: &Path) -> Vec<PathBuf> {
         }
     }
     folders.extend(MULTIARCH.iter().chain(FOLDERS).map(PathBuf::from));
+    let packaged: Vec<PathBuf> = folders.iter().map(|folder| folder.join("pinshim")).collect();
+    folders.extend(packaged);
     folders.into_iter().map(|folder| folder.join(NAME)).collect()
 }
 
@@ -109,6 +112,16 @@ mod tests {
         let all = [at("bin/libpinshim.so"), at("lib/libpinshim.so"), at("lib64/libpinshim.so")];
         let candidates = candidates(&at("bin/pinshim"));
         assert_eq!(candidates[..3], all);
+        // Where a package may put it comes after all of those.
+        let packaged = at("lib/pinshim/libpinshim.so");
+        let place = candidates.iter().position(|path| *path == packaged).unwrap();
+        assert!(candidates[..place].contains(&PathBuf::from("/usr/lib/libpinshim.so")));
+        std::fs::create_dir_all(packaged.parent().unwrap()).unwrap();
+        std::fs::write(&packaged, "").unwrap();
+        assert_eq!(
+            among(None, &candidates[..=place]).ok().as_ref(),
+            candidates[..=place].iter().find(|path| path.is_file())
+        );
         for path in all.iter().rev() {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
