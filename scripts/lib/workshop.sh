@@ -2,7 +2,8 @@
 # Workshops: fresh folders, which only their owner may enter, in which files are made ready before they are renamed into
 # their places. To be sourced after manifest.sh.
 
-# A new one in the folder FOR, or beside PATH that is not there yet: `workshop FOR` and `workshop FOR NAME`.
+# Makes one in the folder $1 and prints its path. Its name holds $2, where that names a folder which is to be made in $1:
+# so two runs in one folder like /tmp, for different prefixes, do not take away each other's.
 workshop() {
     mktemp -d "$1/.${2:+$2.}pinshim.XXXXXX" || fail "$1 cannot be written to; as root, or with a --prefix of your own?"
 }
@@ -12,7 +13,8 @@ stage=
 beside=
 trap 'rm -rf -- ${stage:+"$stage"} ${beside:+"$beside"}' EXIT
 
-# Removes those that a killed run left in a folder, and says so in $cleaned.
+# Removes those that a killed run left in the folder $1, for the folder $2 in it where one is named. Says in $cleaned that
+# there was one.
 cleaned=
 remove_workshops() {
     local left
