@@ -222,12 +222,19 @@ fn where_others_can_write_nothing_is_installed() {
         );
     }
     // What was installed before somebody was let in is not removed from there either.
-    let world = World::new();
-    world.install(&[]).assert_clean();
-    let folder = world.folder("to/usr/bin", 0o777);
-    let before = world.state();
-    let done = world.install(&["--uninstall"]);
-    assert_refused(&world, &before, &done, &format!("{} can be written to by everybody", folder.display()));
+    for name in ["to/usr/bin", "to/etc/pinshim"] {
+        let world = World::new();
+        world.install(&[]).assert_clean();
+        let folder = world.folder(name, 0o777);
+        let before = world.state();
+        let done = world.install(&["--uninstall"]);
+        assert_refused(
+            &world,
+            &before,
+            &done,
+            &format!("{} can be written to by everybody", folder.display()),
+        );
+    }
 }
 
 #[test]
