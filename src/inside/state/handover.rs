@@ -37,8 +37,24 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// real-time priority.
 const YIELDS: usize = 100;
 
-/// The word, in the thread's slot.
-pub(crate) struct Handover(AtomicU32);
+/// The word, in the thread's slot. A test puts another kind of word here, and tries every order of the two threads' steps.
+pub(crate) struct Handover<W = AtomicU32>(W);
+
+/// What the two threads do with the word. The first four are an atomic word's own.
+pub(crate) trait Word {
+    fn load(&self, order: Ordering) -> u32;
+    fn store(&self, value: u32, order: Ordering);
+    fn swap(&self, value: u32, order: Ordering) -> u32;
+    fn compare_exchange(&self, old: u32, new: u32, success: Ordering, failure: Ordering) -> Result<u32, u32>;
+    /// Waits until the word is no longer `value`, but no longer than `limit`.
+    fn wait_while(&self, value: u32, limit: Duration);
+    /// Wakes a thread that waits for the word.
+    fn wake(&self);
+    /// Lets the other thread run on this CPU.
+    fn yield_cpu(&self);
+    /// Sleeps for so many microseconds.
+    fn sleep_us(&self, us: i64);
+}
 
 /// Which of the threads that were created in one slot, one after another, a creator means.
 #[derive(Clone, Copy)]
@@ -49,7 +65,9 @@ impl Handover {
     pub(crate) const fn new() -> Self {
         Self(AtomicU32::new(0))
     }
+}
 
+impl<W: Word> Handover<W> {
     /// The creator opens the handover, before the thread exists.
     pub(crate) fn open(&self) -> Generation {
         let generation = (self.0.load(Ordering::Relaxed) & !STATE).wrapping_add(GENERATION);
@@ -66,7 +84,7 @@ impl Handover {
                 work();
                 // The word is still of this generation: the thread waits, or has yet to come.
                 if self.0.swap(generation | DONE, Ordering::Release) == generation | AWAITED {
-                    wait::futex_wake(&self.0);
+                    self.0.wake();
                 }
             }
             // The thread is first. It needs two instructions, unless it is preempted between them.
@@ -76,9 +94,9 @@ impl Handover {
                         break;
                     }
                     if turn < YIELDS {
-                        wait::yield_cpu()
+                        self.0.yield_cpu()
                     } else {
-                        wait::sleep_us(50)
+                        self.0.sleep_us(50)
                     }
                     now = self.0.load(Ordering::Acquire);
                 }
@@ -102,7 +120,7 @@ impl Handover {
         }
         let (creator, awaited) = (generation | CREATOR, generation | AWAITED);
         if self.0.compare_exchange(creator, awaited, Ordering::Acquire, Ordering::Acquire).is_ok() {
-            wait::wait_while(&self.0, awaited, Instant::now() + PATIENCE);
+            self.0.wait_while(awaited, PATIENCE);
         }
     }
 
@@ -112,3 +130,48 @@ impl Handover {
         self.0.store(generation | DONE, Ordering::Release);
     }
 }
+
+impl Word for AtomicU32 {
+    #[inline(always)]
+    fn load(&self, order: Ordering) -> u32 {
+        self.load(order)
+    }
+
+    #[inline(always)]
+    fn store(&self, value: u32, order: Ordering) {
+        self.store(value, order);
+    }
+
+    #[inline(always)]
+    fn swap(&self, value: u32, order: Ordering) -> u32 {
+        self.swap(value, order)
+    }
+
+    #[inline(always)]
+    fn compare_exchange(&self, old: u32, new: u32, success: Ordering, failure: Ordering) -> Result<u32, u32> {
+        self.compare_exchange(old, new, success, failure)
+    }
+
+    #[inline(always)]
+    fn wait_while(&self, value: u32, limit: Duration) {
+        wait::wait_while(self, value, Instant::now() + limit);
+    }
+
+    #[inline(always)]
+    fn wake(&self) {
+        wait::futex_wake(self);
+    }
+
+    #[inline(always)]
+    fn yield_cpu(&self) {
+        wait::yield_cpu();
+    }
+
+    #[inline(always)]
+    fn sleep_us(&self, us: i64) {
+        wait::sleep_us(us);
+    }
+}
+
+#[cfg(test)]
+mod tests;
