@@ -113,14 +113,19 @@ impl Line {
 }
 
 impl Write for Line {
+    /// Fails where there is no room for all of the text, and then has written the letters for which there was room.
     fn write_str(&mut self, text: &str) -> fmt::Result {
         // One byte stays free for the line's end.
         let room = self.bytes.get_mut(self.used..LINE_BYTES - 1).unwrap_or_default();
-        for (to, from) in room.iter_mut().zip(text.bytes()) {
+        let mut fits = text.len().min(room.len());
+        while !text.is_char_boundary(fits) {
+            fits -= 1;
+        }
+        for (to, from) in room.iter_mut().zip(text.bytes().take(fits)) {
             *to = if from.is_ascii_control() { b' ' } else { from };
         }
-        self.used += text.len().min(room.len());
-        Ok(())
+        self.used += fits;
+        if fits == text.len() { Ok(()) } else { Err(fmt::Error) }
     }
 }
 
@@ -145,8 +150,11 @@ pub(crate) fn first_time(role: RoleKind, cause: Cause) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{StderrLog, targets};
+    use super::{Cause, LINE_BYTES, Line, StderrLog, first_time, targets};
     use log::{Level, Log, Metadata};
+    use pinning::RoleKind;
+    use proptest::prelude::*;
+    use std::fmt::Write;
     use std::path::Path;
 
     fn counts(filter: &str, target: &str, level: Level) -> bool {
@@ -202,5 +210,53 @@ mod tests {
             .filter(|file| file.extension().is_some_and(|end| end == "rs"))
             .chain(below)
             .collect()
+    }
+
+    /// What a line holds after these pieces were written to it, until one of them had no room.
+    fn written(pieces: &[String]) -> Vec<u8> {
+        let mut line = Line { bytes: [0; LINE_BYTES], used: 0 };
+        let _ = pieces.iter().try_for_each(|piece| line.write_str(piece));
+        line.finished().to_vec()
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_is_the_text_without_its_control_characters_up_to_the_limit(
+            pieces in prop::collection::vec("(?s).{0,200}", 0..6),
+        ) {
+            let line = written(&pieces);
+            prop_assert!(line.len() <= LINE_BYTES);
+            let (end, text) = line.split_last().unwrap();
+            prop_assert_eq!(*end, b'\n');
+            prop_assert!(!text.iter().any(u8::is_ascii_control));
+            let text = std::str::from_utf8(text).expect("whole letters");
+            let whole = pieces.concat().replace(|letter: char| letter.is_ascii_control(), " ");
+            prop_assert!(whole.starts_with(text));
+            // No letter that follows had room.
+            let next = whole[text.len()..].chars().next();
+            prop_assert!(next.is_none_or(|next| text.len() + next.len_utf8() > LINE_BYTES - 1));
+        }
+    }
+
+    #[test]
+    fn a_line_is_cut_at_the_limit_between_two_letters() {
+        for (room, letter) in [(1, "a"), (1, "ä"), (2, "ä"), (2, "€"), (3, "€"), (3, "😀"), (4, "😀")]
+        {
+            let before = "x".repeat(LINE_BYTES - 1 - room);
+            let fits = if letter.len() <= room { letter } else { "" };
+            let line = written(&[before.clone(), letter.into(), "later".into()]);
+            let later = &"later"[..if fits.is_empty() { 0 } else { room - letter.len() }];
+            assert_eq!(String::from_utf8(line).unwrap(), format!("{before}{fits}{later}\n"));
+        }
+    }
+
+    #[test]
+    fn each_role_and_cause_is_said_once() {
+        for role in (0..=u8::MAX).filter_map(RoleKind::from_number) {
+            for cause in [Cause::Cut, Cause::Refused, Cause::ListTooShort] {
+                assert!(first_time(role, cause), "{role} {}", cause as u8);
+                assert!(!first_time(role, cause), "{role} {}", cause as u8);
+            }
+        }
     }
 }
