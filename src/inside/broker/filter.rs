@@ -116,3 +116,237 @@ const fn program() -> [sock_filter; STEPS] {
 pub(super) fn install() -> Result<(), Errno> {
     process::filter_system_calls(&PROGRAM)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ARCHITECTURE, FREE, PROGRAM, argument_at};
+    use libc::{c_long, sock_filter};
+    use std::collections::BTreeSet;
+
+    /// linux/bpf_common.h, linux/filter.h: the four instructions that the program is made of.
+    const LD_W_ABS: u16 = 0x20;
+    const JMP_JEQ_K: u16 = 0x15;
+    const ALU_AND_K: u16 = 0x54;
+    const RET_K: u16 = 0x06;
+
+    /// linux/seccomp.h.
+    const ALLOW: u32 = 0x7FFF_0000;
+    const ERRNO: u32 = 0x0005_0000;
+    const EPERM: u32 = 1;
+
+    /// x86's numbers of the x32 ABI (asm/unistd.h, __X32_SYSCALL_BIT).
+    const X32: u32 = 0x4000_0000;
+
+    /// struct seccomp_data.
+    struct Call {
+        number: u32,
+        architecture: u32,
+        arguments: [u64; 6],
+    }
+
+    impl Call {
+        fn of(number: c_long, arguments: &[u64]) -> Self {
+            let mut all = [0x5555_5555_5555_5555; 6];
+            all[..arguments.len()].copy_from_slice(arguments);
+            Self { number: number as u32, architecture: ARCHITECTURE, arguments: all }
+        }
+
+        fn bytes(&self) -> Vec<u8> {
+            let instruction_pointer = 0x0123_4567_89AB_CDEFu64;
+            let mut bytes = [self.number.to_ne_bytes(), self.architecture.to_ne_bytes()].concat();
+            bytes.extend(instruction_pointer.to_ne_bytes());
+            bytes.extend(self.arguments.iter().flat_map(|argument| argument.to_ne_bytes()));
+            bytes
+        }
+    }
+
+    /// Runs a program as the kernel does (net/core/filter.c, bpf_check_classic; kernel/seccomp.c, seccomp_check_filter);
+    /// notes in `visited` which steps it comes through. Refuses what the kernel would.
+    fn run(program: &[sock_filter], call: &Call, visited: &mut BTreeSet<usize>) -> Result<u32, String> {
+        let data = call.bytes();
+        let (mut at, mut loaded) = (0, 0u32);
+        loop {
+            let step = program.get(at).ok_or(format!("step {at} lies outside the program"))?;
+            visited.insert(at);
+            at += 1;
+            match step.code {
+                LD_W_ABS if step.k % 4 == 0 => {
+                    let word = data.get(step.k as usize..).and_then(|rest| rest.first_chunk());
+                    loaded = u32::from_ne_bytes(*word.ok_or(format!("a load at {}", step.k))?);
+                }
+                JMP_JEQ_K => at += usize::from(if loaded == step.k { step.jt } else { step.jf }),
+                ALU_AND_K => loaded &= step.k,
+                RET_K => return Ok(step.k),
+                other => return Err(format!("unknown operation {other:#x}")),
+            }
+        }
+    }
+
+    fn allows(call: &Call, visited: &mut BTreeSet<usize>) -> bool {
+        match run(&PROGRAM, call, visited).unwrap() {
+            ALLOW => true,
+            answer => {
+                assert_eq!(answer, ERRNO | EPERM, "call {}", call.number);
+                false
+            }
+        }
+    }
+
+    /// What the broker may call whatever the arguments are. Said again, so that nothing is added unnoticed.
+    const EXPECTED: [c_long; 14] = [
+        libc::SYS_clock_gettime,
+        libc::SYS_close,
+        libc::SYS_exit_group,
+        libc::SYS_futex,
+        libc::SYS_getdents64,
+        libc::SYS_ppoll,
+        libc::SYS_read,
+        libc::SYS_readlinkat,
+        libc::SYS_recvmsg,
+        libc::SYS_sched_getaffinity,
+        libc::SYS_sched_setaffinity,
+        libc::SYS_setgroups,
+        libc::SYS_setresgid,
+        libc::SYS_setresuid,
+    ];
+
+    /// Half of the arguments that an int does not reach.
+    const UPPER: u64 = 0xFFFF_FFFF_0000_0000;
+
+    /// Arguments of each call that depends on them, with whether they are allowed.
+    fn cases() -> Vec<(c_long, Vec<u64>, bool)> {
+        let mut cases = Vec::new();
+        for signal in 0..=64 {
+            cases.push((libc::SYS_tgkill, vec![1, 2, signal], signal == 0));
+        }
+        cases.push((libc::SYS_tgkill, vec![0, 0, UPPER], true));
+        cases.push((libc::SYS_tgkill, vec![0, 0, UPPER | 9], false));
+        let reading = [0, libc::O_CLOEXEC, libc::O_DIRECTORY | libc::O_CLOEXEC, libc::O_NOFOLLOW];
+        let writing = [
+            libc::O_WRONLY,
+            libc::O_RDWR,
+            libc::O_ACCMODE,
+            libc::O_CREAT,
+            libc::O_TRUNC,
+            libc::O_CREAT | libc::O_EXCL,
+            libc::O_TMPFILE | libc::O_RDWR,
+        ];
+        for (flags, allowed) in
+            reading.map(|flags| (flags, true)).into_iter().chain(writing.map(|f| (f, false)))
+        {
+            let flags = flags as u64;
+            cases.push((libc::SYS_openat, vec![5, 6, flags, 0], allowed));
+            cases.push((libc::SYS_openat, vec![5, 6, UPPER | flags, 0], allowed));
+            let also = flags | libc::O_CLOEXEC as u64;
+            cases.push((libc::SYS_openat, vec![5, 6, also, 0o777], allowed));
+        }
+        // Every option that there is so far, and some more (linux/prctl.h).
+        for option in 0..=100 {
+            for value in 0..=2 {
+                let allowed = option == libc::PR_SET_DUMPABLE as u64 && value == 0;
+                cases.push((libc::SYS_prctl, vec![option, value], allowed));
+            }
+        }
+        for option in [libc::PR_SET_PTRACER as u64, UPPER | 1] {
+            cases.push((libc::SYS_prctl, vec![option, 0], false));
+        }
+        cases
+    }
+
+    #[test]
+    fn it_allows_what_the_broker_needs_and_nothing_else() {
+        let mut visited = BTreeSet::new();
+        let numbers = (0..=1023).chain((0..=1023).map(|number| X32 | number)).chain([
+            u32::MAX,
+            X32 - 1,
+            0x8000_0000,
+            0x1_0000,
+        ]);
+        let mut allowed = BTreeSet::new();
+        for number in numbers {
+            for argument in [0, 1, u64::MAX, 0x5555_5555_5555_5555] {
+                let call = Call { number, architecture: ARCHITECTURE, arguments: [argument; 6] };
+                if allows(&call, &mut visited) {
+                    allowed.insert((c_long::from(number), argument));
+                }
+            }
+        }
+        let depending = [libc::SYS_tgkill, libc::SYS_openat];
+        let mut expected: BTreeSet<_> = EXPECTED
+            .iter()
+            .flat_map(|number| [0, 1, u64::MAX, 0x5555_5555_5555_5555].map(|argument| (*number, argument)))
+            .collect();
+        expected.extend(depending.map(|number| (number, 0)));
+        assert_eq!(allowed, expected);
+        for (number, arguments, expected) in cases() {
+            let call = Call::of(number, &arguments);
+            assert_eq!(allows(&call, &mut visited), expected, "{number} with {arguments:x?}");
+        }
+        let other = Call { architecture: !ARCHITECTURE, ..Call::of(libc::SYS_read, &[]) };
+        assert!(!allows(&other, &mut visited));
+        let all: BTreeSet<_> = (0..PROGRAM.len()).collect();
+        assert_eq!(visited, all, "each step is there for some call");
+    }
+
+    #[test]
+    fn nothing_is_allowed_by_the_numbers_of_another_architecture() {
+        // linux/audit.h: x86-64, i386, Arm, Arm64, RISC-V, s390x, ppc64le.
+        let known =
+            [0xC000_003E, 0x4000_0003, 0x4000_0028, 0xC000_00B7, 0xC000_00F3, 0x8000_0016, 0xC000_0015];
+        for architecture in known.into_iter().chain([0, u32::MAX, ARCHITECTURE ^ 1]) {
+            for number in (0..=1023).filter(|_| architecture != ARCHITECTURE) {
+                let call = Call { number, architecture, arguments: [0; 6] };
+                assert!(!allows(&call, &mut BTreeSet::new()), "{number} of {architecture:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_kernel_takes_the_program() {
+        // linux/bpf_common.h, BPF_MAXINSNS.
+        assert!(!PROGRAM.is_empty() && PROGRAM.len() <= 4096);
+        for (at, step) in PROGRAM.iter().enumerate() {
+            let left = PROGRAM.len() - at - 1;
+            match step.code {
+                // Every jump leads forwards to a step of the program, so each way ends at a return.
+                JMP_JEQ_K => assert!(usize::from(step.jt.max(step.jf)) < left, "step {at}"),
+                LD_W_ABS => assert!(step.k % 4 == 0 && step.k < 64, "step {at}"),
+                ALU_AND_K | RET_K => {}
+                other => panic!("step {at}: unknown operation {other:#x}"),
+            }
+        }
+        assert_eq!(PROGRAM.last().map(|step| step.code), Some(RET_K));
+        assert_eq!(FREE.len(), EXPECTED.len());
+    }
+
+    #[test]
+    fn the_interpreter_refuses_what_the_kernel_would() {
+        let step = |code, k| sock_filter { code, jt: 0, jf: 0, k };
+        let branch = |jt, jf| sock_filter { code: JMP_JEQ_K, jt, jf, k: 0 };
+        let call = Call::of(0, &[]);
+        for program in [
+            vec![],
+            vec![step(LD_W_ABS, 0)],
+            vec![step(LD_W_ABS, 64), step(RET_K, 0)],
+            vec![step(LD_W_ABS, 2), step(RET_K, 0)],
+            vec![branch(1, 0), step(RET_K, 0)],
+            vec![step(0x07, 0), step(RET_K, 0)],
+        ] {
+            let answer = run(&program, &call, &mut BTreeSet::new());
+            assert!(answer.is_err(), "{answer:?}");
+        }
+        assert_eq!(run(&[branch(0, 1), step(RET_K, 7)], &call, &mut BTreeSet::new()), Ok(7));
+    }
+
+    #[test]
+    fn an_argument_is_found_where_the_kernel_puts_its_lower_half() {
+        for n in 0..6 {
+            let mut call = Call::of(0, &[]);
+            call.arguments[n] = 0x1111_1111_2222_2222;
+            let load = sock_filter { code: LD_W_ABS, jt: 0, jf: 0, k: argument_at(n as u32) };
+            let compare = sock_filter { code: JMP_JEQ_K, jt: 0, jf: 1, k: 0x2222_2222 };
+            let [yes, no] = [1, 0].map(|k| sock_filter { code: RET_K, jt: 0, jf: 0, k });
+            assert_eq!(run(&[load, compare, yes, no], &call, &mut BTreeSet::new()), Ok(1), "{n}");
+        }
+    }
+}
