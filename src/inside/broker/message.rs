@@ -127,3 +127,118 @@ impl Reply {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, Kind, MAGIC, Message, NOWHERE, Reply};
+    use crate::broker::shared::ANSWERS;
+    use crate::sys::errno::Errno;
+    use pinning::{SetId, Tid};
+    use proptest::prelude::*;
+
+    fn kinds() -> impl Strategy<Value = Kind> {
+        prop::sample::select(vec![Kind::Pin, Kind::LookForKernelThreads, Kind::WatchNewThread])
+    }
+
+    prop_compose! {
+        fn messages()(
+            kind in kinds(), set in any::<u16>(), tid in any::<i32>(), slot in any::<u32>(), generation in any::<u32>(),
+        ) -> Message {
+            Message { kind, set: SetId(set), tid: Tid(tid), slot, generation }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_field_is_read_as_it_was_written(message in messages()) {
+            prop_assert_eq!(Message::from_bytes(&message.to_bytes()), Some(message));
+        }
+
+        #[test]
+        fn any_bytes_are_a_message_or_none(bytes in prop::collection::vec(any::<u8>(), 0..2 * Message::BYTES)) {
+            if let Some(message) = Message::from_bytes(&bytes) {
+                prop_assert_eq!(message.to_bytes().to_vec(), bytes);
+            }
+        }
+
+        #[test]
+        fn a_message_of_another_length_is_none(message in messages(), length in 0..3 * Message::BYTES) {
+            let mut bytes = message.to_bytes().repeat(3);
+            bytes.truncate(length);
+            prop_assert_eq!(Message::from_bytes(&bytes).is_some(), length == Message::BYTES);
+        }
+
+        #[test]
+        fn only_the_magic_number_and_a_known_kind_make_a_message(
+            message in messages(), magic in any::<u32>(), kind in any::<u16>(),
+        ) {
+            let mut bytes = message.to_bytes();
+            bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+            prop_assert_eq!(Message::from_bytes(&bytes).is_some(), (1..=3).contains(&kind));
+            let mut bytes = message.to_bytes();
+            bytes[..4].copy_from_slice(&magic.to_ne_bytes());
+            prop_assert_eq!(Message::from_bytes(&bytes).is_some(), magic == MAGIC);
+        }
+
+        #[test]
+        fn a_reply_s_word_holds_answer_and_generation_apart(generation in any::<u32>(), errno in 0..128) {
+            let generation = generation & !Reply::MASK;
+            for answer in [Answer::Placed, Answer::Cut, Answer::Refused(Errno(errno)), Answer::None] {
+                let word = generation | Reply::of(&answer);
+                prop_assert_eq!(word & !Reply::MASK, generation);
+                prop_assert_ne!(word, generation | Reply::PENDING);
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_and_no_other_number_is_known() {
+        for number in 0..=u16::MAX {
+            let mut bytes = Message::of(Kind::Pin).to_bytes();
+            bytes[4..6].copy_from_slice(&number.to_ne_bytes());
+            let kind = Message::from_bytes(&bytes).map(|message| message.kind as u16);
+            assert_eq!(kind, (1..=3).contains(&number).then_some(number));
+        }
+    }
+
+    #[test]
+    fn a_request_without_an_answer_names_a_slot_that_does_not_exist() {
+        for message in [
+            Message::pin(Tid(7), SetId(1), None),
+            Message::of(Kind::LookForKernelThreads),
+            Message::of(Kind::WatchNewThread),
+        ] {
+            assert_eq!(message.slot, NOWHERE);
+            assert!(message.slot as usize >= ANSWERS);
+        }
+        let message = Message::pin(Tid(7), SetId(1), Some((9, 0x300)));
+        assert_eq!((message.kind, message.tid, message.set), (Kind::Pin, Tid(7), SetId(1)));
+        assert_eq!((message.slot, message.generation), (9, 0x300));
+    }
+
+    #[test]
+    fn every_answer_is_read_as_it_was_written() {
+        for generation in [0, Reply::GENERATION, !Reply::MASK] {
+            let read = |answer| Reply::read(generation | Reply::of(&answer));
+            assert!(matches!(read(Answer::Placed), Answer::Placed));
+            assert!(matches!(read(Answer::Cut), Answer::Cut));
+            for errno in 0..128 {
+                let answer = read(Answer::Refused(Errno(errno)));
+                assert!(matches!(answer, Answer::Refused(Errno(number)) if number == errno), "{errno}");
+            }
+            // The broker has no word for having no answer: it says that it was refused.
+            assert!(matches!(read(Answer::None), Answer::Refused(_)));
+            assert!(matches!(Reply::read(generation | Reply::PENDING), Answer::None));
+        }
+    }
+
+    #[test]
+    fn any_word_is_an_answer() {
+        for word in 0..=u32::from(u16::MAX) {
+            let _ = Reply::read(word);
+        }
+        for low in (0..=Reply::MASK).filter(|low| *low != 2 && *low != 3 && *low < 0x80) {
+            assert!(matches!(Reply::read(low), Answer::None), "{low}");
+        }
+    }
+}
