@@ -20,7 +20,7 @@ use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
 /// Which threads to look at.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     /// Every thread. Only for a scan by QEMU itself, which knows whether threads are created and not yet placed.
     All,
