@@ -109,3 +109,171 @@ impl FirstRun {
         self.due.fetch_and(ONE_LOOK - 1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{DONE, FirstRun, NOT_BEGUN, ONE_LOOK, UNDER_WAY};
+    use crate::state::current::{self, CurrentThread};
+    use std::collections::HashSet;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// What a thread does, one step after another.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    enum Step {
+        Arrive,
+        /// With what its caller does of it before it makes the real ioctl: the first vCPU of all goes on to [`Step::Rescan`].
+        Enter,
+        BeginRescan,
+        EndRescan,
+        BeginLooks,
+        /// KVM_RUN returns.
+        EndLooks,
+        End,
+        /// An ioctl of a thread that is no vCPU.
+        Look,
+    }
+
+    use Step::{Arrive, BeginLooks, BeginRescan, End, EndLooks, EndRescan, Enter, Look};
+
+    /// A vCPU that enters KVM_RUN twice; what only the first of all has to do is left out by the others.
+    const RUNS: &[Step] = &[Arrive, Enter, BeginRescan, EndRescan, BeginLooks, EndLooks, Enter, End];
+    const NEVER_RUNS: &[Step] = &[Arrive, End];
+    const LOOKS: &[Step] = &[Look; 4];
+
+    #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+    struct Thread {
+        /// How many steps it has made.
+        at: usize,
+        before_first_run: bool,
+        /// Whether it is the first vCPU of all to enter KVM_RUN.
+        first: bool,
+    }
+
+    #[derive(Clone, PartialEq, Eq, Hash)]
+    struct State {
+        due: u32,
+        rescan: u32,
+        threads: Vec<Thread>,
+    }
+
+    /// Makes the next step of one thread, by the functions under test; answers the state after it.
+    fn make(state: &State, programs: &[&[Step]], number: usize) -> Option<State> {
+        let mut next = state.clone();
+        let thread = &mut next.threads[number];
+        let step = *programs[number].get(thread.at)?;
+        thread.at += 1;
+        let first_run = FirstRun { due: AtomicU32::new(state.due), rescan: AtomicU32::new(state.rescan) };
+        let mut current = CurrentThread { before_first_run: thread.before_first_run, ..current::thread() };
+        match step {
+            Arrive => first_run.vcpu_arrives(&mut current),
+            Enter => {
+                let entered = first_run.vcpu_enters(&mut current);
+                assert_eq!(entered, thread.before_first_run, "only the first time");
+                if !entered {
+                    first_run.take_look();
+                }
+            }
+            BeginRescan => {
+                thread.first = first_run.begin_rescan();
+                assert_eq!(thread.first, state.rescan == NOT_BEGUN);
+            }
+            EndRescan if thread.first => {
+                assert!(first_run.rescan_is_under_way());
+                first_run.end_rescan();
+            }
+            BeginLooks if thread.first => first_run.begin_looks(),
+            EndLooks if thread.first => {
+                first_run.end_looks();
+                assert!(!first_run.kernel_thread_is_due());
+            }
+            EndRescan | BeginLooks | EndLooks => {}
+            End => {
+                first_run.vcpu_ends(&current);
+                current.before_first_run = false;
+            }
+            Look => {
+                let due = first_run.kernel_thread_is_due();
+                assert_eq!(first_run.take_look(), due);
+            }
+        }
+        thread.before_first_run = current.before_first_run;
+        next.due = first_run.due.into_inner();
+        next.rescan = first_run.rescan.into_inner();
+        Some(next)
+    }
+
+    /// Looks at every state that these threads can reach; answers how many there are.
+    fn explore(programs: &[&[Step]]) -> usize {
+        let thread = Thread { at: 0, before_first_run: false, first: false };
+        let first = State { due: 0, rescan: NOT_BEGUN, threads: vec![thread; programs.len()] };
+        let mut seen = HashSet::from([first.clone()]);
+        let mut left = vec![first];
+        while let Some(state) = left.pop() {
+            let nexts: Vec<_> =
+                (0..programs.len()).filter_map(|number| make(&state, programs, number)).collect();
+            check(&state, programs, nexts.is_empty());
+            left.extend(nexts.into_iter().filter(|next| seen.insert(next.clone())));
+        }
+        seen.len()
+    }
+
+    fn check(state: &State, programs: &[&[Step]], all_have_ended: bool) {
+        let before = state.threads.iter().filter(|thread| thread.before_first_run).count();
+        assert_eq!((state.due % ONE_LOOK) as usize, before, "vCPUs that have not entered KVM_RUN");
+        let firsts = state.threads.iter().zip(programs).filter(|(thread, _)| thread.first);
+        let inside = firsts.clone().filter(|(thread, program)| {
+            program[..thread.at].contains(&BeginLooks) && !program[..thread.at].contains(&EndLooks)
+        });
+        let looks = state.due / ONE_LOOK;
+        assert!(looks <= if inside.count() == 1 { 16 } else { 0 }, "{looks} looks outside the first KVM_RUN");
+        assert!(firsts.count() <= 1, "one vCPU alone rescans");
+        if all_have_ended {
+            assert_eq!(state.due, 0, "nothing is due once all have ended");
+            assert_ne!(state.rescan, UNDER_WAY);
+            let ran = programs.contains(&RUNS);
+            assert_eq!(state.rescan == DONE, ran, "rescanned where a vCPU has run");
+        }
+    }
+
+    #[test]
+    fn nothing_stays_due_whatever_the_order_of_the_threads_steps() {
+        for programs in [
+            &[RUNS, RUNS, LOOKS][..],
+            &[RUNS, NEVER_RUNS, LOOKS],
+            &[NEVER_RUNS, NEVER_RUNS, LOOKS],
+            &[RUNS, RUNS, RUNS, LOOKS],
+            &[RUNS, RUNS, NEVER_RUNS, LOOKS],
+        ] {
+            let states = explore(programs);
+            assert!(states >= 45, "{states} states of {programs:?}");
+        }
+    }
+
+    #[test]
+    fn sixteen_looks_are_due_in_the_first_run_and_none_after_it() {
+        let first_run = FirstRun::new();
+        assert!(!first_run.take_look());
+        first_run.begin_looks();
+        for _ in 0..16 {
+            assert!(first_run.something_is_due() && first_run.kernel_thread_is_due());
+            assert!(first_run.take_look());
+        }
+        assert!(!first_run.take_look() && !first_run.something_is_due());
+        first_run.end_looks();
+        assert_eq!(first_run.due.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn the_end_of_the_looks_leaves_the_vcpus_that_have_not_run() {
+        let first_run = FirstRun::new();
+        let mut current = current::thread();
+        first_run.vcpu_arrives(&mut current);
+        first_run.begin_looks();
+        first_run.end_looks();
+        assert!(first_run.something_is_due() && !first_run.kernel_thread_is_due());
+        assert!(first_run.vcpu_enters(&mut current));
+        assert!(!first_run.something_is_due());
+        first_run.vcpu_ends(&current);
+        assert!(!first_run.something_is_due());
+    }
+}
