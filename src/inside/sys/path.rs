@@ -49,3 +49,59 @@ impl Write for StackPath {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::StackPath;
+    use proptest::prelude::*;
+    use std::ffi::CString;
+    use std::fmt::Write;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+
+    proptest! {
+        #[test]
+        fn it_holds_the_pieces_that_fit_and_ends_with_nul(pieces in prop::collection::vec("(?s).{0,40}", 0..8)) {
+            let (mut path, mut expected) = (StackPath::default(), String::new());
+            for piece in &pieces {
+                let fits = expected.len() + piece.len() <= 63;
+                prop_assert_eq!(path.write_str(piece).is_ok(), fits);
+                if fits {
+                    expected.push_str(piece);
+                }
+            }
+            prop_assert_eq!(path.bytes.last(), Some(&0));
+            let until_nul = expected.split('\0').next().unwrap_or_default();
+            prop_assert_eq!(path.as_c_str().to_bytes(), until_nul.as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_longest_path_has_63_bytes() {
+        for length in 60..70 {
+            let mut path = StackPath::default();
+            assert_eq!(path.write_str(&"x".repeat(length)).is_ok(), length <= 63);
+            assert_eq!(path.as_c_str().count_bytes(), if length <= 63 { length } else { 0 });
+        }
+    }
+
+    #[test]
+    fn a_link_is_read_whole_or_cut_to_63_bytes() {
+        let name = std::env::temp_dir().join(format!("stack-path-{}", std::process::id()));
+        let link = CString::new(name.as_os_str().as_bytes()).unwrap();
+        for length in 1..100 {
+            let target = "x".repeat(length);
+            symlink(&target, &name).unwrap();
+            let path = StackPath::of_link(libc::AT_FDCWD, &link);
+            std::fs::remove_file(&name).unwrap();
+            assert_eq!(path.as_c_str().to_bytes(), &target.as_bytes()[..length.min(63)]);
+            assert_eq!(path.bytes.last(), Some(&0));
+        }
+    }
+
+    #[test]
+    fn a_link_that_cannot_be_read_is_an_empty_path() {
+        assert!(StackPath::of_link(libc::AT_FDCWD, c"/proc/self/fd/-1").as_c_str().is_empty());
+        assert!(StackPath::of_link(-1, c"nothing").as_c_str().is_empty());
+    }
+}
