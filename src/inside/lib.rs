@@ -47,6 +47,8 @@ mod report;
 mod start;
 mod state;
 mod sys;
+#[cfg(test)]
+mod testing;
 
 pub use affinity::direct::real_pthread_setaffinity;
 pub use start::shim_or_start;

@@ -4,7 +4,7 @@
 //! worker may be created by any worker of the pool, or by a vCPU that happens to poll the main loop's context.
 //! Any thread may create threads, so nothing here locks or allocates.
 
-use crate::identity::pools;
+use crate::identity::pools::POOLS;
 use crate::identity::qemu::Thread;
 use crate::report::{self, Cause, targets};
 use crate::state::current;
@@ -23,12 +23,12 @@ pub(crate) fn new_thread(shim: &Shim, thread: Option<&Thread<'_>>) -> ThreadIden
     // A thread of QEMU's with a name that is not known here belongs to the emulator.
     let role = Role::of_qemu_name(thread.name).unwrap_or(Role::Emulator);
     let home = if role == Role::Worker {
-        pools::pool_home(policy, thread.argument, &current::thread())
+        POOLS.home(policy, thread.argument, &current::thread())
     } else {
         policy.emulator()
     };
     let order = match role {
-        Role::IoThread(id) => iothread_order(id),
+        Role::IoThread(id) => IOTHREADS.number_of(id),
         _ => 0,
     };
     warn_if_list_too_short(policy, role, order);
@@ -76,20 +76,34 @@ fn warn_if_list_too_short(policy: &Policy, role: Role<'_>, order: u32) {
     }
 }
 
-/// An IOThread's number in the order of creation. One that is deleted and made again with the same id keeps its number,
-/// since the id is all that a user sees of it.
-fn iothread_order(id: &[u8]) -> u32 {
-    static SEEN: [AtomicU64; 256] = [const { AtomicU64::new(0) }; 256];
-    // Beyond so many an id is not remembered: each gets the next number.
-    static BEYOND: AtomicU32 = AtomicU32::new(256);
-    let key = fnv1a(id);
-    for (order, seen) in (0u32..).zip(&SEEN) {
-        let before = seen.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed);
-        if before.is_ok() || before == Err(key) {
-            return order;
-        }
+/// The IOThreads of this process.
+static IOTHREADS: Order = Order::new();
+
+/// The order of creation of IOThreads. One that is deleted and made again with the same id keeps its number, since the id
+/// is all that a user sees of it.
+struct Order {
+    /// A hash of the id of each; 0 in a free place.
+    seen: [AtomicU64; 256],
+    /// Beyond so many an id is not remembered: each gets the next number.
+    beyond: AtomicU32,
+}
+
+impl Order {
+    const fn new() -> Self {
+        Self { seen: [const { AtomicU64::new(0) }; 256], beyond: AtomicU32::new(256) }
     }
-    BEYOND.fetch_add(1, Ordering::Relaxed)
+
+    /// The number of the IOThread with this id, from 0.
+    fn number_of(&self, id: &[u8]) -> u32 {
+        let key = fnv1a(id);
+        for (number, seen) in (0u32..).zip(&self.seen) {
+            let before = seen.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed);
+            if before.is_ok() || before == Err(key) {
+                return number;
+            }
+        }
+        self.beyond.fetch_add(1, Ordering::Relaxed)
+    }
 }
 
 /// The FNV-1a hash of 64 bits, but never 0, which marks a free place.
@@ -98,4 +112,102 @@ fn fnv1a(bytes: &[u8]) -> u64 {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
     hash.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Order, fnv1a, main_thread, new_thread, unnamed_vcpu};
+    use crate::identity::qemu::Thread;
+    use crate::testing;
+    use pinning::{CpuId, RoleKind, SetId};
+    use proptest::prelude::*;
+
+    #[test]
+    fn iothreads_are_numbered_in_the_order_of_their_first_creation() {
+        let order = Order::new();
+        let ids: Vec<_> = (0..300).map(|number| format!("io{number}")).collect();
+        for (number, id) in (0..).zip(&ids) {
+            assert_eq!(order.number_of(id.as_bytes()), number);
+        }
+        // Made again with the same id; where there is no room for the id each creation is a new one.
+        for (number, id) in (0..256).zip(&ids) {
+            assert_eq!(order.number_of(id.as_bytes()), number);
+        }
+        assert_eq!(order.number_of(ids[256].as_bytes()), 300);
+    }
+
+    #[test]
+    fn the_hash_of_an_id_is_fnv_1a() {
+        // draft-eastlake-fnv, test vectors.
+        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_gives_an_identity_with_a_set_of_the_policy(name in prop::collection::vec(any::<u8>(), 0..100)) {
+            let shim = testing::shim(&[("PIN_CPUS", "0"), ("PIN_VCPUS", "*@1"), ("PIN_THREADS", "*x*@3")]);
+            let identity = new_thread(&shim, Some(&Thread { name: &name, argument: 0x1000 }));
+            prop_assert!(usize::from(identity.set.0) < shim.policy.sets().len());
+            prop_assert!(name.starts_with(identity.name()));
+            prop_assert_eq!(identity.name().len(), name.len().min(64));
+        }
+    }
+
+    #[test]
+    fn a_name_gives_role_index_set_and_home() {
+        let shim = testing::shim(&[
+            ("PIN_CPUS", "0"),
+            ("PIN_VCPUS", "1,2"),
+            ("PIN_IOTHREADS", "fast@3,*@4"),
+            ("PIN_EMULATOR", "5"),
+            ("PIN_MIGRATION", "6"),
+            ("PIN_THREADS", "TC named*@7,special@8"),
+        ]);
+        let cpu_of = |set: SetId| shim.policy.set(set).iter().next().map(|CpuId(cpu)| cpu);
+        for (name, role, index, cpu, home) in [
+            ("CPU 0/KVM", RoleKind::Vcpu, Some(0), 1, 5),
+            ("CPU 1/KVM", RoleKind::Vcpu, Some(1), 2, 5),
+            ("IO fast", RoleKind::IoThread, None, 3, 3),
+            ("IO slow", RoleKind::IoThread, None, 4, 4),
+            ("call_rcu", RoleKind::Emulator, None, 5, 5),
+            ("a new name", RoleKind::Emulator, None, 5, 5),
+            ("special", RoleKind::Emulator, None, 8, 5),
+            ("TC named pc", RoleKind::Emulator, None, 7, 5),
+            ("TC other", RoleKind::Exempt, None, 5, 5),
+        ] {
+            let identity = new_thread(&shim, Some(&Thread { name: name.as_bytes(), argument: 0 }));
+            assert_eq!(identity.role, role, "{name}");
+            if role != RoleKind::Exempt {
+                assert_eq!(cpu_of(identity.set), Some(cpu), "{name}");
+            }
+            assert_eq!(cpu_of(identity.home), Some(home), "{name}");
+            assert_eq!(identity.name(), name.as_bytes());
+            assert!(identity.named);
+            // An IOThread's number depends on the other tests.
+            if role != RoleKind::IoThread {
+                assert_eq!(identity.index, index, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_thread_without_a_name_is_an_emulator_thread() {
+        let shim = testing::shim(&[("PIN_CPUS", "0"), ("PIN_EMULATOR", "5")]);
+        for identity in [new_thread(&shim, None), main_thread(&shim.policy)] {
+            assert!(identity.role == RoleKind::Emulator && !identity.named);
+            assert_eq!((identity.set, identity.home), (shim.policy.emulator(), shim.policy.emulator()));
+        }
+    }
+
+    #[test]
+    fn vcpus_without_a_name_are_numbered_in_the_order_of_creation() {
+        let shim = testing::shim(&[("PIN_CPUS", "0"), ("PIN_VCPUS", "*@[1-2]")]);
+        for index in 0..3 {
+            let identity = unnamed_vcpu(&shim.policy);
+            assert_eq!((identity.role, identity.index), (RoleKind::Vcpu, Some(index)));
+            assert_eq!(shim.policy.set(identity.set).len(), 2);
+        }
+    }
 }
