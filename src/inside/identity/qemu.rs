@@ -114,11 +114,11 @@ fn read_name(pid: i32, address: usize, room: &mut [u8; NAME_LIMIT]) -> Option<&[
     // also refuse all of it. So each page is read on its own.
     let to_page_end = 4096 - address % 4096;
     let first = to_page_end.min(NAME_LIMIT);
-    let got = thread::read_own_memory(pid, address, room.get_mut(..first)?).ok()?.len();
+    let mut got = thread::read_own_memory(pid, address, room.get_mut(..first)?).ok()?.len();
     if got == first && first < NAME_LIMIT && !room.get(..got)?.contains(&0) {
-        let _ = thread::read_own_memory(pid, address + first, room.get_mut(first..)?);
+        got += thread::read_own_memory(pid, address + first, room.get_mut(first..)?).map_or(0, <[u8]>::len);
     }
-    let end = room.iter().position(|byte| *byte == 0)?;
+    let end = room.get(..got)?.iter().position(|byte| *byte == 0)?;
     room.get(..end).filter(|name| !name.is_empty())
 }
 
@@ -149,4 +149,117 @@ pub(crate) fn executable_code() -> std::ops::Range<usize> {
     // SAFETY: `first` only writes to `range`, which is live for the call.
     unsafe { libc::dl_iterate_phdr(Some(first), (&raw mut range).cast()) };
     range
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FIRST_NAME, NAME_LIMIT, QemuThreadArgs, is_thread_start, learn, read_name, with_thread};
+    use crate::sys::thread;
+    use crate::testing::TwoPages;
+    use std::ffi::c_void;
+
+    /// The name at this address after the beginning of the pages.
+    fn name_at(pages: &TwoPages, at: usize) -> Option<Vec<u8>> {
+        let mut room = [0u8; NAME_LIMIT];
+        read_name(thread::getpid(), pages.address() + at, &mut room).map(<[u8]>::to_vec)
+    }
+
+    /// Lengths of names at which something changes.
+    const LENGTHS: [usize; 9] = [0, 1, 2, 8, 100, NAME_LIMIT - 2, NAME_LIMIT - 1, NAME_LIMIT, NAME_LIMIT + 1];
+
+    #[test]
+    fn a_name_is_read_wherever_it_lies_on_two_pages() {
+        let mut pages = TwoPages::new();
+        let page = TwoPages::page_bytes();
+        for length in LENGTHS {
+            let text = [b"n".repeat(length), vec![0]].concat();
+            for at in page - 300..=page {
+                pages.write(at, &text);
+                let expected = (1..NAME_LIMIT).contains(&length).then(|| b"n".repeat(length));
+                assert_eq!(name_at(&pages, at), expected, "{length} bytes at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_is_read_up_to_the_end_of_what_is_readable() {
+        let mut pages = TwoPages::new();
+        let page = TwoPages::page_bytes();
+        for length in LENGTHS {
+            let text = [b"n".repeat(length), vec![0]].concat();
+            for at in page - 300..page {
+                pages.write(at, &text);
+                pages.hide_second();
+                // A text whose end cannot be read is no name.
+                let readable = at + length < page && (1..NAME_LIMIT).contains(&length);
+                let expected = readable.then(|| b"n".repeat(length));
+                assert_eq!(name_at(&pages, at), expected, "{length} bytes at {at}");
+            }
+        }
+        assert_eq!(name_at(&pages, page), None);
+        let mut room = [0u8; NAME_LIMIT];
+        assert!(read_name(thread::getpid(), 1, &mut room).is_none());
+    }
+
+    /// Stands for an address in the executable; it is never called.
+    const START: usize = 0x5000;
+
+    #[test]
+    fn the_thread_function_is_learned_from_qemu_s_first_thread_alone_and_then_known() {
+        let routine: *const c_void = std::ptr::without_provenance(0x77);
+        let args = |name: &'static [u8]| QemuThreadArgs {
+            start_routine: routine,
+            arg: std::ptr::without_provenance_mut(0x88),
+            name: name.as_ptr(),
+        };
+        let address = |args: &QemuThreadArgs| std::ptr::from_ref(args).cast_mut().cast::<c_void>();
+        let executable = START..START + 0x1000;
+        let mut room = [0u8; NAME_LIMIT];
+        let first = args(b"call_rcu\0");
+        for (start, args) in [
+            (START, &args(b"call_rcu2\0")),
+            (START, &args(b"worker\0")),
+            (START - 1, &first),
+            (START + 0x1000, &first),
+            (START, &QemuThreadArgs { start_routine: std::ptr::null(), ..args(b"call_rcu\0") }),
+            (START, &QemuThreadArgs { name: std::ptr::null(), ..args(b"call_rcu\0") }),
+            (START, &QemuThreadArgs { name: std::ptr::without_provenance(1), ..args(b"call_rcu\0") }),
+        ] {
+            assert!(learn(&executable, start, address(args), &mut room).is_none());
+        }
+        for unreadable in [0, 1, usize::MAX - 3] {
+            let unreadable = std::ptr::without_provenance_mut(unreadable);
+            assert!(learn(&executable, START, unreadable, &mut room).is_none());
+        }
+        assert!(!is_thread_start(START) && !is_thread_start(0));
+
+        let read = |start, args: *mut c_void| {
+            // SAFETY: where `start` is the function that was learned, `args` points to live arguments or is null.
+            unsafe {
+                with_thread(&executable, start, args, |thread| {
+                    thread.map(|thread| (thread.name.to_vec(), thread.argument))
+                })
+            }
+        };
+        assert_eq!(read(START, address(&args(b"worker\0"))), None);
+        assert_eq!(read(START, address(&first)), Some((FIRST_NAME.to_vec(), 0x88)));
+        assert!(is_thread_start(START) && !is_thread_start(START + 1));
+        // From now on any name is read, and another function's argument is not followed.
+        assert_eq!(read(START, address(&args(b"worker\0"))), Some((b"worker".to_vec(), 0x88)));
+        assert_eq!(read(START, address(&args(b"\0"))), Some((b"".to_vec(), 0x88)));
+        let name = "n".repeat(400);
+        let long = QemuThreadArgs { name: name.as_ptr(), ..args(b"") };
+        assert_eq!(read(START, address(&long)).map(|(name, _)| name.len()), Some(NAME_LIMIT));
+        assert_eq!(read(START + 1, std::ptr::without_provenance_mut(1)), None);
+        assert_eq!(read(START, std::ptr::null_mut()), None);
+        assert_eq!(read(START, address(&QemuThreadArgs { name: std::ptr::null(), ..first })), None);
+    }
+
+    #[test]
+    fn the_code_of_the_executable_is_where_this_test_lies() {
+        let code = super::executable_code();
+        let here = super::executable_code as fn() -> _ as usize;
+        assert!(code.contains(&here), "{here:#x} in {code:#x?}");
+        assert!(!code.contains(&(libc::getpid as *const () as usize)), "libc is another object");
+    }
 }
