@@ -177,3 +177,284 @@ fn tids(mut records: &[u8]) -> impl Iterator<Item = Tid> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Misplaced, Scope, View, scan, tids};
+    use crate::state::entries;
+    use crate::state::slots::UNPLACED;
+    use crate::state::thread_identity::ThreadIdentity;
+    use crate::sys::{file, thread, wait};
+    use crate::testing::{self, IdleThread};
+    use pinning::status_page::State;
+    use pinning::{Policy, RoleKind, SetId, Tid};
+    use proptest::prelude::*;
+    use std::sync::atomic::Ordering;
+
+    /// A record of getdents64(2).
+    fn record(name: &[u8]) -> Vec<u8> {
+        let length = (19 + name.len() + 1).next_multiple_of(8);
+        let mut record = [7u64.to_ne_bytes(), 8u64.to_ne_bytes()].concat();
+        record.extend((length as u16).to_ne_bytes());
+        record.push(libc::DT_DIR);
+        record.extend(name);
+        record.resize(length, 0);
+        record
+    }
+
+    proptest! {
+        #[test]
+        fn the_numbers_among_the_names_are_found(ids in prop::collection::vec(1..=i32::MAX, 0..40)) {
+            let mut records = [record(b"."), record(b"..")].concat();
+            records.extend(ids.iter().flat_map(|tid| record(tid.to_string().as_bytes())));
+            let found: Vec<_> = tids(&records).map(|Tid(tid)| tid).collect();
+            prop_assert_eq!(found, ids);
+        }
+
+        #[test]
+        fn records_that_are_cut_give_the_names_before_the_cut(
+            ids in prop::collection::vec(1..=i32::MAX, 1..8), cut in any::<prop::sample::Index>(),
+        ) {
+            let records: Vec<_> = ids.iter().map(|tid| record(tid.to_string().as_bytes())).collect();
+            let all = records.concat();
+            let cut = cut.index(all.len());
+            let mut room = cut;
+            let whole = records.iter().take_while(|record| {
+                let fits = record.len() <= room;
+                room = room.saturating_sub(record.len());
+                fits
+            });
+            let found: Vec<_> = tids(&all[..cut]).map(|Tid(tid)| tid).collect();
+            prop_assert_eq!(found.as_slice(), &ids[..whole.count()]);
+        }
+
+        #[test]
+        fn any_bytes_come_to_an_end(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            prop_assert!(tids(&bytes).count() <= bytes.len());
+        }
+
+        #[test]
+        fn any_lengths_of_records_come_to_an_end(
+            records in prop::collection::vec((0..40u16, any::<[u8; 24]>()), 0..20),
+        ) {
+            let bytes: Vec<u8> = records
+                .into_iter()
+                .flat_map(|(length, mut record)| {
+                    record[16..18].copy_from_slice(&length.to_ne_bytes());
+                    record
+                })
+                .collect();
+            prop_assert!(tids(&bytes).count() <= bytes.len());
+        }
+    }
+
+    #[test]
+    fn the_kernel_s_own_records_give_the_threads_of_the_process() {
+        let folder = file::open(c"/proc/self/task", libc::O_RDONLY | libc::O_DIRECTORY).unwrap();
+        let mut room = [0u8; 2048];
+        let mut found = Vec::new();
+        loop {
+            let records = file::folder_entries(folder, &mut room).unwrap();
+            if records.is_empty() {
+                break;
+            }
+            found.extend(tids(records));
+        }
+        file::close(folder);
+        assert!(found.contains(&thread::gettid()));
+        assert!(found.contains(&Tid(thread::getpid())));
+    }
+
+    /// A thread on the first of two CPUs, and a policy: `here` is its CPU, `elsewhere` the other.
+    struct Judged {
+        thread: IdleThread,
+        policy: Policy,
+        page: super::Page,
+        here: SetId,
+        elsewhere: SetId,
+    }
+
+    impl Judged {
+        fn new(name: &[u8], test: &str) -> Option<Self> {
+            let (first, second) = testing::two_cpus(test)?;
+            let (here, elsewhere) = (first.0.to_string(), second.0.to_string());
+            let policy = testing::policy(&[
+                ("PIN_CPUS", &here),
+                ("PIN_EMULATOR", &elsewhere),
+                ("PIN_VHOST", &elsewhere),
+                ("PIN_VCPUS", &format!("*@{elsewhere}")),
+                ("PIN_THREADS", &format!("kvm-nx-lpage-recovery@{here}")),
+            ]);
+            let page = testing::page(&policy);
+            // The test runner's own threads are on no page.
+            page.header.unlisted.store(1, Ordering::Relaxed);
+            let (here, elsewhere) = (policy.base(), policy.emulator());
+            Some(Self { thread: IdleThread::on(first, name), policy, page, here, elsewhere })
+        }
+
+        fn list(&self, slot: u16, set: SetId, home: SetId, state: State) {
+            let identity = ThreadIdentity::unnamed(RoleKind::Vcpu, set, home);
+            entries::publish(self.page, slot, self.thread.tid, &identity);
+            entries::mark(self.page, slot, state);
+        }
+
+        /// The set that the thread is to be put back on, by /proc's path and by its descriptor.
+        fn misplaced(&self, scope: Scope) -> Option<(RoleKind, SetId)> {
+            let proc_folder = file::open(c"/proc", libc::O_RDONLY | libc::O_DIRECTORY).unwrap();
+            let [by_path, by_descriptor] = [libc::AT_FDCWD, proc_folder].map(|proc_folder| {
+                let view = View { pid: thread::getpid(), policy: &self.policy, page: self.page, proc_folder };
+                let mut found = Vec::new();
+                scan(&view, scope, |Misplaced { tid, role, set }| {
+                    if *tid == self.thread.tid {
+                        found.push((*role, *set));
+                    }
+                })
+                .unwrap();
+                assert!(found.len() <= 1, "{found:?}");
+                found.pop()
+            });
+            file::close(proc_folder);
+            assert_eq!(by_path, by_descriptor);
+            by_path
+        }
+    }
+
+    const YOUNG: Scope = Scope::YoungerThan(60_000_000_000);
+
+    #[test]
+    fn a_listed_thread_that_is_off_its_set_is_found() {
+        let Some(judged) = Judged::new(b"judged", "a_listed_thread_that_is_off_its_set_is_found") else {
+            return;
+        };
+        for (set, misplaced) in [(judged.here, false), (judged.elsewhere, true)] {
+            judged.list(0, set, set, State::Placed);
+            let expected = misplaced.then_some((RoleKind::Vcpu, set));
+            assert_eq!(judged.misplaced(Scope::All), expected);
+            assert_eq!(judged.misplaced(YOUNG), expected);
+            assert_eq!(judged.misplaced(Scope::KernelThreads), None);
+        }
+    }
+
+    #[test]
+    fn a_listed_thread_is_judged_after_its_placement_unless_it_is_to_be_left_alone() {
+        let Some(judged) = Judged::new(b"judged", "a_listed_thread_is_judged_after_its_placement") else {
+            return;
+        };
+        for (state, found) in [
+            (State::Born, false),
+            (State::Placed, true),
+            (State::Cut, true),
+            (State::Refused, true),
+            (State::LeftAlone, false),
+        ] {
+            judged.list(0, judged.elsewhere, judged.elsewhere, state);
+            assert_eq!(judged.misplaced(Scope::All).is_some(), found, "{state}");
+        }
+    }
+
+    #[test]
+    fn a_thread_is_young_for_so_many_nanoseconds() {
+        let Some(judged) = Judged::new(b"judged", "a_thread_is_young_for_so_many_nanoseconds") else {
+            return;
+        };
+        judged.list(0, judged.elsewhere, judged.elsewhere, State::Placed);
+        let born = &judged.page.entries[0].born_ns;
+        for (age, young) in [(0, true), (30_000_000_000, true), (61_000_000_000, false)] {
+            // The clock of a machine that was started a moment ago is less than this age.
+            let now = wait::monotonic_ns();
+            born.store(now.saturating_sub(age), Ordering::Relaxed);
+            assert_eq!(judged.misplaced(YOUNG).is_some(), young || now < age, "{age}");
+        }
+        // A hostile QEMU says that it will be born later.
+        born.store(u64::MAX, Ordering::Relaxed);
+        assert!(judged.misplaced(YOUNG).is_some());
+    }
+
+    #[test]
+    fn numbers_that_no_policy_has_are_not_followed() {
+        let Some(judged) = Judged::new(b"judged", "numbers_that_no_policy_has_are_not_followed") else {
+            return;
+        };
+        judged.list(0, judged.elsewhere, judged.here, State::Placed);
+        assert!(judged.misplaced(Scope::All).is_some());
+        for role in [0, 200, u8::MAX] {
+            judged.page.entries[0].role.store(role, Ordering::Relaxed);
+            assert_eq!(judged.misplaced(Scope::All), None);
+        }
+        // The base set is elsewhere: a set that is not there must not be taken for it.
+        let (_, elsewhere) = testing::two_cpus("numbers").unwrap();
+        let judged = Judged { policy: testing::policy(&[("PIN_CPUS", &elsewhere.0.to_string())]), ..judged };
+        for (set, found) in [(0, true), (1, false), (u16::MAX, false)] {
+            judged.list(0, SetId(set), SetId(0), State::Placed);
+            assert_eq!(judged.misplaced(Scope::All).is_some(), found, "{set}");
+        }
+    }
+
+    #[test]
+    fn threads_of_the_kernel_are_known_by_their_names() {
+        for (name, role, off_its_set) in [
+            (&b"vhost-1234"[..], RoleKind::Vhost, true),
+            // A rule spells out the name that the kernel cuts.
+            (b"kvm-nx-lpage-recovery", RoleKind::Emulator, false),
+            (b"iou-wrk-1", RoleKind::Worker, true),
+        ] {
+            let Some(judged) = Judged::new(name, "threads_of_the_kernel_are_known_by_their_names") else {
+                return;
+            };
+            for scope in [Scope::All, YOUNG, Scope::KernelThreads] {
+                let expected = off_its_set.then_some((role, judged.elsewhere));
+                assert_eq!(judged.misplaced(scope), expected, "{}", String::from_utf8_lossy(name));
+            }
+        }
+    }
+
+    #[test]
+    fn a_worker_of_an_io_uring_runs_where_its_submitter_s_workers_do() {
+        let submitter = thread::gettid();
+        let name = format!("iou-wrk-{submitter}");
+        let Some(judged) = Judged::new(name.as_bytes(), "a_worker_of_an_io_uring") else { return };
+        for (home, expected) in [
+            (judged.here, None),
+            (judged.elsewhere, Some((RoleKind::Worker, judged.elsewhere))),
+            // A number that no policy has: as if the submitter were not known.
+            (SetId(u16::MAX), Some((RoleKind::Worker, judged.elsewhere))),
+        ] {
+            let identity = ThreadIdentity::unnamed(RoleKind::IoThread, judged.here, home);
+            entries::publish(judged.page, 3, submitter, &identity);
+            assert_eq!(judged.misplaced(Scope::KernelThreads), expected, "{home:?}");
+        }
+    }
+
+    #[test]
+    fn a_clone_of_another_library_is_an_emulator_thread_where_that_can_be_told() {
+        let Some(judged) = Judged::new(b"foreign", "a_clone_of_another_library") else { return };
+        let header = judged.page.header;
+        let found = Some((RoleKind::Emulator, judged.elsewhere));
+        for (unlisted, unplaced, scope, expected) in [
+            (0, 0, Scope::All, found),
+            // It may be a thread that could not be listed, or one that was created and is not yet listed.
+            (1, 0, Scope::All, None),
+            (0, 1, Scope::All, None),
+            (0, 0, Scope::KernelThreads, None),
+            (0, 0, YOUNG, None),
+        ] {
+            header.unlisted.store(unlisted, Ordering::Relaxed);
+            UNPLACED.store(unplaced, Ordering::Relaxed);
+            assert_eq!(judged.misplaced(scope), expected, "{unlisted} {unplaced} {scope:?}");
+        }
+        UNPLACED.store(0, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_is_an_error() {
+        let policy = testing::policy(&[("PIN_CPUS", "0")]);
+        let page = testing::page(&policy);
+        let view = View { pid: -1, policy: &policy, page, proc_folder: libc::AT_FDCWD };
+        assert!(scan(&view, Scope::All, |_| unreachable!()).is_err());
+        // Nor is this one, where the descriptor is another folder's.
+        let folder = file::open(c"/", libc::O_RDONLY | libc::O_DIRECTORY).unwrap();
+        let view = View { pid: thread::getpid(), proc_folder: folder, ..view };
+        assert!(scan(&view, Scope::All, |_| unreachable!()).is_err());
+        file::close(folder);
+    }
+}
