@@ -118,3 +118,82 @@ impl std::fmt::Display for Name<'_> {
         f.write_str("\"")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Cpuset, Name, cpuset_in};
+    use crate::sys::thread;
+    use pinning::Tid;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_cpuset_is_that_of_version_1_or_the_one_of_version_2() {
+        for (text, expected) in [
+            ("0::/machine.slice/vm\n", Some("/machine.slice/vm")),
+            ("0::/\n", Some("/")),
+            // Version 1.
+            ("5:memory:/m\n3:cpuset:/c\n1:name=systemd:/s\n", Some("/c")),
+            ("3:cpuset,cpu:/c\n", Some("/c")),
+            ("3:cpu,cpuset\n4:cpu,cpuset:/c\n", Some("/c")),
+            // Both: the cpuset is where its controller is.
+            ("3:cpuset:/c\n0::/u\n", Some("/c")),
+            ("0::/u\n3:cpuset:/c\n", Some("/c")),
+            ("5:memory:/m\n0::/u\n", Some("/u")),
+            // Names that look like something else.
+            ("0::/a:cpuset:/b\n", Some("/a:cpuset:/b")),
+            ("1:name=cpuset:/named\n0::/u\n", Some("/u")),
+            ("2:cpusets:/x\n0::/u\n", Some("/u")),
+            ("10::/x\n", None),
+            // The kernel ends each line; a text that was cut has a last line without an end.
+            ("3:cpuset:/lo", Some("/lo")),
+            ("5:memory:/m\n0:", None),
+            ("5:memory:/m\n", None),
+            ("", None),
+            ("\n\n::\n", None),
+        ] {
+            assert_eq!(cpuset_in(text.as_bytes()), expected.map(str::as_bytes), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_has_a_cpuset_in_it_or_none(text in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Some(path) = cpuset_in(&text) {
+                prop_assert!(!path.contains(&b'\n'));
+                prop_assert!(path.is_empty() || text.windows(path.len()).any(|part| part == path));
+            }
+        }
+
+        #[test]
+        fn any_name_is_shown_between_quotes_without_what_is_not_utf_8(name in prop::collection::vec(any::<u8>(), 0..40)) {
+            let shown = Name(&name).to_string();
+            let letters = String::from_utf8_lossy(&name).replace('\u{FFFD}', "");
+            // A replacement character of the name's own is a letter as well.
+            let shown = shown.replace('\u{FFFD}', "");
+            let expected = if name.is_empty() { String::new() } else { format!(" \"{letters}\"") };
+            prop_assert_eq!(shown, expected);
+        }
+    }
+
+    #[test]
+    fn a_name_is_shown_with_what_of_it_is_utf_8() {
+        for (name, shown) in [
+            (&b""[..], ""),
+            (b"CPU 0/KVM", " \"CPU 0/KVM\""),
+            (b"IO \xFFdisk\xC3", " \"IO disk\""),
+            (b"\xFF", " \"\""),
+        ] {
+            assert_eq!(Name(name).to_string(), shown);
+        }
+        assert_eq!(Name("Größe".as_bytes()).to_string(), " \"Größe\"");
+    }
+
+    #[test]
+    fn a_thread_s_cpuset_is_shown_behind_a_space_or_not_at_all() {
+        let text = std::fs::read("/proc/thread-self/cgroup").unwrap_or_default();
+        let path = String::from_utf8_lossy(cpuset_in(&text).unwrap_or_default()).into_owned();
+        let expected = if path.is_empty() { path } else { format!(" {path}") };
+        assert_eq!(Cpuset(thread::gettid()).to_string(), expected);
+        assert_eq!(Cpuset(Tid(-1)).to_string(), "");
+    }
+}
