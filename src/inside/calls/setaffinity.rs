@@ -133,3 +133,151 @@ fn cut_to(allowed: &[u64], asked: &[u8; MASK_WORDS * 8], bytes: usize) -> Reques
         (false, false) => Request::AsItIs,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{MASK_WORDS, Request, cut, cut_to, others, own};
+    use crate::state::current;
+    use crate::state::shim::Shim;
+    use crate::testing::{self, TwoPages};
+    use pinning::{RoleKind, SetId};
+    use proptest::prelude::*;
+    use std::ffi::c_void;
+
+    /// The set has the CPUs 1, 2, and 63.
+    fn shim() -> Shim {
+        testing::shim(&[("PIN_CPUS", "1-2,63")])
+    }
+
+    const ALLOWED: u64 = 1 << 1 | 1 << 2 | 1 << 63;
+
+    /// A request in a form that can be compared: the mask that the real call is made with, or what becomes of it.
+    fn outcome(request: Request) -> Result<Vec<u8>, &'static str> {
+        match request {
+            Request::AsItIs => Err("as it is"),
+            Request::CutTo(words, bytes) => {
+                Ok(words.iter().flat_map(|word| word.to_ne_bytes()).take(bytes).collect())
+            }
+            Request::Nothing => Err("nothing"),
+        }
+    }
+
+    fn asked(words: &[u64], bytes: usize) -> Result<Vec<u8>, &'static str> {
+        assert!(bytes <= size_of_val(words));
+        let shim = shim();
+        outcome(cut(&shim, Some(shim.policy.base()), bytes, words.as_ptr().cast()))
+    }
+
+    fn mask(words: &[u64], bytes: usize) -> Result<Vec<u8>, &'static str> {
+        let mut mask: Vec<_> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        mask.resize(bytes, 0);
+        Ok(mask)
+    }
+
+    #[test]
+    fn a_mask_is_cut_to_the_set() {
+        assert_eq!(asked(&[ALLOWED], 8), mask(&[ALLOWED], 8));
+        assert_eq!(asked(&[u64::MAX], 8), mask(&[ALLOWED], 8));
+        assert_eq!(asked(&[0b111], 8), mask(&[0b110], 8));
+        assert_eq!(asked(&[u64::MAX, u64::MAX], 16), mask(&[ALLOWED], 16));
+    }
+
+    #[test]
+    fn a_mask_of_which_nothing_is_left_changes_nothing() {
+        assert_eq!(asked(&[1], 8), Err("nothing"));
+        assert_eq!(asked(&[0, 1], 16), Err("nothing"));
+        // CPU 63 is asked for beyond the bytes that count.
+        assert_eq!(asked(&[1 | 1 << 63], 4), Err("nothing"));
+    }
+
+    #[test]
+    fn an_empty_mask_is_left_to_the_real_call() {
+        assert_eq!(asked(&[0], 8), Err("as it is"));
+        assert_eq!(asked(&[u64::MAX], 0), Err("as it is"));
+        assert_eq!(asked(&[1 << 63], 4), Err("as it is"));
+    }
+
+    #[test]
+    fn a_mask_of_any_length_keeps_it() {
+        let all = [u64::MAX; MASK_WORDS + 8];
+        for bytes in 1..=MASK_WORDS * 8 {
+            let expected = mask(&[ALLOWED], 8).map(|mut mask| {
+                mask.resize(bytes.max(8), 0);
+                mask.truncate(bytes);
+                mask
+            });
+            assert_eq!(asked(&all, bytes), expected, "{bytes}");
+        }
+        // One that is longer than the kernel's longest is cut to that.
+        let longer = size_of_val(&all);
+        assert_eq!(asked(&all, longer), mask(&[ALLOWED], MASK_WORDS * 8));
+    }
+
+    #[test]
+    fn a_mask_that_cannot_be_read_is_left_to_the_real_call() {
+        let shim = shim();
+        for address in [0, 1, usize::MAX - 7] {
+            let pointer: *const c_void = std::ptr::without_provenance(address);
+            assert_eq!(outcome(cut(&shim, Some(SetId(0)), 8, pointer)), Err("as it is"));
+        }
+        // One half can be read.
+        let mut pages = TwoPages::new();
+        let at = TwoPages::page_bytes() - 8;
+        pages.write(at, &[0xFF; 16]);
+        let pointer = std::ptr::without_provenance(pages.address() + at);
+        let request = |bytes| outcome(cut(&shim, Some(SetId(0)), bytes, pointer));
+        assert_eq!(request(16), mask(&[ALLOWED], 16));
+        pages.hide_second();
+        assert_eq!(request(16), Err("as it is"));
+        assert_eq!(request(8), mask(&[ALLOWED], 8));
+    }
+
+    #[test]
+    fn a_thread_that_is_exempt_runs_where_it_wants() {
+        let shim = shim();
+        assert_eq!(outcome(cut(&shim, None, 8, [u64::MAX].as_ptr().cast())), Err("as it is"));
+        assert_eq!(others(&shim, Some((RoleKind::Exempt, SetId(0)))), None);
+    }
+
+    #[test]
+    fn a_thread_s_set_is_its_own_or_the_emulator_s_where_it_is_not_known() {
+        let shim = testing::shim(&[("PIN_CPUS", "0"), ("PIN_EMULATOR", "1")]);
+        assert_eq!(others(&shim, Some((RoleKind::Vcpu, SetId(7)))), Some(SetId(7)));
+        assert_eq!(others(&shim, None), Some(shim.policy.emulator()));
+        for (known, role, set) in [
+            (true, RoleKind::Vcpu, Some(SetId(7))),
+            (true, RoleKind::Exempt, None),
+            (false, RoleKind::Emulator, Some(shim.policy.emulator())),
+        ] {
+            // In a thread of its own: the calling one may be another test's, too.
+            let own = || {
+                current::update(|current| {
+                    (current.known, current.role, current.set) = (known, role, SetId(7))
+                });
+                own(&shim)
+            };
+            let own = std::thread::scope(|scope| scope.spawn(own).join().unwrap());
+            assert_eq!(own, set);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_cpu_is_left_that_was_not_asked_for_or_is_not_allowed(
+            allowed in prop::collection::vec(any::<u64>(), 0..4), asked in prop::collection::vec(any::<u64>(), 0..4),
+        ) {
+            let bytes = size_of_val(asked.as_slice());
+            let mut room = [0u8; MASK_WORDS * 8];
+            for (to, from) in room.iter_mut().zip(asked.iter().flat_map(|word| word.to_ne_bytes())) {
+                *to = from;
+            }
+            let left: Vec<_> = asked.iter().zip(allowed.iter().chain([0; 4].iter())).map(|(a, b)| a & b).collect();
+            let expected = match (left.iter().any(|word| *word != 0), asked.iter().any(|word| *word != 0)) {
+                (true, _) => mask(&left, bytes),
+                (false, true) => Err("nothing"),
+                (false, false) => Err("as it is"),
+            };
+            prop_assert_eq!(outcome(cut_to(&allowed, &room, bytes)), expected);
+        }
+    }
+}
