@@ -55,3 +55,116 @@ pub(crate) fn role_and_set(entry: &Entry) -> Option<(RoleKind, SetId)> {
 pub(crate) fn role_and_set_of(page: Page, tid: Tid) -> Option<(RoleKind, SetId)> {
     role_and_set(entry_of(page, tid)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{entry_of, mark, publish, role_and_set_of};
+    use crate::state::page::Page;
+    use crate::state::thread_identity::ThreadIdentity;
+    use crate::testing;
+    use pinning::status_page::{ENTRIES, NAME_BYTES, NO_INDEX, State};
+    use pinning::{RoleKind, SetId, Tid};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    fn page() -> Page {
+        testing::page(&testing::policy(&[("PIN_CPUS", "0")]))
+    }
+
+    fn identity(role: RoleKind, set: u16) -> ThreadIdentity {
+        ThreadIdentity::unnamed(role, SetId(set), SetId(set + 1))
+    }
+
+    #[test]
+    fn what_is_published_is_found_by_the_tid() {
+        let page = page();
+        let named = identity(RoleKind::Vcpu, 3).with_name(b"CPU 7/KVM").numbered(Some(7));
+        publish(page, 5, Tid(100), &named);
+        publish(page, 2, Tid(200), &identity(RoleKind::Worker, 4));
+        assert_eq!(page.header.entries_used.load(Ordering::Relaxed), 6);
+
+        let entry = entry_of(page, Tid(100)).unwrap();
+        let name: Vec<_> = entry.name.iter().map(|byte| byte.load(Ordering::Relaxed)).take(9).collect();
+        assert_eq!((name, entry.name_bytes.load(Ordering::Relaxed)), (b"CPU 7/KVM".to_vec(), 9));
+        assert_eq!(entry.index.load(Ordering::Relaxed), 7);
+        assert_eq!(entry.home.load(Ordering::Relaxed), 4);
+        assert_eq!(entry.state.load(Ordering::Relaxed), State::Born as u8);
+        assert_ne!(entry.born_ns.load(Ordering::Relaxed), 0);
+        assert_eq!(role_and_set_of(page, Tid(100)), Some((RoleKind::Vcpu, SetId(3))));
+
+        let entry = entry_of(page, Tid(200)).unwrap();
+        assert_eq!(entry.index.load(Ordering::Relaxed), NO_INDEX);
+        assert_eq!(entry.name_bytes.load(Ordering::Relaxed), 0);
+        assert!(entry_of(page, Tid(300)).is_none());
+
+        mark(page, 2, State::Cut);
+        assert_eq!(entry.state.load(Ordering::Relaxed), State::Cut as u8);
+    }
+
+    #[test]
+    fn a_name_is_cut_to_what_an_entry_holds() {
+        let page = page();
+        publish(page, 0, Tid(100), &identity(RoleKind::Vcpu, 3).with_name(&[b'n'; 2 * NAME_BYTES]));
+        assert_eq!(usize::from(page.entries[0].name_bytes.load(Ordering::Relaxed)), NAME_BYTES);
+        assert!(page.entries[0].name.iter().all(|byte| byte.load(Ordering::Relaxed) == b'n'));
+        publish(page, 0, Tid(101), &identity(RoleKind::Vcpu, 3).with_name(b"short"));
+        assert_eq!(page.entries[0].name_bytes.load(Ordering::Relaxed), 5);
+    }
+
+    #[test]
+    fn of_two_entries_with_one_tid_the_younger_is_the_thread_s() {
+        for (older, younger) in [(0, 1), (1, 0), (0, 4095)] {
+            let page = page();
+            publish(page, older, Tid(100), &identity(RoleKind::Worker, 1));
+            publish(page, younger, Tid(100), &identity(RoleKind::Vcpu, 2));
+            page.entries[usize::from(older)].born_ns.store(1000, Ordering::Relaxed);
+            page.entries[usize::from(younger)].born_ns.store(1001, Ordering::Relaxed);
+            assert_eq!(role_and_set_of(page, Tid(100)), Some((RoleKind::Vcpu, SetId(2))));
+        }
+    }
+
+    #[test]
+    fn what_a_hostile_qemu_writes_leads_nowhere() {
+        let page = page();
+        publish(page, 0, Tid(100), &identity(RoleKind::Worker, 1));
+        page.header.entries_used.store(u32::MAX, Ordering::Relaxed);
+        assert!(entry_of(page, Tid(100)).is_some() && entry_of(page, Tid(101)).is_none());
+        page.entries[0].role.store(0, Ordering::Relaxed);
+        assert_eq!(role_and_set_of(page, Tid(100)), None);
+        page.header.entries_used.store(0, Ordering::Relaxed);
+        assert!(entry_of(page, Tid(100)).is_none());
+    }
+
+    #[test]
+    fn a_slot_that_has_no_entry_is_left_out() {
+        let page = page();
+        publish(page, ENTRIES as u16, Tid(100), &identity(RoleKind::Worker, 1));
+        mark(page, ENTRIES as u16, State::Placed);
+        assert_eq!(page.header.entries_used.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn whoever_sees_the_tid_sees_the_rest_of_the_entry() {
+        let (page, stop) = (page(), AtomicBool::new(false));
+        let set_of = |tid: i32| tid as u16 % 1000;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut seen = 0;
+                while !stop.load(Ordering::Relaxed) || seen == 0 {
+                    let entry = &page.entries[0];
+                    let before = entry.tid.load(Ordering::Acquire);
+                    let set = entry.set.load(Ordering::Relaxed);
+                    let name = entry.name[0].load(Ordering::Relaxed);
+                    std::sync::atomic::fence(Ordering::Acquire);
+                    if before != 0 && before == entry.tid.load(Ordering::Relaxed) {
+                        assert_eq!((set, name), (set_of(before), before as u8));
+                        seen += 1;
+                    }
+                }
+            });
+            for tid in 1..100_000 {
+                publish(page, 0, Tid(tid), &identity(RoleKind::Worker, set_of(tid)).with_name(&[tid as u8]));
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+}

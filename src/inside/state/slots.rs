@@ -224,3 +224,196 @@ pub(crate) fn forget_all(page: Option<Page>) {
         entry.tid.store(0, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Claim, Creation, ENTRIES, SLOTS, TAKEN, change_identity, forget_all, release, role_and_set_of,
+        take_main_slot, take_over,
+    };
+    use crate::state::entries;
+    use crate::state::thread_identity::ThreadIdentity;
+    use crate::testing;
+    use pinning::{RoleKind, SetId, Tid};
+    use std::ptr::NonNull;
+    use std::sync::atomic::Ordering;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    /// The slots are the process's, so one test at a time has them.
+    fn alone() -> MutexGuard<'static, ()> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        forget_all(None);
+        alone
+    }
+
+    fn creation(set: u16) -> Creation {
+        let identity = ThreadIdentity::unnamed(RoleKind::Worker, SetId(set), SetId(9));
+        Creation {
+            routine: std::ptr::without_provenance(0x10),
+            argument: std::ptr::without_provenance_mut(0x20),
+            identity: identity.with_name(b"worker").numbered(Some(7)),
+            listed: true,
+            handle_to: None,
+        }
+    }
+
+    /// Has a new thread take over what was passed on; answers what it found, its handle, and its role and set by that.
+    fn taken_over(claim: &Claim) -> (Creation, Option<u16>, libc::pthread_t, Option<(RoleKind, SetId)>) {
+        let passed = claim.passed_on() as usize;
+        let thread = std::thread::spawn(move || {
+            // SAFETY: this is the new thread, and it calls once.
+            let (creation, number) = unsafe { take_over(passed as *mut _) };
+            // SAFETY: pthread_self has no preconditions.
+            let itself = unsafe { libc::pthread_self() };
+            (Shared(creation), number, itself, role_and_set_of(itself))
+        });
+        let (creation, number, itself, known_as) = thread.join().unwrap();
+        (creation.0, number, itself, known_as)
+    }
+
+    struct Shared(Creation);
+    // SAFETY: the pointers in it are numbers here, and nobody follows them.
+    unsafe impl Send for Shared {}
+
+    fn taken() -> u32 {
+        TAKEN.iter().map(|taken| taken.load(Ordering::Relaxed).count_ones()).sum()
+    }
+
+    /// Gives a slot back that no thread has taken over.
+    fn take_back(claim: Claim) {
+        // SAFETY: no thread has taken it over, and none will.
+        unsafe { claim.take_back() };
+    }
+
+    #[test]
+    fn the_new_thread_takes_over_what_its_creator_left() {
+        let _alone = alone();
+        let claim = Claim::new(creation(3));
+        assert!(claim.handover.is_none());
+        let (creation, number, _, known_as) = taken_over(&claim);
+        assert_eq!(creation.routine.addr(), 0x10);
+        assert_eq!(creation.argument.addr(), 0x20);
+        assert_eq!((creation.identity.role, creation.identity.set), (RoleKind::Worker, SetId(3)));
+        assert_eq!((creation.identity.name(), creation.identity.index), (&b"worker"[..], Some(7)));
+        assert_eq!(known_as, Some((RoleKind::Worker, SetId(3))));
+        assert_eq!(number, Some(1), "0 is the main thread's");
+        release(1);
+        assert_eq!(taken(), 1);
+    }
+
+    #[test]
+    fn every_slot_is_claimed_once_and_then_threads_get_one_on_the_heap() {
+        let _alone = alone();
+        let claims: Vec<_> = (1..ENTRIES).map(|_| Claim::new(creation(3))).collect();
+        assert_eq!(taken() as usize, ENTRIES);
+        let mut places: Vec<_> = claims.iter().map(|claim| claim.passed_on().addr()).collect();
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places.len(), ENTRIES - 1);
+        let inside = SLOTS.as_ptr_range();
+        assert!(places.iter().all(|place| (inside.start.addr()..inside.end.addr()).contains(place)));
+
+        let mut handle: libc::pthread_t = 0;
+        let wanted = Creation { handle_to: NonNull::new(&raw mut handle), ..creation(5) };
+        let on_heap = Claim::new(wanted);
+        assert!(on_heap.handover.is_none(), "its creator could not read the word");
+        let (creation, number, _, known_as) = taken_over(&on_heap);
+        assert_eq!((creation.identity.set, number, known_as), (SetId(5), None, None));
+        assert!(creation.handle_to.is_none());
+        take_back(Claim::new(creation));
+
+        // Those that are given back are claimed again.
+        for (at, claim) in claims.into_iter().enumerate() {
+            if at % 1000 == 0 {
+                let place = claim.passed_on().addr();
+                take_back(claim);
+                assert_eq!(Claim::new(creation).passed_on().addr(), place);
+            }
+        }
+    }
+
+    #[test]
+    fn threads_that_claim_at_the_same_time_get_slots_of_their_own() {
+        let _alone = alone();
+        let claim_some = || (0..500).map(|_| Claim::new(creation(3)).passed_on().addr()).collect::<Vec<_>>();
+        let mut places = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(claim_some)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places.len(), 2000);
+        assert_eq!(taken(), 2001);
+    }
+
+    #[test]
+    fn whichever_of_the_two_is_first_writes_the_handle() {
+        let _alone = alone();
+        for creator_is_first in [true, false] {
+            let mut handle: libc::pthread_t = 0;
+            let handle_to = NonNull::from(&mut handle);
+            let claim = Claim::new(Creation { handle_to: Some(handle_to), ..creation(3) });
+            let (handover, generation) = claim.handover.unwrap();
+            // SAFETY: `handle` is live, and the thread is not there or has ended.
+            let write = || unsafe { handle_to.write(0x99) };
+            if creator_is_first {
+                handover.creator(generation, write);
+            }
+            let (_, number, itself, _) = taken_over(&claim);
+            if !creator_is_first {
+                handover.creator(generation, || unreachable!());
+            }
+            // SAFETY: `handle` is live, and the thread has ended.
+            let written = unsafe { handle_to.read() };
+            assert_eq!(written, if creator_is_first { 0x99 } else { itself });
+            release(number.unwrap());
+        }
+    }
+
+    #[test]
+    fn a_slot_without_a_handover_keeps_no_thread_waiting_after_one_that_had_one() {
+        let _alone = alone();
+        let mut handle: libc::pthread_t = 0;
+        // The creation failed: nobody ends this handover.
+        take_back(Claim::new(Creation { handle_to: NonNull::new(&raw mut handle), ..creation(3) }));
+        let claim = Claim::new(creation(3));
+        SLOTS[1].handover.child(|| unreachable!("it is over"));
+        let (_, number, _, _) = taken_over(&claim);
+        assert_eq!((number, handle), (Some(1), 0));
+    }
+
+    #[test]
+    fn a_thread_is_known_by_its_handle_until_its_slot_is_given_back() {
+        let _alone = alone();
+        // SAFETY: pthread_self has no preconditions.
+        let itself = unsafe { libc::pthread_self() };
+        assert_eq!(role_and_set_of(itself), None);
+        let main = ThreadIdentity::unnamed(RoleKind::Emulator, SetId(2), SetId(2));
+        assert_eq!(take_main_slot(&main), Some(0));
+        assert_eq!(role_and_set_of(itself), Some((RoleKind::Emulator, SetId(2))));
+        let vcpu = ThreadIdentity::unnamed(RoleKind::Vcpu, SetId(u16::MAX), SetId(2));
+        change_identity(0, &vcpu);
+        assert_eq!(role_and_set_of(itself), Some((RoleKind::Vcpu, SetId(u16::MAX))));
+        change_identity(ENTRIES as u16, &main);
+        release(0);
+        assert_eq!(role_and_set_of(itself), None);
+        release(ENTRIES as u16);
+    }
+
+    #[test]
+    fn a_forked_child_has_the_main_thread_s_slot_alone() {
+        let _alone = alone();
+        let policy = testing::policy(&[("PIN_CPUS", "0")]);
+        let page = testing::page(&policy);
+        let identity = ThreadIdentity::unnamed(RoleKind::Worker, SetId(0), SetId(0));
+        for slot in 0..100 {
+            assert_eq!(taken_over(&Claim::new(creation(3))).1, Some(slot + 1));
+            entries::publish(page, slot, Tid(1000 + i32::from(slot)), &identity);
+        }
+        forget_all(Some(page));
+        assert_eq!(taken(), 1);
+        assert!(SLOTS.iter().all(|slot| slot.handle.load(Ordering::Relaxed) == 0));
+        assert!(page.entries.iter().all(|entry| entry.tid.load(Ordering::Relaxed) == 0));
+    }
+}
