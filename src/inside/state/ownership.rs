@@ -54,3 +54,42 @@ fn page_emptied_in_children() -> *mut AtomicI32 {
     unsafe { libc::munmap(page, BYTES) };
     std::ptr::null_mut()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{MARK, OWNER, claim, is_ours};
+    use crate::sys::{process, thread};
+    use std::sync::atomic::Ordering;
+
+    /// Asks in a forked child, which has no other thread: so it must neither allocate nor panic.
+    fn in_a_child(ask: impl FnOnce() -> bool) -> bool {
+        match process::raw_fork().unwrap() {
+            None => process::exit(if ask() { 0 } else { 1 }),
+            Some(child) => process::wait_for(child) == Ok(0),
+        }
+    }
+
+    #[test]
+    fn a_forked_child_owns_nothing_until_it_claims_it() {
+        assert!(!is_ours());
+        let pid = thread::getpid();
+        assert!(claim(pid), "there was no owner");
+        assert!(!claim(pid), "there was one");
+        assert!(is_ours());
+        assert!(!MARK.load(Ordering::Relaxed).is_null(), "the kernel has MADV_WIPEONFORK");
+
+        assert!(in_a_child(|| !is_ours()));
+        // A child of a child, as `-daemonize` makes it.
+        assert!(in_a_child(|| in_a_child(|| !is_ours() && !claim(thread::getpid()) && is_ours())));
+        assert!(is_ours(), "what a child claims is its own copy");
+
+        // Where the kernel has no such memory the owner is known by its pid.
+        let by_pid = || {
+            MARK.store(std::ptr::null_mut(), Ordering::Relaxed);
+            let before = is_ours();
+            OWNER.store(thread::getpid(), Ordering::Relaxed);
+            !before && is_ours()
+        };
+        assert!(in_a_child(by_pid));
+    }
+}
