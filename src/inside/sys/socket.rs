@@ -75,3 +75,150 @@ pub(crate) fn receive<const N: usize>(socket: c_int) -> Result<Received<N>, Errn
     let libc::ucred { pid, uid, gid } = control.credentials;
     Ok(Received::Message { bytes, sender: Credentials { pid, uid, gid } })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Received, receive, receive_credentials, send, socket_pair};
+    use crate::sys::errno::Errno;
+    use crate::sys::{file, process, thread};
+    use std::io::Read;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    const BYTES: usize = 20;
+
+    /// Two ends; the second receives credentials.
+    struct Pair(i32, i32);
+
+    impl Pair {
+        fn new() -> Self {
+            let (one, other) = socket_pair().unwrap();
+            receive_credentials(other).unwrap();
+            Self(one, other)
+        }
+
+        fn receive(&self) -> Result<Received<BYTES>, Errno> {
+            receive(self.1)
+        }
+    }
+
+    impl Drop for Pair {
+        fn drop(&mut self) {
+            file::close(self.0);
+            file::close(self.1);
+        }
+    }
+
+    #[test]
+    fn a_message_comes_with_the_credentials_of_its_sender() {
+        let pair = Pair::new();
+        for byte in 0..3 {
+            send(pair.0, &[byte; BYTES]).unwrap();
+        }
+        for byte in 0..3 {
+            let Ok(Received::Message { bytes, sender }) = pair.receive() else { panic!("no message") };
+            assert_eq!(bytes, [byte; BYTES]);
+            assert_eq!(sender.pid, thread::getpid());
+            // SAFETY: no preconditions.
+            assert_eq!(sender.uid, unsafe { libc::getuid() });
+            // SAFETY: no preconditions.
+            assert_eq!(sender.gid, unsafe { libc::getgid() });
+        }
+        assert!(matches!(pair.receive(), Err(Errno(libc::EAGAIN))), "it does not wait");
+    }
+
+    #[test]
+    fn a_message_of_another_length_is_nonsense() {
+        let pair = Pair::new();
+        for length in (0..=3 * BYTES).filter(|length| *length != BYTES) {
+            send(pair.0, &vec![1; length]).unwrap();
+            assert!(matches!(pair.receive(), Ok(Received::Nonsense)), "{length}");
+        }
+        // Each is gone as a whole.
+        send(pair.0, &[1; BYTES]).unwrap();
+        assert!(matches!(pair.receive(), Ok(Received::Message { .. })));
+    }
+
+    #[test]
+    fn a_message_without_credentials_is_nonsense() {
+        let (one, other) = socket_pair().unwrap();
+        send(one, &[1; BYTES]).unwrap();
+        assert!(matches!(receive::<BYTES>(other), Ok(Received::Nonsense)));
+        file::close(one);
+        file::close(other);
+    }
+
+    #[test]
+    fn what_was_sent_is_received_before_the_end() {
+        let pair = Pair::new();
+        send(pair.0, &[1; BYTES]).unwrap();
+        send(pair.0, &[]).unwrap();
+        let pair = (pair.0, std::mem::ManuallyDrop::new(pair));
+        file::close(pair.0);
+        assert!(matches!(pair.1.receive(), Ok(Received::Message { .. })));
+        assert!(matches!(pair.1.receive(), Ok(Received::Nonsense)), "an empty message is not the end");
+        for _ in 0..2 {
+            assert!(matches!(pair.1.receive(), Ok(Received::End)));
+        }
+        assert_eq!(send(pair.1.1, &[1]), Err(Errno(libc::EPIPE)));
+        file::close(pair.1.1);
+    }
+
+    #[test]
+    fn a_socket_whose_other_end_is_closed_raises_no_signal() {
+        let (one, other) = socket_pair().unwrap();
+        file::close(other);
+        // In a forked child, where the signal would end the process: Rust's programs ignore it.
+        let Some(child) = process::raw_fork().unwrap() else {
+            // SAFETY: the default action is no function of ours.
+            unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+            process::exit(if send(one, &[1]) == Err(Errno(libc::EPIPE)) { 0 } else { 1 });
+        };
+        assert_eq!(process::wait_for(child), Ok(0));
+        file::close(one);
+    }
+
+    #[test]
+    fn a_full_queue_is_an_error_at_once() {
+        let pair = Pair::new();
+        let error = (0..100_000).find_map(|_| send(pair.0, &[1; BYTES]).err());
+        assert_eq!(error, Some(Errno(libc::EAGAIN)));
+    }
+
+    #[test]
+    fn descriptors_that_come_with_a_message_are_closed() {
+        let pair = Pair::new();
+        let (mut reader, writer) = UnixStream::pair().unwrap();
+        send_with_descriptors(pair.0, &[1; BYTES], [writer.as_raw_fd(); 4]);
+        drop(writer);
+        // Whether such a message counts does not matter; that the broker holds nothing of QEMU's does.
+        let received = pair.receive().unwrap();
+        assert!(matches!(received, Received::Message { .. } | Received::Nonsense));
+        let mut rest = Vec::new();
+        assert_eq!(reader.read_to_end(&mut rest).unwrap(), 0, "nobody has the other end");
+    }
+
+    /// unix(7), SCM_RIGHTS.
+    fn send_with_descriptors(socket: i32, bytes: &[u8], descriptors: [i32; 4]) {
+        #[repr(C)]
+        struct Control {
+            header: libc::cmsghdr,
+            descriptors: [i32; 4],
+        }
+        // SAFETY: integers all of them; zero is a value.
+        let mut control: Control = unsafe { std::mem::zeroed() };
+        control.header.cmsg_len = size_of::<Control>() as _;
+        control.header.cmsg_level = libc::SOL_SOCKET;
+        control.header.cmsg_type = libc::SCM_RIGHTS;
+        control.descriptors = descriptors;
+        let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        // SAFETY: integers and pointers; zero is a value.
+        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+        header.msg_iov = &raw mut part;
+        header.msg_iovlen = 1;
+        header.msg_control = (&raw mut control).cast();
+        header.msg_controllen = size_of::<Control>() as _;
+        // SAFETY: everything that the header points to is live.
+        assert_eq!(unsafe { libc::sendmsg(socket, &raw const header, 0) }, bytes.len() as isize);
+    }
+}

@@ -52,3 +52,92 @@ pub(crate) fn wait_readable(fd: c_int, ms: i64) -> bool {
     let limit = if ms < 0 { std::ptr::null() } else { &raw const limit };
     matches!(call!(libc::SYS_ppoll, &raw mut poll, 1, limit, 0, 0), Ok(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{futex_wake, monotonic_ns, sleep_us, wait_readable, wait_while, yield_cpu};
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::{Duration, Instant};
+
+    /// Longer than any test runs.
+    fn for_long() -> Instant {
+        Instant::now() + Duration::from_secs(600)
+    }
+
+    /// Waits until a thread of this process waits for the word.
+    fn wait_for_a_waiter(word: &AtomicU32) {
+        let address = format!("0x{:x}", word.as_ptr().addr());
+        let waits = |call: &str| {
+            let mut fields = call.split_ascii_whitespace();
+            fields.next() == Some(&libc::SYS_futex.to_string()) && fields.next() == Some(&address)
+        };
+        loop {
+            let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+            let call = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("syscall")).ok();
+            let calls: Vec<_> = tasks.filter_map(|task| call(task.ok()?)).collect();
+            // Where the kernel does not say what a thread waits for, it is given time to wait.
+            if calls.is_empty() {
+                return sleep_us(50_000);
+            }
+            if calls.iter().any(|call| waits(call)) {
+                return;
+            }
+            yield_cpu();
+        }
+    }
+
+    #[test]
+    fn a_word_that_has_another_value_is_not_waited_for() {
+        let word = AtomicU32::new(7);
+        assert_eq!(wait_while(&word, 6, for_long()), Some(7));
+        assert_eq!(wait_while(&word, 6, Instant::now()), Some(7));
+    }
+
+    #[test]
+    fn a_wait_whose_end_has_come_has_no_answer() {
+        let word = AtomicU32::new(7);
+        assert_eq!(wait_while(&word, 7, Instant::now()), None);
+        assert_eq!(wait_while(&word, 7, Instant::now() + Duration::from_millis(2)), None);
+    }
+
+    #[test]
+    fn a_wake_ends_the_wait_of_one_thread_once_the_word_is_another() {
+        let word = AtomicU32::new(7);
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| wait_while(&word, 7, for_long()));
+            wait_for_a_waiter(&word);
+            // Woken too early it waits again.
+            futex_wake(&word);
+            wait_for_a_waiter(&word);
+            word.store(8, Ordering::Release);
+            futex_wake(&word);
+            assert_eq!(waiter.join().unwrap(), Some(8));
+        });
+    }
+
+    #[test]
+    fn a_descriptor_is_waited_for_until_it_can_be_read() {
+        let (reader, mut writer) = UnixStream::pair().unwrap();
+        let fd = reader.as_raw_fd();
+        assert!(!wait_readable(fd, 0));
+        assert!(!wait_readable(fd, 2));
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| wait_readable(fd, -1));
+            writer.write_all(b"x").unwrap();
+            assert!(waiter.join().unwrap());
+        });
+        assert!(wait_readable(fd, 0) && wait_readable(fd, 1500) && wait_readable(fd, -1));
+        drop(reader);
+    }
+
+    #[test]
+    fn the_clock_never_goes_back() {
+        let before = monotonic_ns();
+        assert!(before > 0);
+        sleep_us(20_000);
+        assert!(monotonic_ns() > before);
+    }
+}
