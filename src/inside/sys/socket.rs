@@ -80,7 +80,7 @@ pub(crate) fn receive<const N: usize>(socket: c_int) -> Result<Received<N>, Errn
 mod tests {
     use super::{Received, receive, receive_credentials, send, socket_pair};
     use crate::sys::errno::Errno;
-    use crate::sys::{file, process, thread};
+    use crate::sys::{file, thread};
     use std::io::Read;
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
@@ -162,20 +162,6 @@ mod tests {
         }
         assert_eq!(send(pair.1.1, &[1]), Err(Errno(libc::EPIPE)));
         file::close(pair.1.1);
-    }
-
-    #[test]
-    fn a_socket_whose_other_end_is_closed_raises_no_signal() {
-        let (one, other) = socket_pair().unwrap();
-        file::close(other);
-        // In a forked child, where the signal would end the process: Rust's programs ignore it.
-        let Some(child) = process::raw_fork().unwrap() else {
-            // SAFETY: the default action is no function of ours.
-            unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-            process::exit(if send(one, &[1]) == Err(Errno(libc::EPIPE)) { 0 } else { 1 });
-        };
-        assert_eq!(process::wait_for(child), Ok(0));
-        file::close(one);
     }
 
     #[test]
