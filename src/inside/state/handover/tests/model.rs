@@ -330,6 +330,9 @@ impl Model {
             Step::Store(value, order) => {
                 answered(0, &move |state, known| self.write(state, known, value, order, false))
             }
+            Step::Yield | Step::Sleep if known.handles & 1 << (number / 2) != 0 => {
+                return Err(format!("generation {}: the creator waits for another's thread", number / 2));
+            }
             // It turns in a circle until another thread has done something.
             Step::Yield | Step::Sleep if known.value == last => return Ok(Vec::new()),
             Step::Yield | Step::Sleep => answered(0, &move |_, known| known.value = last),
