@@ -73,9 +73,9 @@ user_name() {
 declare -A checked_folders=()
 
 # check_folder for a folder and all above it, links on the way followed by hand. Of a path whose end is not there yet
-# the part that is there is checked.
+# the part that is there is checked. With `on-the-way` as $2 the folder itself may be like /tmp as well.
 check_way() {
-    local rest=$1 at=/ name next target links=0
+    local rest=$1 use=${2:-end} at=/ name next target links=0
     while [ -n "$rest" ]; do
         name=${rest%%/*}
         if [ "$name" = "$rest" ]; then rest=; else rest=${rest#*/}; fi
@@ -98,7 +98,7 @@ check_way() {
         [ -d "$next" ] || fail "$next is in the way: it is no folder"
         at=$next
     done
-    check_once "$at" end
+    check_once "$at" "$use"
 }
 
 check_once() {
