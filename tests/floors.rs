@@ -43,7 +43,7 @@ const HOUSE: &[Crate] = &[
     Crate {
         folder: "shim",
         name: "pinshim",
-        imports: &["inside", "pinning"],
+        imports: &["inside"],
         floors: &[&["glibc"], &["hooks"], &["lib"]],
     },
     // The command.
