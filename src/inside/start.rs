@@ -53,6 +53,11 @@ fn start_once() -> Option<&'static Shim> {
 
 /// Reads the environment. Ends the process if it is a target and its placement is faulty, unless `PIN_ERRORS=warn`.
 fn decide() -> Option<Shim> {
+    // By /etc/ld.so.preload the library may be in a program that gives its user more rights than he has. His environment
+    // must not decide what such a program does.
+    if process::has_foreign_rights() {
+        return None;
+    }
     let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let target = environment.iter().find(|(name, _)| name == "PIN_TARGET").map(|(_, value)| value.as_bytes());
     let arguments = environment.iter().map(|(name, value)| (name, value));

@@ -86,3 +86,9 @@ pub(crate) fn executed_path() -> Option<&'static CStr> {
     // lives as long as the process.
     Some(unsafe { CStr::from_ptr(std::ptr::with_exposed_provenance(address as usize)) })
 }
+
+/// Whether the program has other rights than its user's: set-user-ID, or with file capabilities (getauxval(3), AT_SECURE).
+pub(crate) fn has_foreign_rights() -> bool {
+    // SAFETY: getauxval has no preconditions.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
