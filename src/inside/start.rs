@@ -156,6 +156,7 @@ pub(crate) fn take_over_after_daemonize(shim: &Shim, start: usize) {
     ownership::claim(pid);
     slots::UNPLACED.store(0, Ordering::Release);
     broker::forget_pending();
+    broker::take_over();
     slots::forget_all(shim.page);
     enlist_main(shim);
 }

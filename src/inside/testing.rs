@@ -59,7 +59,7 @@ impl IdleThread {
             let mut set = CpuSet::new();
             set.insert(cpu);
             sched::set_affinity(Tid(0), set.words()).expect("it is one of two_cpus");
-            thread::set_comm(&name);
+            thread::set_comm(&name).unwrap();
             tell.send(thread::gettid()).expect("its maker waits");
             let _ = ended.recv();
         });

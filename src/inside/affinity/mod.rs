@@ -5,3 +5,5 @@ pub(crate) mod direct;
 pub(crate) mod record;
 #[forbid(unsafe_code)]
 pub(crate) mod scan;
+#[forbid(unsafe_code)]
+pub(crate) mod threads;

@@ -5,18 +5,15 @@
 //! them. It runs in QEMU and in the broker, so it only makes system calls and uses the stack.
 //! It must leave alone a thread that was created and is not yet placed: that one places itself.
 
+use crate::affinity::threads::Threads;
 use crate::state::entries;
 use crate::state::page::Page;
 use crate::state::slots::UNPLACED;
 use crate::sys::errno::Errno;
 use crate::sys::file;
-use crate::sys::path::StackPath;
-use crate::sys::sched;
-use crate::sys::thread;
 use crate::sys::wait;
 use pinning::status_page::{Entry, State};
 use pinning::{KernelThread, Policy, RoleKind, SetId, Tid, same_cpus};
-use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
 /// Which threads to look at.
@@ -31,23 +28,13 @@ pub(crate) enum Scope {
 }
 
 /// Whose threads to look at, and how to judge them.
-#[derive(Clone, Copy)]
-pub(crate) struct View<'a> {
-    /// The process.
-    pub(crate) pid: i32,
+pub(crate) struct View<'a, T> {
+    /// The threads.
+    pub(crate) threads: &'a T,
     /// Where its threads should run.
     pub(crate) policy: &'a Policy,
     /// Who its threads are.
     pub(crate) page: Page,
-    /// An open descriptor of /proc, or AT_FDCWD to open /proc by its path.
-    pub(crate) proc_folder: i32,
-}
-
-impl View<'_> {
-    /// What to write before the process's id in a path.
-    fn prefix(&self) -> &'static str {
-        if self.proc_folder == libc::AT_FDCWD { "/proc/" } else { "" }
-    }
 }
 
 /// A thread that is off its set.
@@ -61,12 +48,15 @@ pub(crate) struct Misplaced {
 }
 
 /// Looks at the threads in scope, and calls `put_back` for each that is off its set. Fails where /proc cannot be read.
-pub(crate) fn scan(view: &View<'_>, scope: Scope, mut put_back: impl FnMut(&Misplaced)) -> Result<(), Errno> {
-    let mut path = StackPath::default();
-    let _ = write!(path, "{}{}/task", view.prefix(), view.pid);
-    let folder = file::open_at(view.proc_folder, path.as_c_str(), libc::O_RDONLY | libc::O_DIRECTORY)?;
+pub(crate) fn scan<T: Threads>(
+    view: &View<'_, T>,
+    scope: Scope,
+    mut put_back: impl FnMut(&Misplaced),
+) -> Result<(), Errno> {
+    let threads = view.threads;
+    let folder = threads.open(format_args!("{}/task", threads.pid()), libc::O_RDONLY | libc::O_DIRECTORY)?;
     let mut room = [0u8; 2048];
-    while let Ok(records) = file::folder_entries(folder, &mut room) {
+    while let Ok(records) = threads.folder_entries(folder, &mut room) {
         if records.is_empty() {
             break;
         }
@@ -81,19 +71,19 @@ pub(crate) fn scan(view: &View<'_>, scope: Scope, mut put_back: impl FnMut(&Misp
 }
 
 /// Whether a thread is in scope and off its set.
-fn judge(view: &View<'_>, scope: Scope, tid: Tid) -> Option<Misplaced> {
+fn judge<T: Threads>(view: &View<'_, T>, scope: Scope, tid: Tid) -> Option<Misplaced> {
     let (role, set) = match entries::entry_of(view.page, tid) {
         Some(entry) => of_listed(view.policy, scope, entry)?,
         None => of_unlisted(view, scope, tid)?,
     };
-    let affinity = sched::affinity(tid);
+    let affinity = view.threads.affinity(tid);
     // ESRCH: the thread has ended since. Any other error: QEMU before 6.1 forbids to read affinities in its sandbox, so
     // the thread is to be put on its set in any case.
     let right = match &affinity {
         Ok(mask) => same_cpus(mask.words(), view.policy.set(set).words()),
         Err(errno) => *errno == Errno(libc::ESRCH),
     };
-    (!right && thread::is_thread_of(view.pid, tid)).then_some(Misplaced { tid, role, set })
+    (!right && view.threads.has(tid)).then_some(Misplaced { tid, role, set })
 }
 
 /// The role and set of a thread with an entry, if it is in scope and was placed before.
@@ -115,7 +105,7 @@ fn of_listed(policy: &Policy, scope: Scope, entry: &Entry) -> Option<(RoleKind, 
 }
 
 /// The role and set of a thread without an entry: one that the kernel made, or one of another library's own clone(2).
-fn of_unlisted(view: &View<'_>, scope: Scope, tid: Tid) -> Option<(RoleKind, SetId)> {
+fn of_unlisted<T: Threads>(view: &View<'_, T>, scope: Scope, tid: Tid) -> Option<(RoleKind, SetId)> {
     let policy = view.policy;
     let mut room = [0u8; 32];
     let comm = comm(view, tid, &mut room)?;
@@ -133,7 +123,7 @@ fn of_unlisted(view: &View<'_>, scope: Scope, tid: Tid) -> Option<(RoleKind, Set
 }
 
 /// The set that the workers of a listed thread follow.
-fn home_of(view: &View<'_>, tid: u32) -> Option<SetId> {
+fn home_of<T>(view: &View<'_, T>, tid: u32) -> Option<SetId> {
     let entry = entries::entry_of(view.page, Tid(tid as i32))?;
     let home = SetId(entry.home.load(Ordering::Relaxed));
     (usize::from(home.0) < view.policy.sets().len()).then_some(home)
@@ -151,12 +141,8 @@ fn is_foreign_clone(page: Page, tid: Tid) -> bool {
 }
 
 /// The name of a thread as the kernel has it (proc_pid_comm(5)).
-fn comm<'a>(view: &View<'_>, tid: Tid, room: &'a mut [u8; 32]) -> Option<&'a [u8]> {
-    let mut path = StackPath::default();
-    let _ = write!(path, "{}{}/task/{tid}/comm", view.prefix(), view.pid);
-    let file = file::open_at(view.proc_folder, path.as_c_str(), libc::O_RDONLY).ok()?;
-    let comm = file::read(file, room);
-    file::close(file);
+fn comm<'a, T: Threads>(view: &View<'_, T>, tid: Tid, room: &'a mut [u8; 32]) -> Option<&'a [u8]> {
+    let comm = view.threads.text(format_args!("{}/task/{tid}/comm", view.threads.pid()), room);
     Some(comm.ok()?.trim_ascii_end())
 }
 
@@ -181,9 +167,11 @@ fn tids(mut records: &[u8]) -> impl Iterator<Item = Tid> {
 #[cfg(test)]
 mod tests {
     use super::{Misplaced, Scope, View, scan, tids};
+    use crate::affinity::threads::Threads;
     use crate::state::entries;
     use crate::state::slots::UNPLACED;
     use crate::state::thread_identity::ThreadIdentity;
+    use crate::sys::errno::Errno;
     use crate::sys::{file, thread, wait};
     use crate::testing::{self, IdleThread};
     use pinning::status_page::State;
@@ -265,6 +253,32 @@ mod tests {
         assert!(found.contains(&Tid(thread::getpid())));
     }
 
+    /// The threads of a process, whose files are below a folder; below /proc itself for AT_FDCWD.
+    struct Below {
+        pid: i32,
+        proc_folder: i32,
+    }
+
+    impl Threads for Below {
+        fn pid(&self) -> i32 {
+            self.pid
+        }
+
+        fn is_alive(&self) -> bool {
+            true
+        }
+
+        fn checked<T>(&self, _: libc::c_long, answer: Result<T, Errno>) -> Result<T, Errno> {
+            answer
+        }
+
+        fn open(&self, path: std::fmt::Arguments<'_>, flags: i32) -> Result<i32, Errno> {
+            let prefix = if self.proc_folder == libc::AT_FDCWD { "/proc/" } else { "" };
+            let path = std::ffi::CString::new(format!("{prefix}{path}")).unwrap();
+            file::open_at(self.proc_folder, &path, flags)
+        }
+    }
+
     /// A thread on the first of two CPUs, and a policy: `here` is its CPU, `elsewhere` the other.
     struct Judged {
         thread: IdleThread,
@@ -302,7 +316,8 @@ mod tests {
         fn misplaced(&self, scope: Scope) -> Option<(RoleKind, SetId)> {
             let proc_folder = file::open(c"/proc", libc::O_RDONLY | libc::O_DIRECTORY).unwrap();
             let [by_path, by_descriptor] = [libc::AT_FDCWD, proc_folder].map(|proc_folder| {
-                let view = View { pid: thread::getpid(), policy: &self.policy, page: self.page, proc_folder };
+                let threads = Below { pid: thread::getpid(), proc_folder };
+                let view = View { threads: &threads, policy: &self.policy, page: self.page };
                 let mut found = Vec::new();
                 scan(&view, scope, |Misplaced { tid, role, set }| {
                     if *tid == self.thread.tid {
@@ -449,11 +464,12 @@ mod tests {
     fn a_process_that_is_not_there_is_an_error() {
         let policy = testing::policy(&[("PIN_CPUS", "0")]);
         let page = testing::page(&policy);
-        let view = View { pid: -1, policy: &policy, page, proc_folder: libc::AT_FDCWD };
+        let view = View { threads: &Below { pid: -1, proc_folder: libc::AT_FDCWD }, policy: &policy, page };
         assert!(scan(&view, Scope::All, |_| unreachable!()).is_err());
         // Nor is this one, where the descriptor is another folder's.
         let folder = file::open(c"/", libc::O_RDONLY | libc::O_DIRECTORY).unwrap();
-        let view = View { pid: thread::getpid(), proc_folder: folder, ..view };
+        let threads = Below { pid: thread::getpid(), proc_folder: folder };
+        let view = View { threads: &threads, ..view };
         assert!(scan(&view, Scope::All, |_| unreachable!()).is_err());
         file::close(folder);
     }

@@ -12,11 +12,13 @@ use crate::sys::errno::Errno;
 use crate::sys::{socket, wait};
 use once_cell::sync::OnceCell;
 use pinning::{SetId, Tid};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a request waits for a broker that does nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a wait looks at the answer alone, before it looks whether the broker has ended.
+const GLANCE: Duration = Duration::from_millis(20);
 /// Microseconds between two tries while the queue is full: at first.
 const TURN_US: i64 = 200;
 /// The same: the most.
@@ -50,11 +52,11 @@ pub(crate) fn ask(shim: &Shim, tid: Tid, set: SetId) -> Answer {
     };
     if behind {
         // The broker places the thread when it goes on.
-        channel.send(Message::pin(tid, set, None));
+        channel.send(Message::pin(tid, set));
         return Answer::None;
     }
     SILENT.store(false, Ordering::Relaxed);
-    let answer = ask_and_wait(channel, tid, set);
+    let answer = ask_and_wait(channel, Message::pin(tid, set));
     if let (Answer::Placed | Answer::Cut, Some(page)) = (&answer, shim.page) {
         page.header.brokered.fetch_add(1, Ordering::Relaxed);
     }
@@ -63,7 +65,7 @@ pub(crate) fn ask(shim: &Shim, tid: Tid, set: SetId) -> Answer {
 
 /// Asks, and waits for the answer. More threads may be created at once than there are slots for answers or places in the
 /// socket's queue: then a request waits for its turn, for as long as the broker gets on with others.
-fn ask_and_wait(channel: &Channel, tid: Tid, set: SetId) -> Answer {
+fn ask_and_wait(channel: &Channel, message: Message) -> Answer {
     let handled = || channel.shared.handled().load(Ordering::Relaxed);
     let (mut end, mut seen, mut turn) = (Instant::now() + PATIENCE, handled(), TURN_US);
     loop {
@@ -72,10 +74,16 @@ fn ask_and_wait(channel: &Channel, tid: Tid, set: SetId) -> Answer {
             let generation = word.load(Ordering::Relaxed).wrapping_add(Reply::GENERATION) & !Reply::MASK;
             let pending = generation | Reply::PENDING;
             word.store(pending, Ordering::Release);
-            match channel.send(Message::pin(tid, set, Some((slot.number, generation)))) {
+            match channel.send(message.answered_in(slot.number, generation)) {
                 Sent::Yes => {
-                    let answered = wait::wait_while(word, pending, Instant::now() + PATIENCE);
-                    return answered.map_or_else(give_up, Reply::read);
+                    return match wait_for_broker(channel.socket, word, pending, Instant::now() + PATIENCE) {
+                        Waited::Word(word) => Reply::read(word),
+                        Waited::Ended => {
+                            warn_that_it_has_ended();
+                            Answer::None
+                        }
+                        Waited::InVain => give_up(),
+                    };
                 }
                 Sent::QueueFull => {}
                 Sent::Gone => return Answer::None,
@@ -89,6 +97,36 @@ fn ask_and_wait(channel: &Channel, tid: Tid, set: SetId) -> Answer {
         turn = (turn * 2).min(LONGEST_TURN_US);
         if handled() != seen {
             (end, seen) = (Instant::now() + PATIENCE, handled());
+        }
+    }
+}
+
+/// What waiting for the broker has come to.
+pub(super) enum Waited {
+    /// The word is another one now: this.
+    Word(u32),
+    /// The broker has ended without a word.
+    Ended,
+    /// The time is over.
+    InVain,
+}
+
+/// Waits until the broker writes `word`, which is `value` now, or until it has ended; until `end` at most. `socket` is
+/// QEMU's end of the socket.
+pub(super) fn wait_for_broker(socket: i32, word: &AtomicU32, value: u32, end: Instant) -> Waited {
+    loop {
+        let now = Instant::now();
+        if let Some(word) = wait::wait_while(word, value, end.min(now + GLANCE)) {
+            return Waited::Word(word);
+        }
+        // It sends nothing, so there is something to read only when its end of the socket is closed.
+        if wait::wait_for_any([socket], 0).is_ok_and(|[ended]| ended) {
+            // It may have written the word and ended since.
+            let word = word.load(Ordering::Acquire);
+            return if word == value { Waited::Ended } else { Waited::Word(word) };
+        }
+        if now >= end {
+            return Waited::InVain;
         }
     }
 }
@@ -111,6 +149,16 @@ fn warn_once(said: &AtomicBool, what: std::fmt::Arguments<'_>) {
     }
 }
 
+fn warn_that_it_has_ended() {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    warn_once(
+        &SAID,
+        format_args!(
+            "the broker has ended; inside QEMU's sandbox nobody else can pin, so new threads stay on their creator's CPUs"
+        ),
+    );
+}
+
 /// What became of a message.
 enum Sent {
     /// It was sent.
@@ -130,13 +178,7 @@ impl Channel {
         if errno == Errno(libc::EAGAIN) {
             return Sent::QueueFull;
         }
-        static SAID: AtomicBool = AtomicBool::new(false);
-        warn_once(
-            &SAID,
-            format_args!(
-                "the broker has ended; inside QEMU's sandbox nobody else can pin, so new threads stay on their creator's CPUs"
-            ),
-        );
+        warn_that_it_has_ended();
         Sent::Gone
     }
 }
@@ -174,6 +216,14 @@ impl Drop for AnswerSlot {
 pub(crate) fn forget_pending() {
     for busy in &BUSY {
         busy.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Tells the broker that this process, a forked child of the one that it serves, runs the VM from now on, and waits until it
+/// knows that. To be called while the parent still waits for this process.
+pub(crate) fn take_over() {
+    if let Some(Some(channel)) = CHANNEL.get() {
+        ask_and_wait(channel, Message::of(Kind::TakeOver));
     }
 }
 

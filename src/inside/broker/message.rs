@@ -13,6 +13,8 @@ pub(super) enum Kind {
     LookForKernelThreads = 2,
     /// A thread was created that a manager is going to move: look at the young ones for some seconds.
     WatchNewThread = 3,
+    /// The sender is a child of the process that was served, and runs the VM from now on (`-daemonize`).
+    TakeOver = 4,
 }
 
 /// A request.
@@ -36,15 +38,19 @@ impl Message {
     /// The bytes of a message. What has another length is not taken for one.
     pub(super) const BYTES: usize = 20;
 
-    /// Asks to put a thread on a set; `answer` is where the sender waits: a slot and its generation.
-    pub(super) fn pin(tid: Tid, set: SetId, answer: Option<(u32, u32)>) -> Self {
-        let (slot, generation) = answer.unwrap_or((NOWHERE, 0));
-        Self { kind: Kind::Pin, set, tid, slot, generation }
+    /// Asks to put a thread on a set.
+    pub(super) fn pin(tid: Tid, set: SetId) -> Self {
+        Self { set, tid, ..Self::of(Kind::Pin) }
     }
 
-    /// Asks for something that has no answer.
+    /// Asks for something that is about no thread and no set.
     pub(super) fn of(kind: Kind) -> Self {
         Self { kind, set: SetId(0), tid: Tid(0), slot: NOWHERE, generation: 0 }
+    }
+
+    /// The same message; `slot` and `generation` are where the sender waits for the answer.
+    pub(super) fn answered_in(self, slot: u32, generation: u32) -> Self {
+        Self { slot, generation, ..self }
     }
 
     /// The message as it is sent.
@@ -71,7 +77,7 @@ impl Message {
             |at: usize| -> Option<u32> { Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?)) };
         let half =
             |at: usize| -> Option<u16> { Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?)) };
-        let kind = [Kind::Pin, Kind::LookForKernelThreads, Kind::WatchNewThread]
+        let kind = [Kind::Pin, Kind::LookForKernelThreads, Kind::WatchNewThread, Kind::TakeOver]
             .into_iter()
             .find(|kind| Some(*kind as u16) == half(4))?;
         (word(0)? == MAGIC).then_some(Self {
@@ -174,7 +180,7 @@ mod tests {
         ) {
             let mut bytes = message.to_bytes();
             bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
-            prop_assert_eq!(Message::from_bytes(&bytes).is_some(), (1..=3).contains(&kind));
+            prop_assert_eq!(Message::from_bytes(&bytes).is_some(), (1..=4).contains(&kind));
             let mut bytes = message.to_bytes();
             bytes[..4].copy_from_slice(&magic.to_ne_bytes());
             prop_assert_eq!(Message::from_bytes(&bytes).is_some(), magic == MAGIC);
@@ -197,21 +203,22 @@ mod tests {
             let mut bytes = Message::of(Kind::Pin).to_bytes();
             bytes[4..6].copy_from_slice(&number.to_ne_bytes());
             let kind = Message::from_bytes(&bytes).map(|message| message.kind as u16);
-            assert_eq!(kind, (1..=3).contains(&number).then_some(number));
+            assert_eq!(kind, (1..=4).contains(&number).then_some(number));
         }
     }
 
     #[test]
     fn a_request_without_an_answer_names_a_slot_that_does_not_exist() {
         for message in [
-            Message::pin(Tid(7), SetId(1), None),
+            Message::pin(Tid(7), SetId(1)),
             Message::of(Kind::LookForKernelThreads),
             Message::of(Kind::WatchNewThread),
+            Message::of(Kind::TakeOver),
         ] {
             assert_eq!(message.slot, NOWHERE);
             assert!(message.slot as usize >= ANSWERS);
         }
-        let message = Message::pin(Tid(7), SetId(1), Some((9, 0x300)));
+        let message = Message::pin(Tid(7), SetId(1)).answered_in(9, 0x300);
         assert_eq!((message.kind, message.tid, message.set), (Kind::Pin, Tid(7), SetId(1)));
         assert_eq!((message.slot, message.generation), (9, 0x300));
     }

@@ -4,24 +4,33 @@
 //! was forked before QEMU loaded that filter is outside it, and may set the affinity of QEMU's threads by their ids.
 //!
 //! `start` makes it, `client` asks it, and `manager` says when it is needed without a sandbox: these run in QEMU. `server`,
-//! `looks` and `filter` are what the broker does. `message` and `shared` are how the two talk.
+//! `isolate`, `served`, `looks`, `expected` and `filter` are what the broker does. `message`, `shared` and `failure` are how the
+//! two talk.
 
 #[forbid(unsafe_code)]
 mod client;
 #[forbid(unsafe_code)]
+mod expected;
+#[forbid(unsafe_code)]
+mod failure;
+#[forbid(unsafe_code)]
 mod filter;
+mod isolate;
 #[forbid(unsafe_code)]
 mod looks;
 #[forbid(unsafe_code)]
 mod manager;
 #[forbid(unsafe_code)]
 mod message;
+#[forbid(unsafe_code)]
+mod served;
+#[forbid(unsafe_code)]
 mod server;
 mod shared;
 #[forbid(unsafe_code)]
 mod start;
 
-pub(crate) use client::{ask, forget_pending, look_soon};
+pub(crate) use client::{ask, forget_pending, look_soon, take_over};
 pub(crate) use manager::{start_where_a_manager_needs_it, watch_new_thread};
 pub(crate) use message::Answer;
 pub(crate) use start::start;

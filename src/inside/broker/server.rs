@@ -5,36 +5,40 @@
 //! that QEMU does later changes it. The status page and the answers are shared, and whoever has taken over QEMU can
 //! write to them, so what is read there is checked.
 //!
-//! The broker does two things for the process that asks (the kernel tells which that is, with each message). It puts a
-//! thread of that process on a set of the policy, and it looks over that process's threads by the same policy.
+//! The broker does two things for the process that it serves (`served` says which that is). It puts a thread of that
+//! process on a set of the policy, and it looks over that process's threads by the same policy. At an error that it does not
+//! expect (`expected`) it ends.
 
 use crate::affinity::direct::{self, Outcome};
 use crate::affinity::record::record;
 use crate::affinity::scan::{self, Scope, View};
-use crate::broker::filter;
+use crate::affinity::threads::Threads;
+use crate::broker::expected::checked;
+use crate::broker::failure::{Failure, Step, at};
+use crate::broker::isolate::isolate;
 use crate::broker::looks::{KERNEL_THREAD_NS, Looks, WATCH_NS, YOUNG_NS};
 use crate::broker::message::{Answer, Kind, Message, Reply};
-use crate::broker::shared::Shared;
+use crate::broker::served::{KnownBy, Process, Served, Then};
+use crate::broker::shared::{READY, Shared};
+use crate::state::ownership;
 use crate::state::page::Page;
 use crate::state::shim::Shim;
 use crate::sys::errno::Errno;
 use crate::sys::file;
+use crate::sys::file::FD_FLOOR;
 use crate::sys::path::StackPath;
+use crate::sys::proc_stat::ProcStat;
 use crate::sys::process;
 use crate::sys::socket::{self, Credentials, Received};
 use crate::sys::thread;
 use crate::sys::wait;
-use pinning::{BROKER_NAME, Policy};
-use std::fmt::Write;
-use std::sync::atomic::Ordering;
+use pinning::Policy;
+use std::fmt::{self, Write};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The name that ps, top and pidof see. The kernel keeps 15 bytes of it.
-const NAME: &[u8] = BROKER_NAME.as_bytes();
-
-/// The capabilities that root's broker keeps, as bits (linux/capability.h): to set affinities of another user's threads
-/// (CAP_SYS_NICE), to see that their process holds the socket (CAP_SYS_PTRACE), to become that user (CAP_SETGID,
-/// CAP_SETUID).
-const CAPABILITIES: u32 = 1 << 23 | 1 << 19 | 1 << 6 | 1 << 7;
+/// Milliseconds between two looks whether the process has ended, where the kernel has no pidfd to wait for.
+const WITHOUT_PIDFD_MS: i64 = 500;
 
 /// What the broker knows from its start.
 pub(super) struct Broker {
@@ -51,113 +55,83 @@ pub(super) struct Broker {
     /// The broker's end.
     socket: i32,
     /// Where argv is in memory. The broker's name is written there.
-    arguments: std::ops::Range<usize>,
+    arguments: Range<usize>,
     /// The process that starts the broker.
-    qemu: i32,
+    qemu: Process,
+    /// When that process started, in clock ticks, where it is known.
+    start_time: Option<u64>,
+    /// Whether a child of that process is going to run the VM.
+    daemonizes: bool,
 }
 
 impl Broker {
-    /// Finds out what is easier to find out before the clone.
-    pub(super) fn new(shim: &'static Shim, shared: Shared, their_fd: i32, socket: i32) -> Self {
+    /// Finds out what is easier to find out before the clone. A process is asked about by itself, so that its pid can
+    /// be nobody else's yet.
+    pub(super) fn new(
+        shim: &'static Shim,
+        shared: Shared,
+        their_fd: i32,
+        socket: i32,
+    ) -> Result<Self, Failure> {
         let mut path = StackPath::default();
         let _ = write!(path, "/proc/self/fd/{their_fd}");
-        Self {
+        let text = std::fs::read("/proc/self/stat").unwrap_or_default();
+        let stat = ProcStat::new(&text);
+        let start_time = stat.and_then(ProcStat::start_time);
+        let mut qemu = Process::open(thread::getpid(), start_time).map_err(at(Step::Identity))?;
+        if let KnownBy::Descriptor(fd) = &mut qemu.known_by {
+            *fd = file::move_fd(*fd, FD_FLOOR);
+        }
+        Ok(Self {
             policy: &shim.policy,
             page: shim.page,
             shared,
             their_fd,
             their_socket: StackPath::of_link(libc::AT_FDCWD, path.as_c_str()),
             socket,
-            arguments: arguments().unwrap_or(0..0),
-            qemu: thread::getpid(),
-        }
+            arguments: stat.and_then(ProcStat::arguments).unwrap_or(0..0),
+            qemu,
+            start_time,
+            daemonizes: shim.daemonizes && !ownership::was_taken_over(),
+        })
+    }
+
+    /// To be called in QEMU once the broker has its own copies.
+    pub(super) fn close_descriptors_of_qemu(&self) {
+        self.qemu.close();
     }
 }
 
-/// Where this process's argv is in memory: the fields arg_start and arg_end of proc_pid_stat(5).
-fn arguments() -> Option<std::ops::Range<usize>> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    // The first field after the name is the third; arg_start is the 48th.
-    let start: usize = fields.nth(48 - 3)?.parse().ok()?;
-    let end: usize = fields.next()?.parse().ok()?;
-    (start != 0 && start < end).then_some(start..end)
-}
-
-/// Runs the broker. The process ends when the last process that has QEMU's end of the socket ends.
+/// Runs the broker. The process ends when the process that it serves has ended.
 pub(super) fn run(broker: &Broker) -> ! {
-    let proc_folder = file::open(c"/proc", libc::O_RDONLY | libc::O_DIRECTORY).unwrap_or(-1);
-    isolate(broker, proc_folder);
-    let _ = direct::place_directly(pinning::Tid(0), broker.policy.set(broker.policy.emulator()));
-    let (own_pid, uid) = (thread::getpid(), process::geteuid());
-    if filter::install().is_err() {
-        // Without its filter the broker would be less safe than promised, so QEMU gets none.
-        process::exit(1);
-    }
-    if let Some(page) = broker.page {
-        page.header.broker.store(own_pid as u32, Ordering::Relaxed);
-    }
-    broker.shared.ready().store(1, Ordering::Release);
-    wait::futex_wake(broker.shared.ready());
-
-    let mut service = Service { broker, qemu: broker.qemu, proc_folder, uid, looks: Looks::default() };
-    loop {
-        if wait::wait_readable(broker.socket, service.looks.next_wait_ms(wait::monotonic_ns())) {
-            match socket::receive::<{ Message::BYTES }>(broker.socket) {
-                Ok(Received::End) => process::exit(0),
-                Ok(Received::Message { bytes, sender }) => service.serve(bytes.as_slice(), &sender),
-                Ok(Received::Nonsense) | Err(Errno(libc::EINTR | libc::EAGAIN)) => {}
-                Err(_) => process::exit(1),
-            }
+    let state = broker.shared.state();
+    match Service::start(broker) {
+        Ok(mut service) => {
+            publish(state, READY);
+            service.serve_for_good()
         }
-        service.look_where_due();
+        Err(failure) => {
+            publish(state, failure.to_word());
+            process::exit(1)
+        }
     }
 }
 
-/// Gives the process a name of its own, closes all that is QEMU's, and forbids QEMU to trace it.
-fn isolate(broker: &Broker, proc_folder: i32) {
-    thread::set_comm(NAME);
-    process::set_not_dumpable();
-    process::keep_capabilities(CAPABILITIES);
-    // Close all descriptors but the two that the broker needs: the monitor, disks and libvirt's pipes are QEMU's.
-    let (low, high) = (proc_folder.min(broker.socket), proc_folder.max(broker.socket));
-    let mut first = 0;
-    for keep in [low, high] {
-        // Negative: there is no /proc.
-        let Ok(keep) = u32::try_from(keep) else { continue };
-        if keep > first {
-            file::close_range(first, keep - 1);
-        }
-        first = keep + 1;
-    }
-    file::close_range(first, u32::MAX);
-    write_arguments(&broker.arguments);
+/// Writes a word that somebody in QEMU may wait for.
+fn publish(word: &AtomicU32, value: u32) {
+    word.store(value, Ordering::Release);
+    wake(word);
 }
 
-/// Writes the broker's name over argv. With a last byte that is not NUL the kernel shows the text up to its
-/// first NUL and no more (fs/proc/base.c, get_mm_cmdline).
-fn write_arguments(arguments: &std::ops::Range<usize>) {
-    if arguments.len() < NAME.len() + 2 {
-        return;
-    }
-    let memory = std::ptr::with_exposed_provenance_mut::<u8>(arguments.start);
-    // SAFETY: the kernel says that the process's argv is there. This process has its own copy, no other thread runs in
-    // it, and it uses no reference to argv.
-    let memory = unsafe { std::slice::from_raw_parts_mut(memory, arguments.len()) };
-    memory.fill(0);
-    for (to, from) in memory.iter_mut().zip(NAME) {
-        *to = *from;
-    }
-    if let Some(last) = memory.last_mut() {
-        *last = b'.';
-    }
+fn wake(word: &AtomicU32) {
+    let _ = checked(libc::SYS_futex, wait::futex_wake(word));
 }
 
 /// The broker while it serves.
 struct Service<'a> {
     broker: &'a Broker,
-    /// The process whose threads may be placed.
-    qemu: i32,
+    /// Whose threads may be placed.
+    served: Served,
     /// A descriptor of /proc; negative if there is none.
     proc_folder: i32,
     /// The user that the broker runs as.
@@ -165,74 +139,176 @@ struct Service<'a> {
     looks: Looks,
 }
 
-impl Service<'_> {
-    /// Does what a message asks for, if it comes from QEMU.
+impl<'a> Service<'a> {
+    /// Isolates the broker from QEMU.
+    fn start(broker: &'a Broker) -> Result<Self, Failure> {
+        let set = broker.policy.set(broker.policy.emulator());
+        let keep = [broker.socket, broker.qemu.descriptor()];
+        // Asked for first, as the filter allows neither.
+        let (pid, uid) = (thread::getpid(), process::geteuid().map_err(at(Step::User))?);
+        let proc_folder = isolate(&keep, &broker.arguments, set)?;
+        wait::wait_for_any([broker.socket, broker.qemu.descriptor()], 0).map_err(at(Step::Poll))?;
+        if let Some(page) = broker.page {
+            page.header.broker.store(pid as u32, Ordering::Relaxed);
+        }
+        Ok(Self {
+            broker,
+            served: Served::new(broker.qemu, broker.daemonizes),
+            proc_folder,
+            uid,
+            looks: Looks::default(),
+        })
+    }
+
+    /// Deals with messages and looks until the process that is served has ended.
+    fn serve_for_good(&mut self) -> ! {
+        loop {
+            if self.wait() {
+                match checked(libc::SYS_recvmsg, socket::receive::<{ Message::BYTES }>(self.broker.socket)) {
+                    Ok(Received::End) => process::exit(0),
+                    Ok(Received::Message { bytes, sender }) => self.serve(bytes.as_slice(), &sender),
+                    Ok(Received::Nonsense) | Err(_) => {}
+                }
+            }
+            self.look_where_due();
+        }
+    }
+
+    /// Waits for a message; true if there is one. Ends the broker if there is nobody left to serve: so whoever is served
+    /// when this returns has not ended before it was called.
+    fn wait(&mut self) -> bool {
+        let of = |process: Option<Process>| process.as_ref().map_or(-1, Process::descriptor);
+        let (current, starter) = (self.served.current(), self.served.starter());
+        let mut limit = self.looks.next_wait_ms(now());
+        let without_pidfd =
+            |process: Option<Process>| process.is_some_and(|process| process.descriptor() < 0);
+        if without_pidfd(current) || without_pidfd(starter) {
+            limit = if limit < 0 { WITHOUT_PIDFD_MS } else { limit.min(WITHOUT_PIDFD_MS) };
+        }
+        let fds = [self.broker.socket, of(current), of(starter)];
+        // Where it was interrupted, it waits again.
+        let [message, current_ended, starter_ended] =
+            checked(libc::SYS_ppoll, wait::wait_for_any(fds, limit)).unwrap_or_default();
+        let current_ended = current_ended || self.has_ended_by_stat(current);
+        let starter_ended = starter_ended || self.has_ended_by_stat(starter);
+        if self.served.have_ended(current_ended, starter_ended) == Then::End {
+            process::exit(0);
+        }
+        // A descriptor that is of no use any more.
+        for (ended, process) in [(starter_ended, starter), (current_ended && current != starter, current)] {
+            if let Some(process) = process.filter(|_| ended) {
+                process.close();
+            }
+        }
+        message
+    }
+
+    /// Whether a process has ended, where that cannot be polled for.
+    fn has_ended_by_stat(&self, process: Option<Process>) -> bool {
+        let Some(process) = process.filter(|process| process.descriptor() < 0) else { return false };
+        let mut room = [0u8; 1024];
+        process.has_ended_by(self.stat(process.pid, &mut room))
+    }
+
+    /// The stat file of a process.
+    fn stat<'r>(&self, pid: i32, room: &'r mut [u8; 1024]) -> Option<ProcStat<'r>> {
+        ProcStat::new(self.threads(pid).text(format_args!("{pid}/stat"), room).ok()?)
+    }
+
+    /// The threads of a process, for the files of it that are below /proc.
+    fn threads(&self, pid: i32) -> ServedThreads<'_, 'a> {
+        ServedThreads { service: self, process: Process { pid, known_by: KnownBy::Descriptor(-1) } }
+    }
+
+    /// Does what a message asks for, if it comes from the process that is served.
     fn serve(&mut self, bytes: &[u8], sender: &Credentials) {
         let Some(message) = Message::from_bytes(bytes) else { return };
-        if self.is_qemu(sender.pid) {
+        if message.kind == Kind::TakeOver {
+            let answer =
+                if self.take_over(sender) { Answer::Placed } else { Answer::Refused(Errno(libc::EPERM)) };
+            self.answer(&message, &answer);
+        } else if let Some(process) = self.served.current().filter(|process| process.pid == sender.pid) {
             self.follow_user(sender);
             match message.kind {
-                Kind::Pin => self.answer(&message),
+                Kind::Pin => self.answer(&message, &self.pin(process, &message)),
                 Kind::LookForKernelThreads => {
-                    self.looks.add(wait::monotonic_ns(), &KERNEL_THREAD_NS, Scope::KernelThreads)
+                    if let Some(useless) = self.served.vcpu_runs() {
+                        useless.close();
+                    }
+                    self.looks.add(now(), &KERNEL_THREAD_NS, Scope::KernelThreads);
                 }
-                Kind::WatchNewThread => {
-                    self.looks.add(wait::monotonic_ns(), &WATCH_NS, Scope::YoungerThan(YOUNG_NS))
-                }
+                Kind::WatchNewThread => self.looks.add(now(), &WATCH_NS, Scope::YoungerThan(YOUNG_NS)),
+                Kind::TakeOver => {}
             }
         }
         self.broker.shared.handled().fetch_add(1, Ordering::Release);
     }
 
-    /// After `-runas` QEMU runs as another user than root. The broker becomes that user too, and keeps no capability.
-    fn follow_user(&mut self, sender: &Credentials) {
-        if self.uid == 0 && sender.uid != 0 && process::become_user(sender.uid, sender.gid).is_ok() {
-            self.uid = sender.uid;
+    /// Has another process be the one that is served, if it may be. True if it is now.
+    fn take_over(&mut self, sender: &Credentials) -> bool {
+        if self.served.starter().is_none() || sender.uid != self.uid {
+            return false;
         }
+        let start_time = || self.stat(sender.pid, &mut [0; 1024]).and_then(ProcStat::start_time);
+        let next = Process::open(sender.pid, start_time());
+        let Ok(next) = checked(libc::SYS_pidfd_open, next) else { return false };
+        // The rest is asked about the pid. It is true of `next` if that still has the pid afterwards.
+        let is_younger = start_time() >= self.broker.start_time.or(Some(u64::MAX));
+        let may = is_younger && self.holds_the_socket(sender.pid) && !self.has_ended(next);
+        if let Some(useless) = if may { self.served.take_over(next) } else { Some(next) } {
+            useless.close();
+        }
+        may
     }
 
-    /// Whether this is QEMU's pid. `-daemonize` gives QEMU another one. A privileged sender may claim any pid, so that
-    /// process must hold QEMU's end of the socket.
-    fn is_qemu(&mut self, pid: i32) -> bool {
-        if pid != self.qemu && self.holds_the_socket(pid) {
-            self.qemu = pid;
+    /// Whether a process has ended by now.
+    fn has_ended(&self, process: Process) -> bool {
+        let polled = checked(libc::SYS_ppoll, wait::wait_for_any([process.descriptor()], 0));
+        // Interrupted: a process that may have ended is not served.
+        polled.map_or(true, |[ended]| ended) || self.has_ended_by_stat(Some(process))
+    }
+
+    /// After `-runas` QEMU runs as another user than root. The broker becomes that user too, and keeps no capability.
+    fn follow_user(&mut self, sender: &Credentials) {
+        if self.uid == 0 && sender.uid != 0 {
+            // No error is expected: a broker that is half of each user would be more than it should be.
+            let _ = checked(libc::SYS_setresuid, process::become_user(sender.uid, sender.gid));
+            self.uid = sender.uid;
         }
-        pid == self.qemu
     }
 
     /// Whether a process holds QEMU's end of the socket.
     fn holds_the_socket(&self, pid: i32) -> bool {
         let mut path = StackPath::default();
         let _ = write!(path, "{pid}/fd/{}", self.broker.their_fd);
-        let link = StackPath::of_link(self.proc_folder, path.as_c_str());
-        !link.as_c_str().is_empty() && link.as_c_str() == self.broker.their_socket.as_c_str()
+        let mut room = [0u8; 63];
+        let link =
+            checked(libc::SYS_readlinkat, file::read_link_at(self.proc_folder, path.as_c_str(), &mut room));
+        let their_socket = self.broker.their_socket.as_c_str().to_bytes();
+        !their_socket.is_empty() && link == Ok(their_socket)
     }
 
-    /// Does what is asked, and writes the answer if the sender still waits for it.
-    fn answer(&self, message: &Message) {
-        let answer = self.pin(message);
+    /// Writes the answer to a message, if its sender still waits for it.
+    fn answer(&self, message: &Message, answer: &Answer) {
         let Some(word) = self.broker.shared.answer(message.slot) else { return };
         let generation = message.generation & !Reply::MASK;
         let answered = word.compare_exchange(
             generation | Reply::PENDING,
-            generation | Reply::of(&answer),
+            generation | Reply::of(answer),
             Ordering::Release,
             Ordering::Relaxed,
         );
         if answered.is_ok() {
-            wait::futex_wake(word);
+            wake(word);
         }
     }
 
-    /// Puts a thread of QEMU's on a set of the policy.
-    fn pin(&self, message: &Message) -> Answer {
+    /// Puts a thread of the process that is served on a set of the policy.
+    fn pin(&self, process: Process, message: &Message) -> Answer {
         let Some(set) = self.broker.policy.sets().get(usize::from(message.set.0)) else {
             return Answer::Refused(Errno(libc::EINVAL));
         };
-        if !thread::is_thread_of(self.qemu, message.tid) {
-            return Answer::Refused(Errno(libc::ESRCH));
-        }
-        match direct::place_directly(message.tid, set) {
+        match direct::place_thread_of(&ServedThreads { service: self, process }, message.tid, set) {
             Outcome::Placed { .. } => Answer::Placed,
             Outcome::Cut(_) => Answer::Cut,
             Outcome::Refused(errno) => Answer::Refused(errno),
@@ -242,15 +318,53 @@ impl Service<'_> {
 
     /// Does the looks whose time has come.
     fn look_where_due(&mut self) {
-        while let Some(scope) = self.looks.take(wait::monotonic_ns()) {
-            let Some(page) = self.broker.page else { continue };
-            let view =
-                View { pid: self.qemu, policy: self.broker.policy, page, proc_folder: self.proc_folder };
+        while let Some(scope) = self.looks.take(now()) {
+            let Some((page, process)) = self.broker.page.zip(self.served.current()) else { continue };
+            let threads = ServedThreads { service: self, process };
+            let view = View { threads: &threads, policy: self.broker.policy, page };
             let _ = scan::scan(&view, scope, |misplaced| {
-                let outcome = direct::place_directly(misplaced.tid, self.broker.policy.set(misplaced.set));
-                // The broker has no log. What became of the thread can be read on the status page.
-                record(page, misplaced.tid, &outcome);
+                let set = self.broker.policy.set(misplaced.set);
+                let outcome = direct::place_thread_of(&threads, misplaced.tid, set);
+                // The broker has no log. What became of the thread can be read on the status page; one that has ended
+                // since is on no set.
+                if !matches!(outcome, Outcome::Refused(Errno(libc::ESRCH))) {
+                    record(page, misplaced.tid, &outcome);
+                }
             });
         }
+    }
+}
+
+/// The time. Without it the broker could not wait for the next look.
+fn now() -> u64 {
+    checked(libc::SYS_clock_gettime, wait::monotonic()).unwrap_or(0)
+}
+
+/// The threads of a process, as the broker looks after them: it ends at an error that it does not expect.
+struct ServedThreads<'s, 'b> {
+    service: &'s Service<'b>,
+    process: Process,
+}
+
+impl Threads for ServedThreads<'_, '_> {
+    fn pid(&self) -> i32 {
+        self.process.pid
+    }
+
+    fn is_alive(&self) -> bool {
+        !self.service.has_ended(self.process)
+    }
+
+    fn checked<T>(&self, call: libc::c_long, answer: Result<T, Errno>) -> Result<T, Errno> {
+        checked(call, answer)
+    }
+
+    fn open(&self, path: fmt::Arguments<'_>, flags: i32) -> Result<i32, Errno> {
+        if self.service.proc_folder < 0 {
+            return Err(Errno(libc::ENOENT));
+        }
+        let mut below = StackPath::default();
+        let _ = below.write_fmt(path);
+        checked(libc::SYS_openat, file::open_at(self.service.proc_folder, below.as_c_str(), flags))
     }
 }

@@ -5,6 +5,11 @@ use std::sync::atomic::AtomicU32;
 /// How many answers can be waited for at the same time.
 pub(super) const ANSWERS: usize = 256;
 
+/// The broker is still starting.
+pub(super) const NOT_YET: u32 = 0;
+/// The broker serves.
+pub(super) const READY: u32 = 1;
+
 /// The memory that QEMU and the broker share.
 #[derive(Clone, Copy)]
 pub(super) struct Shared {
@@ -22,10 +27,10 @@ impl Shared {
         self.words.get(..ANSWERS)?.get(slot as usize)
     }
 
-    /// 1 when the broker is ready to serve.
-    pub(super) fn ready(self) -> &'static AtomicU32 {
-        let [.., ready, _, _] = self.words;
-        ready
+    /// How the broker's start went: [`NOT_YET`], [`READY`], or the word of a `failure::Failure`.
+    pub(super) fn state(self) -> &'static AtomicU32 {
+        let [.., state, _, _] = self.words;
+        state
     }
 
     /// How many messages were sent.

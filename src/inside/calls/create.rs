@@ -173,6 +173,6 @@ fn place_self(shim: &'static Shim, tid: Tid, slot: Option<u16>, creation: &Creat
         broker::watch_new_thread(shim, identity.role);
     }
     if identity.named && shim.policy.names_threads() {
-        thread::set_comm(identity.name());
+        let _ = thread::set_comm(identity.name());
     }
 }

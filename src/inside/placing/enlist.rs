@@ -1,7 +1,7 @@
 //! Listing a thread on the status page, and placing it.
 
 use crate::affinity::record::count_failure;
-use crate::placing::place::place;
+use crate::placing::place::place_self;
 use crate::placing::warn::{self, About};
 use crate::report::targets;
 use crate::state::entries;
@@ -26,7 +26,7 @@ pub(crate) fn enlist(shim: &Shim, tid: Tid, identity: &ThreadIdentity, slot: Opt
     let state = if identity.role == RoleKind::Exempt {
         State::LeftAlone
     } else {
-        let outcome = place(shim, tid, identity.set);
+        let outcome = place_self(shim, tid, identity.set);
         let who = About { tid, role: identity.role, name: identity.name(), set: identity.set };
         if let Some(page) = page {
             count_failure(page, &outcome);

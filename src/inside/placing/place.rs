@@ -1,19 +1,31 @@
 //! Putting a thread on its set: with QEMU's own rights, or by the broker where QEMU's sandbox forbids that.
 
-use crate::affinity::direct::{Outcome, place_directly};
+use crate::affinity::direct::{Outcome, place_directly, place_thread_of};
+use crate::affinity::threads::OwnThreads;
 use crate::broker;
 use crate::state::shim::Shim;
 use crate::sys::errno::Errno;
 use crate::sys::sched;
 use pinning::{SetId, Tid, same_cpus};
 
-/// Puts a thread of this process on a set of the policy.
-pub(crate) fn place(shim: &Shim, tid: Tid, id: SetId) -> Outcome {
-    let set = shim.policy.set(id);
-    match place_directly(tid, set) {
-        Outcome::Refused(Errno(libc::EPERM)) => {}
-        outcome => return outcome,
+/// Puts the calling thread, `tid`, on a set of the policy.
+pub(crate) fn place_self(shim: &Shim, tid: Tid, id: SetId) -> Outcome {
+    let outcome = place_directly(tid, shim.policy.set(id));
+    by_the_broker_if_denied(shim, tid, id, outcome)
+}
+
+/// Puts another thread of this process on a set of the policy. The thread may end at any moment.
+pub(crate) fn place_other(shim: &Shim, tid: Tid, id: SetId) -> Outcome {
+    let outcome = place_thread_of(&OwnThreads::new(), tid, shim.policy.set(id));
+    by_the_broker_if_denied(shim, tid, id, outcome)
+}
+
+/// What became of a thread; where QEMU was denied to place it, what the broker made of it.
+fn by_the_broker_if_denied(shim: &Shim, tid: Tid, id: SetId, outcome: Outcome) -> Outcome {
+    if !matches!(outcome, Outcome::Refused(Errno(libc::EPERM))) {
+        return outcome;
     }
+    let set = shim.policy.set(id);
     let answer = broker::ask(shim, tid, id);
     // What the kernel answers is what counts. QEMU before 6.1 forbids to read affinities too; then the
     // broker's answer counts.

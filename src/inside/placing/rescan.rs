@@ -3,10 +3,12 @@
 use crate::affinity::direct::Outcome;
 use crate::affinity::record::record;
 use crate::affinity::scan::{self, Misplaced, Scope, View};
-use crate::placing::place::place;
+use crate::affinity::threads::OwnThreads;
+use crate::placing::place::{place_other, place_self};
 use crate::placing::warn::{self, About};
 use crate::state::current::CurrentThread;
 use crate::state::shim::{self, Shim};
+use crate::sys::errno::Errno;
 use crate::sys::thread;
 
 /// Looks at the threads that the kernel made. To be called when it has made one, or may have.
@@ -20,25 +22,31 @@ pub(crate) fn look_for_kernel_threads() {
 /// Puts the calling thread back on its set, if somebody has moved it.
 pub(crate) fn put_back_self(shim: &Shim, current: &CurrentThread) {
     let misplaced = Misplaced { tid: thread::gettid(), role: current.role, set: current.set };
-    put_back(shim, &misplaced);
+    note(shim, &misplaced, &place_self(shim, misplaced.tid, misplaced.set));
 }
 
 /// Puts back the threads in scope that are off their set.
 pub(crate) fn rescan(shim: &Shim, scope: Scope) {
     let Some(page) = shim::owned_page() else { return };
-    let view = View { pid: thread::getpid(), policy: &shim.policy, page, proc_folder: libc::AT_FDCWD };
+    let view = View { threads: &OwnThreads::new(), policy: &shim.policy, page };
     // Where there is no /proc (with `-chroot`) threads cannot be found.
-    let _ = scan::scan(&view, scope, |misplaced| put_back(shim, misplaced));
+    let _ = scan::scan(&view, scope, |misplaced| {
+        let outcome = place_other(shim, misplaced.tid, misplaced.set);
+        // A thread that has ended since is on no set.
+        if !matches!(outcome, Outcome::Refused(Errno(libc::ESRCH))) {
+            note(shim, misplaced, &outcome);
+        }
+    });
 }
 
-fn put_back(shim: &Shim, misplaced: &Misplaced) {
-    let outcome = place(shim, misplaced.tid, misplaced.set);
+/// Writes to the status page and the log what became of a thread that was off its set.
+fn note(shim: &Shim, misplaced: &Misplaced, outcome: &Outcome) {
     if matches!(outcome, Outcome::Placed { moved: false }) {
         return;
     }
     if let Some(page) = shim.page {
-        record(page, misplaced.tid, &outcome);
+        record(page, misplaced.tid, outcome);
     }
     let who = About { tid: misplaced.tid, role: misplaced.role, name: b"", set: misplaced.set };
-    warn::report(shim, &who, &outcome);
+    warn::report(shim, &who, outcome);
 }

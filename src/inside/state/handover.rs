@@ -159,7 +159,7 @@ impl Word for AtomicU32 {
 
     #[inline(always)]
     fn wake(&self) {
-        wait::futex_wake(self);
+        let _ = wait::futex_wake(self);
     }
 
     #[inline(always)]

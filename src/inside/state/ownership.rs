@@ -5,7 +5,7 @@
 //! page of memory that the kernel zeroes in every forked child (madvise(2), MADV_WIPEONFORK, from Linux 4.14 on).
 
 use crate::sys::thread;
-use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 
 /// Where the word is: 1 in the owner, 0 in a forked child. Null where the kernel has no MADV_WIPEONFORK.
 static MARK: AtomicPtr<AtomicI32> = AtomicPtr::new(std::ptr::null_mut());
@@ -24,6 +24,14 @@ pub(crate) fn is_ours() -> bool {
     mark.load(Ordering::Relaxed) != 0
 }
 
+/// Whether this process took over from another one: it is a forked child of the process that was started.
+static TAKEN_OVER: AtomicBool = AtomicBool::new(false);
+
+/// Whether the owner is a forked child that has taken over.
+pub(crate) fn was_taken_over() -> bool {
+    TAKEN_OVER.load(Ordering::Relaxed)
+}
+
 /// Makes the calling process, with this id, the owner. True if there was none before.
 pub(crate) fn claim(pid: i32) -> bool {
     if MARK.load(Ordering::Acquire).is_null() {
@@ -34,7 +42,11 @@ pub(crate) fn claim(pid: i32) -> bool {
         // SAFETY: as above.
         unsafe { &*mark }.store(1, Ordering::Relaxed);
     }
-    OWNER.swap(pid, Ordering::AcqRel) == 0
+    let before = OWNER.swap(pid, Ordering::AcqRel);
+    if before != 0 && before != pid {
+        TAKEN_OVER.store(true, Ordering::Relaxed);
+    }
+    before == 0
 }
 
 fn page_emptied_in_children() -> *mut AtomicI32 {

@@ -42,13 +42,16 @@ pub(crate) fn close(fd: c_int) {
 }
 
 /// Closes every descriptor from `first` to `last`, both included.
-pub(crate) fn close_range(first: c_uint, last: c_uint) {
-    if call!(libc::SYS_close_range, first, last, 0).is_ok() {
-        return;
-    }
-    // Before Linux 5.9.
-    for fd in first..=last.min(65_535) {
-        close(fd as c_int);
+pub(crate) fn close_range(first: c_uint, last: c_uint) -> Result<(), Errno> {
+    match call!(libc::SYS_close_range, first, last, 0) {
+        // Before Linux 5.9.
+        Err(Errno(libc::ENOSYS)) => {
+            (first..=last.min(65_535)).try_for_each(|fd| match call!(libc::SYS_close, fd) {
+                Ok(_) | Err(Errno(libc::EBADF)) => Ok(()),
+                Err(errno) => Err(errno),
+            })
+        }
+        done => done.map(drop),
     }
 }
 

@@ -7,6 +7,8 @@ pub(crate) mod errno;
 pub(crate) mod file;
 #[forbid(unsafe_code)]
 pub(crate) mod path;
+#[forbid(unsafe_code)]
+pub(crate) mod proc_stat;
 pub(crate) mod process;
 pub(crate) mod sched;
 pub(crate) mod socket;

@@ -28,29 +28,33 @@ pub(crate) fn wait_for(child: i32) -> Result<c_int, Errno> {
 
 /// Ends the process without running anything else.
 pub(crate) fn exit(status: c_int) -> ! {
-    loop {
-        let _ = call!(libc::SYS_exit_group, status);
-    }
+    let _ = call!(libc::SYS_exit_group, status);
+    // A system call filter denies it. abort(3) ends the process by an instruction where it may send no signal either.
+    std::process::abort()
+}
+
+/// A descriptor of a process, which can be polled until the process has ended (pidfd_open(2), from Linux 5.3 on).
+pub(crate) fn pidfd_open(pid: i32) -> Result<c_int, Errno> {
+    call!(libc::SYS_pidfd_open, pid, 0).map(|fd| fd as c_int)
 }
 
 /// Gives up every capability but these (bits of capabilities(7)). An ordinary user's process has none to give up.
-pub(crate) fn keep_capabilities(kept: u32) {
+pub(crate) fn keep_capabilities(kept: u32) -> Result<(), Errno> {
     /// linux/capability.h: _LINUX_CAPABILITY_VERSION_3, which has two words of each set.
     const VERSION_3: u32 = 0x2008_0522;
     let header = [VERSION_3, 0];
     // Effective, permitted, inheritable; first the lower words, then the upper.
     let mut now = [0u32; 6];
-    if call!(libc::SYS_capget, header.as_ptr(), now.as_mut_ptr()).is_ok() {
-        let [effective, permitted, ..] = now;
-        let sets = [effective & kept, permitted & kept, 0, 0, 0, 0];
-        let _ = call!(libc::SYS_capset, header.as_ptr(), sets.as_ptr());
-    }
+    call!(libc::SYS_capget, header.as_ptr(), now.as_mut_ptr())?;
+    let [effective, permitted, ..] = now;
+    let sets = [effective & kept, permitted & kept, 0, 0, 0, 0];
+    call!(libc::SYS_capset, header.as_ptr(), sets.as_ptr()).map(drop)
 }
 
 /// Forbids other processes of the same user to trace this one, or to read and write its memory (prctl(2),
 /// PR_SET_DUMPABLE).
-pub(crate) fn set_not_dumpable() {
-    let _ = call!(libc::SYS_prctl, libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
+pub(crate) fn set_not_dumpable() -> Result<(), Errno> {
+    call!(libc::SYS_prctl, libc::PR_SET_DUMPABLE, 0, 0, 0, 0).map(drop)
 }
 
 /// Filters the system calls of this process, and of any program that it executes, for good.
@@ -61,8 +65,8 @@ pub(crate) fn filter_system_calls(program: &[libc::sock_filter]) -> Result<(), E
 }
 
 /// The effective user id.
-pub(crate) fn geteuid() -> u32 {
-    call!(libc::SYS_geteuid).unwrap_or(0) as u32
+pub(crate) fn geteuid() -> Result<u32, Errno> {
+    call!(libc::SYS_geteuid).map(|uid| uid as u32)
 }
 
 /// Changes from root to another user, for good. Without PR_SET_KEEPCAPS every capability is lost too (capabilities(7)).
@@ -71,8 +75,7 @@ pub(crate) fn become_user(uid: u32, gid: u32) -> Result<(), Errno> {
     call!(libc::SYS_setresgid, gid, gid, gid)?;
     call!(libc::SYS_setresuid, uid, uid, uid)?;
     // A change of user makes a process as dumpable as fs.suid_dumpable says (proc_sys_fs(5)).
-    set_not_dumpable();
-    Ok(())
+    set_not_dumpable()
 }
 
 /// The path that this process's program was executed by, as execve(2) was given it. For where there is no /proc.

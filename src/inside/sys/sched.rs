@@ -12,10 +12,21 @@ pub(crate) struct Mask {
 }
 
 impl Mask {
+    /// The mask with these words, for tests.
+    #[cfg(test)]
+    pub(crate) fn of(words: &[u64]) -> Self {
+        let mut mask = Self { words: [MaybeUninit::uninit(); MASK_WORDS], filled: 0 };
+        for (to, from) in mask.words.iter_mut().zip(words) {
+            to.write(*from);
+            mask.filled += 1;
+        }
+        mask
+    }
+
     /// The mask's words.
     pub(crate) fn words(&self) -> &[u64] {
         let filled = self.words.get(..self.filled).unwrap_or_default();
-        // SAFETY: `affinity`, which alone makes this type, had the kernel write the first `filled` words.
+        // SAFETY: who makes this type has the first `filled` words written: `affinity` by the kernel.
         unsafe { std::slice::from_raw_parts(filled.as_ptr().cast(), filled.len()) }
     }
 }

@@ -19,18 +19,23 @@ pub(crate) fn getpid() -> i32 {
     call!(libc::SYS_getpid).unwrap_or(0) as i32
 }
 
-/// Whether `tid` is a thread of the process `pid` (tgkill(2); signal 0 is not sent, it only checks).
+/// Succeeds if `tid` is a thread of the process `pid` (tgkill(2); signal 0 is not sent, it only checks).
+pub(crate) fn check_thread_of(pid: i32, tid: Tid) -> Result<(), Errno> {
+    call!(libc::SYS_tgkill, pid, tid.0, 0).map(drop)
+}
+
+/// Whether `tid` is a thread of the process `pid`.
 pub(crate) fn is_thread_of(pid: i32, tid: Tid) -> bool {
-    call!(libc::SYS_tgkill, pid, tid.0, 0).is_ok()
+    check_thread_of(pid, tid).is_ok()
 }
 
 /// Names the calling thread. The kernel keeps 15 bytes.
-pub(crate) fn set_comm(name: &[u8]) {
+pub(crate) fn set_comm(name: &[u8]) -> Result<(), Errno> {
     let mut comm = [0u8; 16];
     for (to, from) in comm.iter_mut().take(15).zip(name) {
         *to = *from;
     }
-    let _ = call!(libc::SYS_prctl, libc::PR_SET_NAME, comm.as_ptr(), 0, 0, 0);
+    call!(libc::SYS_prctl, libc::PR_SET_NAME, comm.as_ptr(), 0, 0, 0).map(drop)
 }
 
 /// Copies memory of this process, `pid`, from an address that may not be readable, up to what is.
@@ -98,7 +103,7 @@ mod tests {
             [(&b"IO disk"[..], "IO disk"), (b"0123456789abcdefghi", "0123456789abcde"), (b"", "")]
         {
             let read = || {
-                set_comm(name);
+                set_comm(name).unwrap();
                 std::fs::read_to_string("/proc/thread-self/comm")
             };
             let kept = std::thread::scope(|scope| scope.spawn(read).join().unwrap()).unwrap();

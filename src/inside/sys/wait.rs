@@ -1,15 +1,22 @@
-//! The time, and waiting: for a time, for a word of memory, for a descriptor.
+//! The time, and waiting: for a time, for a word of memory, for descriptors.
 
+use crate::sys::errno::{Errno, checked};
 use libc::c_int;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 /// Nanoseconds of CLOCK_MONOTONIC_COARSE, the time of the last tick: exact enough for ages of tenths of a second.
-pub(crate) fn monotonic_ns() -> u64 {
+pub(crate) fn monotonic() -> Result<u64, Errno> {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a live timespec. Through libc, which has the vDSO: no system call.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
-    (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
+    checked(result.into())?;
+    Ok((now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64))
+}
+
+/// The same; 0 where the kernel does not tell the time.
+pub(crate) fn monotonic_ns() -> u64 {
+    monotonic().unwrap_or(0)
 }
 
 /// Lets other threads run on this CPU.
@@ -41,21 +48,23 @@ pub(crate) fn wait_while(word: &AtomicU32, value: u32, end: Instant) -> Option<u
 }
 
 /// Wakes a thread that waits for `word`.
-pub(crate) fn futex_wake(word: &AtomicU32) {
-    let _ = call!(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1, 0, 0, 0);
+pub(crate) fn futex_wake(word: &AtomicU32) -> Result<(), Errno> {
+    call!(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1, 0, 0, 0).map(drop)
 }
 
-/// Waits until `fd` can be read, for `ms` milliseconds at most (without a limit if that is negative). True if it can.
-pub(crate) fn wait_readable(fd: c_int, ms: i64) -> bool {
-    let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+/// Waits until one of these descriptors has something to be read, or its other side has ended, for `ms` milliseconds at most
+/// (without a limit if that is negative). Answers for each whether it has. A negative descriptor never has.
+pub(crate) fn wait_for_any<const N: usize>(fds: [c_int; N], ms: i64) -> Result<[bool; N], Errno> {
+    let mut polls = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
     let limit = libc::timespec { tv_sec: ms / 1000, tv_nsec: ms % 1000 * 1_000_000 };
     let limit = if ms < 0 { std::ptr::null() } else { &raw const limit };
-    matches!(call!(libc::SYS_ppoll, &raw mut poll, 1, limit, 0, 0), Ok(1))
+    call!(libc::SYS_ppoll, polls.as_mut_ptr(), N, limit, 0, 0)?;
+    Ok(polls.map(|poll| poll.revents != 0))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{futex_wake, monotonic_ns, sleep_us, wait_readable, wait_while, yield_cpu};
+    use super::{futex_wake, monotonic_ns, sleep_us, wait_for_any, wait_while, yield_cpu};
     use std::io::Write;
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
@@ -110,10 +119,10 @@ mod tests {
             let waiter = scope.spawn(|| wait_while(&word, 7, for_long()));
             wait_for_a_waiter(&word);
             // Woken too early it waits again.
-            futex_wake(&word);
+            futex_wake(&word).unwrap();
             wait_for_a_waiter(&word);
             word.store(8, Ordering::Release);
-            futex_wake(&word);
+            futex_wake(&word).unwrap();
             assert_eq!(waiter.join().unwrap(), Some(8));
         });
     }
@@ -122,15 +131,32 @@ mod tests {
     fn a_descriptor_is_waited_for_until_it_can_be_read() {
         let (reader, mut writer) = UnixStream::pair().unwrap();
         let fd = reader.as_raw_fd();
-        assert!(!wait_readable(fd, 0));
-        assert!(!wait_readable(fd, 2));
+        assert_eq!(wait_for_any([fd], 0), Ok([false]));
+        assert_eq!(wait_for_any([fd], 2), Ok([false]));
         std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| wait_readable(fd, -1));
+            let waiter = scope.spawn(|| wait_for_any([fd], -1));
             writer.write_all(b"x").unwrap();
-            assert!(waiter.join().unwrap());
+            assert_eq!(waiter.join().unwrap(), Ok([true]));
         });
-        assert!(wait_readable(fd, 0) && wait_readable(fd, 1500) && wait_readable(fd, -1));
+        for ms in [0, 1500, -1] {
+            assert_eq!(wait_for_any([fd], ms), Ok([true]));
+        }
         drop(reader);
+    }
+
+    #[test]
+    fn of_several_descriptors_it_says_which() {
+        let (reader, mut writer) = UnixStream::pair().unwrap();
+        let (ended, other) = UnixStream::pair().unwrap();
+        let fds = [reader.as_raw_fd(), -1, ended.as_raw_fd()];
+        assert_eq!(wait_for_any(fds, 0), Ok([false; 3]));
+        drop(other);
+        assert_eq!(wait_for_any(fds, -1), Ok([false, false, true]));
+        writer.write_all(b"x").unwrap();
+        assert_eq!(wait_for_any(fds, -1), Ok([true, false, true]));
+        // One that is not open would be waited for in vain.
+        assert_eq!(wait_for_any([1_000_000], -1), Ok([true]));
+        assert_eq!(wait_for_any([-1; 1], 0), Ok([false]));
     }
 
     #[test]
