@@ -46,11 +46,11 @@ impl Attacked {
             assert!(process.ended().is_none(), "it ended: {:?} {}", process.ended(), process.stdout());
             brokers_of(process.pid()).first().copied()
         });
-        let held = until(30, "the broker's own descriptors", || match broker.descriptors() {
-            // Until it has closed QEMU's.
-            Ok(held) => (held.len() == 2).then_some(Some(held)),
-            Err(_) => Some(None),
+        // Until it has closed QEMU's.
+        until(30, "the broker's own descriptors", || {
+            broker.holds_only_its_own().unwrap_or(true).then_some(())
         });
+        let held = broker.descriptors().ok();
         until(30, "the attacker", || process.stdout().contains("ready").then_some(()));
         process.signal(libc::SIGUSR1);
         until(90, "the end of the attack", || {
@@ -171,6 +171,17 @@ fn by_killing_it() {
     let _limit = TimeLimit::seconds(200);
     let Some(attacked) = Attacked::by(Attacker::Ordinary, "killing") else { return };
     attacked.assert_on_its_own();
+}
+
+/// Without a descriptor it cannot wait for a message. It ends, and does not try for ever.
+#[test]
+fn by_taking_its_limits_away() {
+    let _limit = TimeLimit::seconds(200);
+    let Some(cpus) = two_cpus() else { return };
+    let program = Filtered::new("attack.c", cpus);
+    for attacker in [Attacker::Whoever, Attacker::Ordinary] {
+        Attacked::with(&program, attacker, "limits", cpus).assert_on_its_own();
+    }
 }
 
 #[test]

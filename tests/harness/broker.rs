@@ -69,6 +69,14 @@ impl Companion {
         links.sort();
         Ok(links)
     }
+
+    /// Whether it holds what a broker needs and nothing of QEMU's: /proc, its socket and, where the kernel has that, a
+    /// descriptor of the process that it serves. `None` where that may not be seen.
+    pub fn holds_only_its_own(&self) -> Option<bool> {
+        let mut held = self.descriptors().ok()?;
+        held.retain(|link| !(link.starts_with("anon_inode:[pidfd]") || link.starts_with("pidfd:")));
+        Some(matches!(&held[..], [proc, socket] if proc == "/proc" && socket.starts_with("socket:[")))
+    }
 }
 
 /// A stopped process. It continues when the value is dropped, so that it can end.

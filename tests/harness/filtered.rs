@@ -30,8 +30,17 @@ impl Filtered {
 
     /// The program under the library, started on the first CPU; its threads belong on the second.
     pub fn target(&self) -> Program {
+        self.environment(Program::new(&self.program))
+    }
+
+    /// The same, started by another program, which is told its path as the last of its arguments.
+    pub fn started_by(&self, starter: &str, arguments: &[&str]) -> Program {
+        self.environment(Program::new(starter).args(arguments).arg(&self.program))
+    }
+
+    fn environment(&self, program: Program) -> Program {
         let (first, second) = (self.cpus.first, self.cpus.second.to_string());
-        Program::new(&self.program)
+        program
             .affinity(&[first])
             // Another user may not be able to reach the build's folder.
             .preload(self.scratch.copy(library()))

@@ -3,47 +3,18 @@
 
    usage: attack KIND. VICTIM is the pid of a process of somebody else. After the attack,
    threads are created from a thread that stands on FROM_CPU, and it says how many of them were in
-   place. The layouts are those of src/shim/broker/message.rs and src/pinning/status_page/layout.rs. */
-#include "common.h"
-#include <dirent.h>
-#include <errno.h>
+   place. The layouts are those of src/inside/broker/message.rs and src/pinning/status_page/layout.rs. */
+#include "with_broker.h"
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdatomic.h>
-#include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-int seccomp_load(void *context);
-
-enum { PIN = 1, LOOK = 2, WATCH = 3 };
-
-struct message {
-    uint32_t magic;
-    uint16_t kind, set;
-    int32_t tid;
-    uint32_t slot, generation;
-};
-
-#define MAGIC 0x70696e31
-#define NOWHERE UINT32_MAX
-#define SLOTS 256
-/* One that the library itself does not use: it takes them in turn, and makes fewer requests than this. */
-#define SLOT 250
-#define PENDING 1
-
-static int sock = -1;
-static _Atomic uint32_t *answers;
-static size_t answer_words;
-static unsigned char *page;
-static size_t page_bytes;
 static pid_t broker, victim;
 static int from_cpu, violations;
 
@@ -54,40 +25,6 @@ static int from_cpu, violations;
             violations++;                                            \
         }                                                            \
     } while (0)
-
-/* What the library holds. */
-
-static void find_socket(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    for (struct dirent *entry; folder && (entry = readdir(folder));) {
-        char path[300], link[100];
-        snprintf(path, sizeof path, "/proc/self/fd/%s", entry->d_name);
-        ssize_t length = readlink(path, link, sizeof link);
-        if (length > 7 && memcmp(link, "socket:", 7) == 0)
-            sock = atoi(entry->d_name);
-    }
-    closedir(folder);
-}
-
-static void find_memory(void)
-{
-    char line[500];
-    FILE *maps = fopen("/proc/self/maps", "r");
-    while (fgets(line, sizeof line, maps)) {
-        unsigned long from, to;
-        if (sscanf(line, "%lx-%lx rw-s", &from, &to) != 2 || !strstr(line, "rw-s"))
-            continue;
-        if (strstr(line, "/memfd:pinshim")) {
-            page = (unsigned char *)from;
-            page_bytes = to - from;
-        } else if (strstr(line, "/dev/zero")) {
-            answers = (_Atomic uint32_t *)from;
-            answer_words = (to - from) / 4;
-        }
-    }
-    fclose(maps);
-}
 
 /* Threads created by a thread that is off the set, and stays there. */
 
@@ -103,8 +40,7 @@ static void *child(void *arg)
 
 static void leave_the_set(void)
 {
-    unsigned long mask = 1ul << from_cpu;
-    if (syscall(SYS_sched_setaffinity, 0, sizeof mask, &mask) != 0)
+    if (move_to(0, from_cpu) != 0)
         exit(98);
 }
 
@@ -133,45 +69,14 @@ static int births(int count)
 
 /* Asking. */
 
-static ssize_t throw_bytes(const void *bytes, size_t length)
-{
-    return send(sock, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 static void post(int kind, int set, int tid)
 {
-    struct message message = {MAGIC, kind, set, tid, NOWHERE, 0};
-    EXPECT(throw_bytes(&message, sizeof message) == sizeof message);
-}
-
-/* The low byte of the answer: 2 and 3 are for placed and cut, 0x80 and more for a refusal. */
-static int ask_as(int set, int tid, const struct ucred *claimed, int patience_ms)
-{
-    static uint32_t generation = 0x100;
-    struct message message = {MAGIC, PIN, set, tid, SLOT, generation += 0x100};
-    struct iovec part = {&message, sizeof message};
-    char control[CMSG_SPACE(sizeof *claimed)] = {0};
-    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-    if (claimed) {
-        header.msg_control = control;
-        header.msg_controllen = sizeof control;
-        struct cmsghdr *c = CMSG_FIRSTHDR(&header);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_CREDENTIALS;
-        c->cmsg_len = CMSG_LEN(sizeof *claimed);
-        memcpy(CMSG_DATA(c), claimed, sizeof *claimed);
-    }
-    answers[SLOT] = generation | PENDING;
-    if (sendmsg(sock, &header, MSG_NOSIGNAL) != sizeof message)
-        return -errno;
-    for (int i = 0; i < patience_ms && answers[SLOT] == (generation | PENDING); i++)
-        usleep(1000);
-    return answers[SLOT] & 0xff;
+    EXPECT(tell(kind, set, tid) == 0);
 }
 
 static int ask(int set, int tid)
 {
-    return ask_as(set, tid, NULL, 1000);
+    return ask_for(PIN, set, tid, NULL, 1000);
 }
 
 #define REFUSED(answer, why) ((answer) == (0x80 | (why)))
@@ -307,36 +212,64 @@ static void descriptors(void)
     }
 }
 
+/* Another process of ours, which holds the socket too, and stands where it should not be moved from. */
+static pid_t holder_of_the_socket(void)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;)
+            pause();
+    }
+    EXPECT(child > 0 && mask_of(child) == 1ul << from_cpu);
+    return child;
+}
+
 static void forged_credentials(void)
 {
+    pid_t holder = holder_of_the_socket();
     struct ucred claims[] = {
         {victim, getuid(), getgid()}, {victim, 65534, 65534}, {1, 0, 0}, {victim, 0, 0}, {broker, 0, 0},
+        {holder, getuid(), getgid()}, {holder, 0, 0},
     };
     for (size_t i = 0; i < sizeof claims / sizeof *claims; i++) {
         /* An ordinary user's forgery the kernel refuses itself. */
-        int answer = ask_as(0, claims[i].pid, &claims[i], 100);
+        int answer = ask_for(PIN, 0, claims[i].pid, &claims[i], 100);
         EXPECT(answer == -EPERM || answer == PENDING);
         EXPECT((answer == -EPERM) == (getuid() != 0));
     }
     caught_up();
+    EXPECT(mask_of(holder) == 1ul << from_cpu);
+    kill(holder, SIGKILL);
+    waitpid(holder, NULL, 0);
 }
 
-/* Another process of ours, which holds the socket too. */
 static void a_child(void)
 {
     pid_t child = fork();
     if (child == 0) {
         for (int i = 0; i < 20; i++) {
+            post(TAKE_OVER, 0, 0);
             post(PIN, 0, victim);
             post(PIN, 0, getpid());
             post(LOOK, 0, 0);
             post(WATCH, 0, 0);
         }
-        _exit(ask(0, victim) & 0x80 ? 0 : 1);
+        int refused = ask(0, getpid()) != 2 && ask(0, victim) != 2;
+        _exit(refused && mask_of(0) == 1ul << from_cpu ? 0 : 1);
     }
     int status = 0;
     EXPECT(waitpid(child, &status, 0) == child && status == 0);
     caught_up();
+}
+
+/* A process may set the limits of another of its user, from inside the sandbox too. */
+static void limits(void)
+{
+    struct rlimit none = {0, 0};
+    EXPECT(prlimit(broker, RLIMIT_NOFILE, &none, NULL) == 0);
+    post(PIN, 0, getpid());
+    usleep(200000);
 }
 
 static void answers_written_over(void)
@@ -494,6 +427,7 @@ static const struct {
     {"tracing", tracing},
     {"signals", signals},
     {"killing", killing},
+    {"limits", limits},
     {"closing", closing},
     {"shutting-down", shutting_down},
 };
