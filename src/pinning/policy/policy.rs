@@ -107,20 +107,24 @@ impl Policy {
     }
 
     /// The set of a thread that the kernel made, which has this comm: that of the first rule that matches the
-    /// comm, else of the first that matches the full name, else that of its role.
+    /// comm or the full name, else that of its role.
     ///
     /// `home` is the set of the thread that an io_uring worker serves ([`Policy::emulator`] where that thread
     /// is not known); other threads ignore it.
     pub fn cpus_for_kernel_thread(&self, thread: KernelThread, comm: &[u8], home: SetId) -> SetId {
-        let full_name = thread.full_name().map(str::as_bytes);
-        self.rule_for(comm)
-            .or_else(|| self.rule_for(full_name?))
+        let full_name = thread.full_name().map_or(comm, str::as_bytes);
+        self.first_rule(|glob| glob_matches(glob, comm) || glob_matches(glob, full_name))
             .unwrap_or_else(|| self.cpus_for(thread.role(), 0, home))
     }
 
     /// The set that `PIN_THREADS` gives to a thread of this (full) name: that of the first rule that matches.
     pub fn rule_for(&self, name: &[u8]) -> Option<SetId> {
-        self.rules.iter().find(|(glob, _)| glob_matches(glob.as_bytes(), name)).map(|(_, set)| *set)
+        self.first_rule(|glob| glob_matches(glob, name))
+    }
+
+    /// The set of the first rule whose glob is one that `matches`.
+    fn first_rule(&self, matches: impl Fn(&[u8]) -> bool) -> Option<SetId> {
+        self.rules.iter().find(|(glob, _)| matches(glob.as_bytes())).map(|(_, set)| *set)
     }
 
     /// Whether an ordered list ends before this vCPU or IOThread, so that it gets the base set.

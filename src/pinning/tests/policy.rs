@@ -148,6 +148,20 @@ fn a_rule_places_a_thread_of_the_kernels_by_its_comm_or_by_its_full_name() {
 }
 
 #[test]
+fn of_two_rules_for_a_thread_of_the_kernels_the_first_wins_whichever_of_its_names_it_matches() {
+    let cpus = |rules: &str| {
+        let policy = policy(&[("PIN_CPUS", "0"), ("PIN_THREADS", rules)]);
+        let comm = b"kvm-nx-lpage-re";
+        let set = policy.cpus_for_kernel_thread(KernelThread::NxRecovery, comm, policy.emulator());
+        policy.set(set).to_string()
+    };
+    assert_eq!(cpus("kvm-nx-lpage-recovery@1,kvm*@2"), "1");
+    assert_eq!(cpus("kvm*@2,kvm-nx-lpage-recovery@1"), "2");
+    assert_eq!(cpus("kvm-nx-lpage-re@1,kvm-nx-lpage-recovery@2"), "1");
+    assert_eq!(cpus("vhost-*@1,*-recovery@2"), "2");
+}
+
+#[test]
 fn settings_alone_and_the_variables_of_other_software_make_no_policy() {
     for environment in [
         [("PIN_LOG", "")],
