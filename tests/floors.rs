@@ -18,8 +18,8 @@ const HOUSE: &[Crate] = &[
         floors: &[
             &["cpus", "glob", "kernel_thread", "process", "role", "tid"],
             &["policy"],
-            &["status_page"],
             &["environment"],
+            &["status_page"],
             &["lib"],
         ],
     },

@@ -26,8 +26,8 @@ fn assert_refused(finished: &Finished, lines: &[&str]) {
     assert_eq!(finished.stderr.lines().collect::<Vec<_>>(), lines);
 }
 
-/// A CPU that no machine of today has, and that is still within what the library takes for a CPU (below 65536).
-const ABSENT: &str = "60000";
+/// A CPU that no machine of today has, and that is still within what the library takes for a CPU (below 8192).
+const ABSENT: &str = "8000";
 
 #[test]
 fn a_cpu_that_is_not_there() {

@@ -3,6 +3,15 @@
 //! The library matches the names of threads as they are created, so matching does not allocate, and a glob of
 //! many stars takes no longer than the product of the lengths.
 
+/// No glob is longer. The names that globs are for are shorter: those of threads, and basenames, which end at
+/// 255 bytes (NAME_MAX).
+pub(crate) const MAX_GLOB_BYTES: usize = 256;
+
+/// The message about a longer glob.
+pub(crate) fn too_long() -> String {
+    format!("a glob has {MAX_GLOB_BYTES} bytes at most")
+}
+
 /// Whether the whole name matches the glob. `*` stands for any number of bytes, none included, `?` for
 /// exactly one, every other byte for itself.
 ///

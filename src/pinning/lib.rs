@@ -27,9 +27,10 @@ mod role;
 pub mod status_page;
 mod tid;
 
-pub use cpus::{CPU_LIMIT, CpuId, CpuList, CpuSet, KERNEL_CPU_LIMIT, MASK_WORDS, same_cpus};
+pub use cpus::{CPU_LIMIT, CpuId, CpuList, CpuSet, MASK_WORDS, same_cpus};
 pub use environment::{
-    DEFAULT_TARGETS, Fault, Mistake, OnError, ParsedEnvironment, VARIABLES, Variable, acts_in,
+    DEFAULT_TARGETS, Fault, MAX_VALUE_BYTES, Mistake, OnError, ParsedEnvironment, VARIABLES, Variable,
+    acts_in,
 };
 pub use glob::glob_matches;
 pub use kernel_thread::KernelThread;

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-/// The first CPU number that a text may not name.
+/// The first number that is no CPU's. The largest Linux has so many CPUs: NR_CPUS can be built for no more
+/// (arch/x86/Kconfig, MAXSMP; no other architecture has a larger range).
 ///
-/// It is far past any kernel's `NR_CPUS`, and is there only so that `0-4000000000` does not take up the
-/// memory. A CPU at or past it is reported like any other CPU that is not available.
-pub const CPU_LIMIT: u32 = 65_536;
+/// A text may name a larger number. It is reported like any other CPU that is not available, and no set ever
+/// holds it, so that no set takes more than 1 KiB, whatever the text.
+pub const CPU_LIMIT: u32 = 8_192;
 
 /// The number of a host CPU, as in `/sys/devices/system/cpu/cpuN`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,13 +1,10 @@
 //! Masks: CPUs as bits of 64-bit words, in the form in which the kernel takes and gives them.
 
-/// CPUs of the largest Linux: the most that NR_CPUS can be built for (arch/x86/Kconfig, MAXSMP).
-pub const KERNEL_CPU_LIMIT: u32 = 8_192;
+use super::id::CPU_LIMIT;
 
 /// 64-bit words of a mask that has room for every CPU of any kernel. Less room, and `sched_getaffinity(2)`
 /// fails with EINVAL on a kernel that is built for more CPUs.
-pub const MASK_WORDS: usize = (KERNEL_CPU_LIMIT / 64) as usize;
-
-const _: () = assert!(KERNEL_CPU_LIMIT <= super::id::CPU_LIMIT);
+pub const MASK_WORDS: usize = (CPU_LIMIT / 64) as usize;
 
 /// Whether two masks hold the same CPUs; their lengths may differ. Never allocates.
 pub fn same_cpus(a: &[u64], b: &[u64]) -> bool {

@@ -8,5 +8,5 @@ mod set;
 pub use id::{CPU_LIMIT, CpuId};
 pub use list::CpuList;
 pub(crate) use list::write_run;
-pub use mask::{KERNEL_CPU_LIMIT, MASK_WORDS, same_cpus};
+pub use mask::{MASK_WORDS, same_cpus};
 pub use set::CpuSet;

@@ -32,7 +32,7 @@ impl CpuSet {
         &self.words
     }
 
-    /// Adds a CPU. The mask grows to reach it: 8 KiB for the last CPU below [`CPU_LIMIT`](crate::CPU_LIMIT).
+    /// Adds a CPU. The mask grows to reach it: 1 KiB for the last CPU below [`CPU_LIMIT`](crate::CPU_LIMIT).
     pub fn insert(&mut self, cpu: CpuId) {
         let (word, bit) = place_of(cpu);
         if self.words.len() <= word {

@@ -4,8 +4,9 @@
 
 use super::cpu_item::{CpuItem, NamedCpus, Steps};
 use super::items::{self, Item, Separators};
-use super::mistake::{Mistake, shown};
+use super::mistake::{self, Mistake, shown};
 use super::range::range;
+use super::variables::{MAX_VALUE_BYTES, too_long};
 use crate::cpus::{CpuList, CpuSet, write_run};
 
 /// A message names at most this many runs of CPUs; an ellipsis stands for the others.
@@ -20,10 +21,14 @@ impl CpuSet {
     /// [`CPU_LIMIT`](crate::CPU_LIMIT) never is.
     ///
     /// # Errors
-    /// Every mistake in the text, in the order of their columns; a set without a CPU is one.
+    /// The mistakes in the text, in the order of their columns; a set without a CPU is one, and so is a text
+    /// of more than [`MAX_VALUE_BYTES`](crate::MAX_VALUE_BYTES). Of very many mistakes the first are told.
     pub fn parse(text: &str, all: &CpuSet) -> Result<CpuSet, Vec<Mistake>> {
+        if text.len() > MAX_VALUE_BYTES {
+            return Err(vec![too_long()]);
+        }
         let parsed = self::parse(text, 1, all);
-        if parsed.mistakes.is_empty() { Ok(parsed.set) } else { Err(parsed.mistakes) }
+        if parsed.mistakes.is_empty() { Ok(parsed.set) } else { Err(mistake::listed(parsed.mistakes)) }
     }
 }
 
@@ -31,7 +36,7 @@ impl CpuSet {
 pub(crate) struct ParsedSet {
     /// The CPUs that it names, whether available or not.
     pub(crate) set: CpuSet,
-    /// What is wrong for good: what cannot be read, and CPUs at or past the limit, which no set can hold.
+    /// What is wrong for good, by column: what cannot be read, and CPUs at or past the limit, which no set can hold.
     pub(crate) mistakes: Vec<Mistake>,
     /// The CPUs that are not available now, one message for each item that names some.
     pub(crate) absent: Vec<Mistake>,
@@ -51,6 +56,9 @@ pub(crate) fn parse(text: &str, column: usize, available: &CpuSet) -> ParsedSet 
     // If the set is empty in the end, the message points to the last item that took CPUs out.
     let mut emptied = column;
     for (at, &item) in items.iter().enumerate() {
+        if mistake::are_enough(&parsed.mistakes) {
+            break;
+        }
         match CpuItem::parse(item) {
             Ok(CpuItem::Without(first, last)) => {
                 if at == 0 {
@@ -101,18 +109,31 @@ impl ParsedSet {
         }
         let mistake =
             Mistake::at(item.column, not_available(item, &absent, named.beyond.as_ref(), available));
-        if named.beyond.is_some() { self.mistakes.push(mistake) } else { self.absent.push(mistake) }
+        mistake::add(
+            vec![mistake],
+            if named.beyond.is_some() { &mut self.mistakes } else { &mut self.absent },
+        );
     }
 }
 
 /// The message that CPUs of an item are not available: those of `absent` and those past the limit.
 fn not_available(item: Item<'_>, absent: &CpuSet, beyond: Option<&Steps>, available: &CpuSet) -> String {
+    let here = first_runs(CpuList(available.words()).runs());
+    let here = if here.is_empty() { "none".to_owned() } else { in_words(&here) };
     if beyond.is_some_and(|beyond| beyond.last == u64::MAX) {
-        return format!("{} is not available here ({available})", shown(item.text));
+        return format!("{} is not available here ({here})", shown(item.text));
     }
-    let mut runs: Vec<(u64, u64)> = Vec::new();
     let list = CpuList(absent.words());
-    for (first, last) in list.runs().chain(beyond.into_iter().flat_map(|beyond| beyond.runs())) {
+    let runs = first_runs(list.runs().chain(beyond.into_iter().flat_map(|beyond| beyond.runs())));
+    let single = matches!(runs.as_slice(), [(first, last)] if first == last);
+    let (cpus, are) = if single { ("CPU", "is") } else { ("CPUs", "are") };
+    format!("{cpus} {} {are} not available here ({here})", in_words(&runs))
+}
+
+/// The first runs: as many as a message names, and one more if there are more. Neighbouring runs become one.
+fn first_runs(all: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for (first, last) in all {
         if let Some(before) = runs.last_mut().filter(|before| before.1.checked_add(1) == Some(first)) {
             before.1 = last;
         } else if runs.len() > RUNS_SHOWN {
@@ -121,6 +142,11 @@ fn not_available(item: Item<'_>, absent: &CpuSet, beyond: Option<&Steps>, availa
             runs.push((first, last));
         }
     }
+    runs
+}
+
+/// Runs of CPUs as a message names them.
+fn in_words(runs: &[(u64, u64)]) -> String {
     let mut named = String::new();
     for (at, &(first, last)) in runs.iter().enumerate() {
         if at > 0 {
@@ -133,9 +159,7 @@ fn not_available(item: Item<'_>, absent: &CpuSet, beyond: Option<&Steps>, availa
         // Writing to a String cannot fail.
         let _ = write_run(&mut named, first, last);
     }
-    let single = matches!(runs.as_slice(), [(first, last)] if first == last);
-    let (cpus, are) = if single { ("CPU", "is") } else { ("CPUs", "are") };
-    format!("{cpus} {named} {are} not available here ({available})")
+    named
 }
 
 /// The mistake of an item `^N` before which no other item stands.
@@ -181,7 +205,7 @@ mod tests {
         means("0xfF,^0", "1-7");
         means("0x10000000000000000", "64");
         means(&format!("0x{}1", "0".repeat(100_000)), "0");
-        means("65535", "65535");
+        means("8191", "8191");
     }
 
     #[test]
@@ -204,11 +228,11 @@ mod tests {
 
     #[test]
     fn a_cpu_past_the_limit_is_not_available() {
-        is_wrong("65536", 1, "CPU 65536 is not available here (0-1)", "");
+        is_wrong("8192", 1, "CPU 8192 is not available here (0-1)", "");
         is_wrong("0-4000000000", 1, "CPUs 2-4000000000 are not available here (0-1)", "");
-        is_wrong("65534-65538:2", 1, "CPUs 65534,65536,65538 are not available here (0-1)", "");
+        is_wrong("8190-8194:2", 1, "CPUs 8190,8192,8194 are not available here (0-1)", "");
         is_wrong("99999999999999999999", 1, "99999999999999999999 is not available here (0-1)", "");
-        is_wrong(&format!("0x1{}", "0".repeat(16_384)), 1, "CPU 65536 is not available here (0-1)", "");
+        is_wrong(&format!("0x1{}", "0".repeat(2_048)), 1, "CPU 8192 is not available here (0-1)", "");
     }
 
     #[test]

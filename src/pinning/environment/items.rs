@@ -2,7 +2,11 @@
 //!
 //! Nothing is ignored: where an item is missing, before, between or after commas, there is a mistake.
 
-use super::mistake::Mistake;
+use super::mistake::{Mistake, are_enough};
+use crate::cpus::CPU_LIMIT;
+
+/// No text has more items: as many as the CPUs that there may be, which is more than a VM has vCPUs.
+pub(crate) const ITEMS_LIMIT: usize = CPU_LIMIT as usize;
 
 /// A part of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,16 +29,25 @@ pub(crate) enum Separators {
 }
 
 /// Splits a text whose first character stands in column `first`. A blank text has no items and no mistakes.
+///
+/// A text that has too many items or too many mistakes is not split to its end; there is a mistake then.
 pub(crate) fn split(text: &str, first: usize, separators: Separators) -> (Vec<Item<'_>>, Vec<Mistake>) {
     let mut splitter = Splitter { text, items: Vec::new(), mistakes: Vec::new(), open: None, comma: None };
     let mut bracket: Option<usize> = None;
     for (column, (at, c)) in (first..).zip(text.char_indices()) {
+        if are_enough(&splitter.mistakes) {
+            return (splitter.items, splitter.mistakes);
+        }
         match c {
             ',' if bracket.is_none() => splitter.comma(column),
             _ if is_blank(c) && bracket.is_none() && separators == Separators::CommasAndBlanks => {
                 splitter.close();
             }
             _ if is_blank(c) => {}
+            _ if splitter.open.is_none() && splitter.items.len() == ITEMS_LIMIT => {
+                splitter.mistakes.push(too_many(column, ITEMS_LIMIT, "items"));
+                return (splitter.items, splitter.mistakes);
+            }
             _ => splitter.take(column, at, at + c.len_utf8()),
         }
         match c {
@@ -50,6 +63,17 @@ pub(crate) fn split(text: &str, first: usize, separators: Separators) -> (Vec<It
     }
     splitter.end();
     (splitter.items, splitter.mistakes)
+}
+
+/// Leaves out the items of a kind (`what`) past the `limit`-th, which is a mistake.
+pub(crate) fn limit(items: &mut Vec<Item<'_>>, limit: usize, what: &str, mistakes: &mut Vec<Mistake>) {
+    mistakes.extend(items.get(limit).map(|item| too_many(item.column, limit, what)));
+    items.truncate(limit);
+}
+
+/// The mistake of the first item that is one too many.
+fn too_many(column: usize, limit: usize, what: &str) -> Mistake {
+    Mistake::at(column, format!("there are more than {limit} {what}"))
 }
 
 /// Whether there is nothing in a text but white space.

@@ -93,7 +93,7 @@ impl Key for IoThreadId {
     }
 
     fn shared(&self, other: &Self) -> Option<String> {
-        if self == other { Some(format!("IOThread {} is", self.0)) } else { None }
+        if self == other { Some(format!("IOThread {} is", shown(&self.0))) } else { None }
     }
 
     fn ends_after(&self, other: &Self) -> bool {

@@ -7,6 +7,9 @@
 use super::items::{self, Separators};
 use super::mistake::Mistake;
 
+/// No filter has more directives. env_logger compares each with all that stand before it.
+const DIRECTIVES_LIMIT: usize = 64;
+
 const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 
 /// Everything wrong with a filter.
@@ -22,7 +25,8 @@ pub(crate) fn mistakes(value: &str) -> Vec<Mistake> {
         let column = directives.chars().count() + 2 + pattern.chars().take_while(|&c| c != '/').count();
         mistakes.push(Mistake::at(column, "a filter has one pattern at most").hint("write one / at most"));
     }
-    let (directives, empty) = items::split(directives, 1, Separators::EveryComma);
+    let (mut directives, empty) = items::split(directives, 1, Separators::EveryComma);
+    items::limit(&mut directives, DIRECTIVES_LIMIT, "directives", &mut mistakes);
     // A pattern alone is a filter too.
     mistakes.extend(empty.into_iter().filter(|_| !value.starts_with('/')));
     for directive in directives {

@@ -20,4 +20,4 @@ pub use fault::Fault;
 pub use mistake::Mistake;
 pub use parsed::{OnError, ParsedEnvironment};
 pub use target::{DEFAULT_TARGETS, acts_in};
-pub use variables::{VARIABLES, Variable};
+pub use variables::{MAX_VALUE_BYTES, VARIABLES, Variable};

@@ -12,7 +12,7 @@ impl Policy {
     /// Parses an environment, as `std::env::vars_os` gives it.
     ///
     /// Every item of every variable is checked before anything is decided, so that a user sees all faults
-    /// at once. Of a name that is set twice the first counts, as for `getenv(3)`. No value, whatever its
+    /// at once (of very many in one value the first). Of a name that is set twice the first counts, as for `getenv(3)`. No value, whatever its
     /// bytes, causes a panic.
     pub fn parse<I, N, V>(environment: I, host: &Host) -> ParsedEnvironment
     where

@@ -5,7 +5,7 @@
 use super::cpu_list::{self, ParsedSet};
 use super::items::{self, Item, Separators};
 use super::keys::Key;
-use super::mistake::{Mistake, shown};
+use super::mistake::{self, Mistake, shown};
 use super::range::range;
 use crate::cpus::{CpuId, CpuSet};
 use crate::policy::{Placement, VCPU_LIMIT};
@@ -20,7 +20,7 @@ pub(crate) struct ParsedPlacement<K> {
     pub(crate) absent: Vec<Mistake>,
 }
 
-/// The CPUs of one entry. A single CPU is kept as its number and not as a mask of up to 8 KiB, because a list
+/// The CPUs of one entry. A single CPU is kept as its number and not as a mask of up to 1 KiB, because a list
 /// may have 65536 entries.
 #[derive(Debug)]
 pub(crate) enum Cpus {
@@ -49,6 +49,9 @@ pub(crate) fn parse<K: Key>(text: &str, available: &CpuSet) -> ParsedPlacement<K
     let odd = items.iter().position(|item| is_map(item) != map);
     for (at, &item) in items.iter().enumerate() {
         let before = reader.mistakes.len();
+        if mistake::are_enough(&reader.mistakes) {
+            break;
+        }
         match item.text.split_once('@') {
             Some((who, cpus)) => {
                 let column = items::column_after(item, who) + 1;
@@ -160,7 +163,7 @@ impl<K: Key> PlacementReader<'_, K> {
 
     /// Reports what is wrong with a set. `None` if that is wrong for good.
     fn checked(&mut self, parsed: ParsedSet) -> Option<CpuSet> {
-        self.absent.extend(parsed.absent);
+        mistake::add(parsed.absent, &mut self.absent);
         let good = parsed.mistakes.is_empty();
         self.mistakes.extend(parsed.mistakes);
         if good { Some(parsed.set) } else { None }
@@ -173,6 +176,9 @@ impl<K: Key> PlacementReader<'_, K> {
         // next, this one does.
         let mut last: Option<(&K, usize)> = None;
         for (key, _, column) in &self.named {
+            if mistake::are_enough(&self.mistakes) {
+                break;
+            }
             if let Some((before, other)) = last {
                 if let Some(both) = before.shared(key) {
                     let what = format!("{both} placed twice");
@@ -184,7 +190,6 @@ impl<K: Key> PlacementReader<'_, K> {
             }
             last = Some((key, *column));
         }
-        self.mistakes.sort_by_key(|mistake| mistake.column);
         let placement = if map {
             let named = self.named.into_iter().map(|(key, cpus, _)| (key, cpus)).collect();
             Placement::Map { named, rest: self.rest }

@@ -7,9 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use super::fault::Fault;
 use super::items::{self, Separators};
 use super::keys::Key;
-use super::mistake::Mistake;
+use super::mistake::{self, Mistake};
 use super::placement::{self, Cpus};
-use super::variables::{MISSPELLINGS, asks_for_placement, known};
+use super::variables::{MAX_VALUE_BYTES, MISSPELLINGS, asks_for_placement, known, too_long};
 use super::{cpu_list, log_filter, rules, target};
 use crate::cpus::CpuSet;
 use crate::policy::{BASE, Host, Placement, SETS_LIMIT, SetId, Sets, VcpuRange};
@@ -21,7 +21,7 @@ use crate::policy::{BASE, Host, Placement, SETS_LIMIT, SetId, Sets, VcpuRange};
 pub(crate) struct EnvironmentReader<'a> {
     host: &'a Host,
     /// The variables of [`VARIABLES`](crate::VARIABLES) that are set, and misspelt ones, in the environment's
-    /// order.
+    /// order: of each name the first.
     found: Vec<(&'static str, OsString)>,
     /// Whether a CPU that is not available now is a fault; else it is a warning.
     pub(crate) absent_cpus_are_faults: bool,
@@ -43,10 +43,11 @@ impl<'a> EnvironmentReader<'a> {
         N: AsRef<OsStr>,
         V: AsRef<OsStr>,
     {
-        let mut found = Vec::new();
+        let mut found: Vec<(&'static str, OsString)> = Vec::new();
         for (name, value) in environment {
             let name = known(name.as_ref().as_bytes());
-            found.extend(name.map(|name| (name, value.as_ref().to_owned())));
+            let first = name.filter(|name| found.iter().all(|(before, _)| before != name));
+            found.extend(first.map(|name| (name, value.as_ref().to_owned())));
         }
         Self {
             host,
@@ -170,9 +171,13 @@ impl<'a> EnvironmentReader<'a> {
         if union.is_empty() { BASE } else { self.sets.always_id_of(union).unwrap_or(BASE) }
     }
 
-    /// The value of a variable that is set and is text; the first of that name, as `getenv(3)` finds it.
+    /// The value of a variable that is set and is text, of no more than [`MAX_VALUE_BYTES`].
     fn text(&mut self, name: &'static str) -> Option<String> {
         let (_, value) = self.found.iter().find(|(found, _)| *found == name)?;
+        if value.len() > MAX_VALUE_BYTES {
+            self.faults.push(Fault::new(name, &value.to_string_lossy(), too_long()));
+            return None;
+        }
         if let Some(text) = value.to_str() {
             return Some(text.to_owned());
         }
@@ -206,7 +211,6 @@ impl<'a> EnvironmentReader<'a> {
         } else {
             warnings = absent
         }
-        mistakes.sort_by_key(|mistake| mistake.column);
         let right = mistakes.is_empty();
         // A column says nothing where the whole value is one item.
         let one_item = items::split(value, 1, Separators::Commas).0.len() <= 1
@@ -215,8 +219,8 @@ impl<'a> EnvironmentReader<'a> {
             mistake.column = mistake.column.filter(|column| !(one_item && *column == 1));
             Fault::new(name, value, mistake)
         };
-        self.faults.extend(mistakes.into_iter().map(fault));
-        self.warnings.extend(warnings.into_iter().map(fault));
+        self.faults.extend(mistake::listed(mistakes).into_iter().map(fault));
+        self.warnings.extend(mistake::listed(warnings).into_iter().map(fault));
         right
     }
 

@@ -5,8 +5,13 @@
 
 use super::cpu_list;
 use super::items::{self, Item, Separators};
-use super::mistake::{Mistake, shown};
+use super::mistake::{self, Mistake, shown};
 use crate::cpus::CpuSet;
+use crate::glob::{MAX_GLOB_BYTES, too_long};
+use std::collections::HashSet;
+
+/// No text has more rules. Each is tried on the name of a thread as that is created, so they cost time then.
+const RULES_LIMIT: usize = 1_024;
 
 /// What the text of rules says.
 pub(crate) struct ParsedRules {
@@ -20,7 +25,9 @@ pub(crate) struct ParsedRules {
 
 /// Parses rules. `available` is what `all` stands for; a CPU outside it is absent.
 pub(crate) fn parse(text: &str, available: &CpuSet) -> ParsedRules {
-    let (items, mistakes) = items::split(text, 1, Separators::Commas);
+    let (mut items, mut mistakes) = items::split(text, 1, Separators::Commas);
+    items::limit(&mut items, RULES_LIMIT, "rules", &mut mistakes);
+    let mut globs = HashSet::new();
     let mut parsed = ParsedRules { rules: Vec::new(), mistakes, absent: Vec::new() };
     if items::is_blank_text(text) {
         parsed
@@ -28,15 +35,17 @@ pub(crate) fn parse(text: &str, available: &CpuSet) -> ParsedRules {
             .push(Mistake::at(1, "the value is empty").hint("write GLOB@SET or unset the variable"));
     }
     for item in items {
-        parsed.rule(item, available);
+        if mistake::are_enough(&parsed.mistakes) {
+            break;
+        }
+        parsed.rule(item, &mut globs, available);
     }
-    parsed.mistakes.sort_by_key(|mistake| mistake.column);
     parsed
 }
 
 impl ParsedRules {
-    /// Reads one rule.
-    fn rule(&mut self, item: Item<'_>, available: &CpuSet) {
+    /// Reads one rule. `globs` are those of the rules before it.
+    fn rule<'a>(&mut self, item: Item<'a>, globs: &mut HashSet<&'a str>, available: &CpuSet) {
         let Some((before, after)) = item.text.rsplit_once('@') else {
             let what = format!("{} is not a rule", shown(item.text));
             let hint = "write GLOB@SET; a set of several items stands in brackets, as in worker@[0,1]";
@@ -47,7 +56,9 @@ impl ParsedRules {
         if glob.is_empty() {
             let mistake = Mistake::at(item.column, "no thread is named before the @").hint("write GLOB@SET");
             self.mistakes.push(mistake);
-        } else if self.rules.iter().any(|(named, _)| named == glob) {
+        } else if glob.len() > MAX_GLOB_BYTES {
+            self.mistakes.push(Mistake::at(item.column, too_long()));
+        } else if globs.contains(glob) {
             let what = format!("{} is placed twice, and the first rule wins", shown(glob));
             self.mistakes.push(Mistake::at(item.column, what).hint("leave one out"));
         }
@@ -55,6 +66,7 @@ impl ParsedRules {
         let blanks = after.len() - after.trim_start_matches(items::is_blank).len();
         let column = items::column_after(item, before) + 1 + blanks;
         if let Some(set) = self.set(glob, Item { column, text }, available) {
+            globs.insert(glob);
             self.rules.push((glob.to_owned(), set));
         }
     }
@@ -76,7 +88,7 @@ impl ParsedRules {
             }
             parsed
         });
-        self.absent.extend(parsed.absent);
+        mistake::add(parsed.absent, &mut self.absent);
         let good = parsed.mistakes.is_empty();
         self.mistakes.extend(parsed.mistakes);
         if good { Some(parsed.set) } else { None }

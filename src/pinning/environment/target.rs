@@ -5,7 +5,11 @@
 
 use super::items::{self, Separators};
 use super::mistake::{Mistake, shown};
-use crate::glob::glob_matches;
+use crate::glob::{MAX_GLOB_BYTES, glob_matches, too_long};
+
+/// No value has more globs. The command asks about every process of the host, with the value that the process
+/// has in its environment, so a long value must not cost the command time.
+const GLOBS_LIMIT: usize = 64;
 
 /// The globs that decide where `PIN_TARGET` is not set.
 pub const DEFAULT_TARGETS: &str = "qemu-system-*,.qemu-system-*-wrapped,qemu-kvm,kvm";
@@ -13,25 +17,31 @@ pub const DEFAULT_TARGETS: &str = "qemu-system-*,.qemu-system-*-wrapped,qemu-kvm
 /// Whether the library acts in an executable of this basename.
 ///
 /// `target` is the value of `PIN_TARGET`: globs, separated by commas. An empty or blank one decides as if
-/// it were not set ([`Policy::parse`](crate::Policy::parse) reports it).
+/// it were not set ([`Policy::parse`](crate::Policy::parse) reports it). Globs past the 64th, and those of more
+/// than 256 bytes, do not count (it reports them too).
 pub fn acts_in(target: Option<&[u8]>, basename: &[u8]) -> bool {
     let globs = target.filter(|value| !value.trim_ascii().is_empty()).unwrap_or(DEFAULT_TARGETS.as_bytes());
     globs
         .split(|&byte| byte == b',')
         .map(<[u8]>::trim_ascii)
         .filter(|glob| !glob.is_empty())
+        .take(GLOBS_LIMIT)
+        .filter(|glob| glob.len() <= MAX_GLOB_BYTES)
         .any(|glob| glob_matches(glob, basename))
 }
 
 /// Everything wrong with a value of `PIN_TARGET`.
 pub(crate) fn mistakes(value: &str) -> Vec<Mistake> {
-    let (globs, mut mistakes) = items::split(value, 1, Separators::EveryComma);
+    let (mut globs, mut mistakes) = items::split(value, 1, Separators::EveryComma);
+    items::limit(&mut globs, GLOBS_LIMIT, "globs", &mut mistakes);
     if items::is_blank_text(value) {
         let hint = "name executables by basename or unset the variable";
         mistakes.push(Mistake::at(1, "the value is empty").hint(hint));
     }
     for glob in globs {
-        if let Some((_, basename)) = glob.text.rsplit_once('/') {
+        if glob.text.len() > MAX_GLOB_BYTES {
+            mistakes.push(Mistake::at(glob.column, too_long()));
+        } else if let Some((_, basename)) = glob.text.rsplit_once('/') {
             let hint = if basename.is_empty() {
                 "write a basename".to_owned()
             } else {
@@ -42,7 +52,6 @@ pub(crate) fn mistakes(value: &str) -> Vec<Mistake> {
             );
         }
     }
-    mistakes.sort_by_key(|mistake| mistake.column);
     mistakes
 }
 

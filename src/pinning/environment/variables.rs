@@ -2,7 +2,17 @@
 //!
 //! README and `--help` are made from it or tested against it.
 
+use super::mistake::Mistake;
 use super::target::DEFAULT_TARGETS;
+
+/// No value of a variable is longer, in bytes. The kernel takes no longer string into an environment where a
+/// page of memory is 4 KiB (execve(2), MAX_ARG_STRLEN).
+pub const MAX_VALUE_BYTES: usize = 128 << 10;
+
+/// The mistake of a longer value.
+pub(crate) fn too_long() -> Mistake {
+    Mistake::of_whole(format!("the value has more than {MAX_VALUE_BYTES} bytes"))
+}
 
 /// One `PIN_*` variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,4 +10,4 @@ pub use host::Host;
 pub use placement::{IoThreadId, Placement, VCPU_LIMIT, VcpuRange};
 pub use policy::{Manager, Policy};
 pub use sets::SetId;
-pub(crate) use sets::{BASE, SETS_LIMIT, Sets};
+pub(crate) use sets::{ALL_SETS_LIMIT, BASE, SETS_LIMIT, Sets};

@@ -17,6 +17,10 @@ pub(crate) const BASE: SetId = SetId(0);
 /// some thousand vCPUs, and a [`SetId`] can number more sets than these.
 pub(crate) const SETS_LIMIT: usize = 8_192;
 
+/// No policy has more sets: [`SETS_LIMIT`], and those of the six variables and roles that [`Sets::always_id_of`]
+/// is for.
+pub(crate) const ALL_SETS_LIMIT: usize = SETS_LIMIT + 6;
+
 /// The sets so far.
 #[derive(Default)]
 pub(crate) struct Sets {

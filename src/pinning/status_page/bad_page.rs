@@ -14,6 +14,8 @@ pub enum BadPage {
     Version(u32),
     /// Not complete yet: no owner.
     Unfinished,
+    /// It holds a variable that this reader does not know.
+    Variable,
     /// This field contradicts another, or what a page can be.
     Field(&'static str),
 }
@@ -29,6 +31,10 @@ impl fmt::Display for BadPage {
                  {VERSION}: use the command that came with the library"
             ),
             BadPage::Unfinished => f.write_str("the status page is not complete yet"),
+            BadPage::Variable => f.write_str(
+                "the status page holds a variable that this command does not know: use the command that came \
+                 with the library",
+            ),
             BadPage::Field(name) => write!(f, "the status page contradicts itself in {name}"),
         }
     }

@@ -32,9 +32,6 @@ pub const VERSION: u32 = 2;
 pub const VERSION_WITHOUT_HOST: u32 = 1;
 /// No page is larger, in bytes; a reader reads no more.
 pub const MAX_BYTES: usize = 16 << 20;
-/// No value of a variable is longer, in bytes. The kernel takes no longer string into an environment where a
-/// page of memory is 4 KiB (execve(2), MAX_ARG_STRLEN).
-pub const MAX_VALUE_BYTES: usize = 128 << 10;
 /// Bytes of a thread's name that an entry keeps.
 pub const NAME_BYTES: usize = 64;
 /// The entry has no vCPU index and no order of creation.

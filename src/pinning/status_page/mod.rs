@@ -10,8 +10,7 @@ mod state;
 
 pub use bad_page::BadPage;
 pub use layout::{
-    ENTRIES, Entry, Header, MAGIC, MAX_BYTES, MAX_VALUE_BYTES, NAME, NAME_BYTES, NO_INDEX, VERSION,
-    VERSION_WITHOUT_HOST,
+    ENTRIES, Entry, Header, MAGIC, MAX_BYTES, NAME, NAME_BYTES, NO_INDEX, VERSION, VERSION_WITHOUT_HOST,
 };
 pub use listed::Listed;
 pub use new_page::NewPage;

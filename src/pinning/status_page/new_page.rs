@@ -2,7 +2,7 @@
 //!
 //! Plain bytes, so that the library has only to copy them, and tests read them without QEMU.
 
-use super::layout::{ENTRIES, Entry, Header, MAGIC, MAX_BYTES, MAX_VALUE_BYTES, VERSION};
+use super::layout::{ENTRIES, Entry, Header, MAGIC, MAX_BYTES, VERSION};
 use crate::policy::{Host, Policy};
 use std::mem::{offset_of, size_of};
 
@@ -15,11 +15,8 @@ pub struct NewPage {
 
 impl NewPage {
     /// The page for this policy, which was read on this host. `None` if it would be larger than
-    /// [`MAX_BYTES`], or a variable's value is longer than [`MAX_VALUE_BYTES`].
+    /// [`MAX_BYTES`], which no policy that [`Policy::parse`] makes ever is.
     pub fn new(policy: &Policy, host: &Host) -> Option<Self> {
-        if policy.entries().iter().any(|(_, value)| value.len() > MAX_VALUE_BYTES) {
-            return None;
-        }
         let host = [&host.available, &host.start];
         let text = text_of(policy.entries());
         let sets = policy.sets();

@@ -1,24 +1,18 @@
 //! Reading a status page.
 //!
 //! The bytes are hostile: whoever runs QEMU can write anything there. Every field is checked before it is
-//! used, every count is bounded before anything is allocated for it, and nothing panics.
+//! used, every count is bounded before anything is allocated for it, and nothing panics. The bounds are what a
+//! page of the library can hold, not only its size: so many sets of so many CPUs, each known variable once, so
+//! many threads.
 
 use super::bad_page::BadPage;
 use super::bytes::{part, u32_at, u64_at};
-use super::layout::{Entry, Header, MAGIC, MAX_VALUE_BYTES, VERSION, VERSION_WITHOUT_HOST};
+use super::layout::{ENTRIES, Entry, Header, MAGIC, MAX_BYTES, VERSION, VERSION_WITHOUT_HOST};
 use super::listed::Listed;
-use crate::cpus::{CPU_LIMIT, CpuSet};
-use crate::policy::Host;
+use crate::cpus::{CpuSet, MASK_WORDS};
+use crate::environment::{MAX_VALUE_BYTES, VARIABLES};
+use crate::policy::{ALL_SETS_LIMIT, Host};
 use std::mem::{offset_of, size_of};
-
-/// No page has a mask of more words: text cannot name a CPU at or past [`CPU_LIMIT`].
-const SET_WORDS_LIMIT: usize = CPU_LIMIT as usize / 64;
-
-/// No page has more sets: a [`SetId`](crate::SetId) could not number them.
-const SET_COUNT_LIMIT: usize = 1 << u16::BITS;
-
-/// No page has more variables: some times as many as there are.
-const VARIABLE_LIMIT: usize = 64;
 
 /// What a page said when it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,9 +58,12 @@ impl Snapshot {
     /// Reads a page of layout 2 or 1.
     ///
     /// # Errors
-    /// [`BadPage`], if the bytes are not a whole and consistent page. An entry that makes no sense (a
+    /// [`BadPage`], if the bytes are not a whole and consistent page, or hold more than the library writes. An entry that makes no sense (a
     /// role or set that does not exist) is left out: it may be half written.
     pub fn parse(page: &[u8]) -> Result<Self, BadPage> {
+        if page.len() > MAX_BYTES {
+            return Err(BadPage::Field("page_bytes"));
+        }
         if page.get(..MAGIC.len()).ok_or(BadPage::Short)? != MAGIC {
             return Err(BadPage::Magic);
         }
@@ -86,11 +83,11 @@ impl Snapshot {
             return Err(BadPage::Short);
         }
         let set_words = size(offset_of!(Header, set_words))?;
-        if !(1..=SET_WORDS_LIMIT).contains(&set_words) {
+        if !(1..=MASK_WORDS).contains(&set_words) {
             return Err(BadPage::Field("set_words"));
         }
         let set_count = size(offset_of!(Header, set_count))?;
-        if !(1..=SET_COUNT_LIMIT).contains(&set_count) {
+        if !(1..=ALL_SETS_LIMIT).contains(&set_count) {
             return Err(BadPage::Field("sets"));
         }
         let masks = |at, count| part(page, at, count, set_words * 8).map(|masks| sets(masks, set_words));
@@ -103,13 +100,16 @@ impl Snapshot {
             Some(Host { available, start })
         };
         let text = part(page, size(offset_of!(Header, text_at))?, size(offset_of!(Header, text_bytes))?, 1);
-        let environment = text.and_then(variables).ok_or(BadPage::Field("text"))?;
+        let environment = variables(text.ok_or(BadPage::Field("text"))?)?;
         let entry_bytes = size(offset_of!(Header, entry_bytes))?;
         if entry_bytes != size_of::<Entry>() {
             return Err(BadPage::Field("entry_bytes"));
         }
         let (entries_at, entry_count) =
             (size(offset_of!(Header, entries_at))?, size(offset_of!(Header, entry_count))?);
+        if entry_count > ENTRIES {
+            return Err(BadPage::Field("entries"));
+        }
         let entries = part(page, entries_at, entry_count, entry_bytes).ok_or(BadPage::Field("entries"))?;
         let threads = entries.chunks_exact(entry_bytes).filter_map(|e| Listed::parse(e, set_count)).collect();
         Ok(Self {
@@ -140,13 +140,19 @@ fn sets(masks: &[u8], set_words: usize) -> Vec<CpuSet> {
     masks.chunks_exact(set_words * 8).map(set).collect()
 }
 
-/// The variables of a policy's text, name and value.
-fn variables(text: &[u8]) -> Option<Vec<(String, String)>> {
-    let lines = std::str::from_utf8(text).ok()?.split_terminator('\0');
-    let variable = |line: &str| {
-        let (name, value) = line.split_once('=')?;
-        (value.len() <= MAX_VALUE_BYTES).then(|| (name.to_owned(), value.to_owned()))
-    };
-    let variables: Vec<_> = lines.take(VARIABLE_LIMIT + 1).map(variable).collect::<Option<_>>()?;
-    (variables.len() <= VARIABLE_LIMIT).then_some(variables)
+/// The variables of a policy's text, name and value: each of those that there are once at most.
+fn variables(text: &[u8]) -> Result<Vec<(String, String)>, BadPage> {
+    let bad = BadPage::Field("text");
+    let mut variables: Vec<(String, String)> = Vec::new();
+    for line in std::str::from_utf8(text).map_err(|_| bad)?.split_terminator('\0') {
+        let (name, value) = line.split_once('=').ok_or(bad)?;
+        if !VARIABLES.iter().any(|variable| variable.name == name) {
+            return Err(BadPage::Variable);
+        }
+        if value.len() > MAX_VALUE_BYTES || variables.iter().any(|(before, _)| before == name) {
+            return Err(bad);
+        }
+        variables.push((name.to_owned(), value.to_owned()));
+    }
+    Ok(variables)
 }

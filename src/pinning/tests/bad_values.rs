@@ -1,6 +1,6 @@
 //! The messages about a bad environment, word for word: a user has nothing else to find the mistake by.
 
-use pinning::{CpuSet, Host, OnError, ParsedEnvironment, Policy};
+use pinning::{CpuSet, Host, MAX_VALUE_BYTES, OnError, ParsedEnvironment, Policy};
 
 fn parse(environment: &[(&str, &str)]) -> ParsedEnvironment {
     let host = Host { available: CpuSet::from_words(&[0b11]), start: CpuSet::from_words(&[0b11]) };
@@ -173,8 +173,79 @@ fn a_fault_is_one_line_whatever_the_value_holds() {
     }
     let long = "x,".repeat(3_000);
     let parsed = parse(&[("PIN_CPUS", &long)]);
-    assert_eq!(parsed.faults.len(), 3_001);
     assert!(parsed.faults.iter().all(|fault| fault.to_string().len() < 400));
+}
+
+#[test]
+fn of_very_many_mistakes_the_first_are_listed() {
+    let more = "more is wrong with the value than what is listed here";
+    for (name, value) in [
+        ("PIN_CPUS", "x,".repeat(3_000)),
+        ("PIN_CPUS", ",".repeat(3_000)),
+        ("PIN_CPUS", "9,".repeat(3_000)),
+        ("PIN_VCPUS", "x ".repeat(3_000)),
+        ("PIN_VCPUS", "0@0 ".repeat(3_000)),
+        ("PIN_IOTHREADS", "[9],".repeat(3_000)),
+        ("PIN_THREADS", "x,".repeat(900)),
+        ("PIN_THREADS", "w@0,".repeat(900)),
+        ("PIN_TARGET", "/,".repeat(60)),
+        ("PIN_LOG", "a=b,".repeat(60)),
+    ] {
+        let parsed = parse(&[("PIN_CPUS", "1"), (name, &value)][usize::from(name == "PIN_CPUS")..]);
+        let (last, listed) = parsed.faults.split_last().unwrap();
+        assert_eq!((listed.len(), &*last.mistake.what), (32, more), "{name}={}", &value[..5]);
+    }
+    // Under a manager a CPU that is not available is a warning, however many there are.
+    let many = "9,".repeat(3_000) + "1";
+    let parsed = parse(&[("PIN_CPUS", &many), ("PIN_MANAGER", "libvirt")]);
+    assert_eq!((parsed.faults.len(), parsed.warnings.len()), (0, 33));
+    assert!(parsed.policy.is_some());
+}
+
+#[test]
+fn a_value_that_holds_more_than_can_be_meant_is_a_fault_that_names_the_limit() {
+    let one = |name: &str, value: &str| {
+        let environment = [("PIN_EMULATOR", "1"), (name, value)];
+        let parsed = parse(&environment);
+        let faults: Vec<String> = parsed.faults.iter().map(|fault| fault.mistake.what.clone()).collect();
+        faults.join("; ")
+    };
+    let items = |count: usize, item: &str| vec![item; count].join(",");
+    for (name, limit, item, what) in [
+        ("PIN_CPUS", 8_192, "0", "there are more than 8192 items"),
+        ("PIN_CPUS", 8_192, "all", "there are more than 8192 items"),
+        ("PIN_VCPUS", 8_192, "1", "there are more than 8192 items"),
+        ("PIN_LOG", 64, "info", "there are more than 64 directives"),
+        ("PIN_TARGET", 64, "kvm", "there are more than 64 globs"),
+    ] {
+        assert_eq!(one(name, &items(limit, item)), "", "{name}");
+        assert_eq!(one(name, &items(limit + 1, item)), what, "{name}");
+        assert_eq!(one(name, &items(4 * limit, item)), what, "{name}");
+    }
+    let rules = |count: usize| (0..count).map(|rule| format!("w{rule}@1")).collect::<Vec<_>>().join(",");
+    assert_eq!(one("PIN_THREADS", &rules(1_024)), "");
+    assert_eq!(one("PIN_THREADS", &rules(1_025)), "there are more than 1024 rules");
+    for name in ["PIN_THREADS", "PIN_TARGET"] {
+        let glob = |bytes: usize| "x".repeat(bytes) + if name == "PIN_THREADS" { "@1" } else { "" };
+        assert_eq!(one(name, &glob(256)), "", "{name}");
+        assert_eq!(one(name, &glob(257)), "a glob has 256 bytes at most", "{name}");
+    }
+    let blanks = |bytes: usize| "1".to_owned() + &" ".repeat(bytes - 1);
+    assert_eq!(one("PIN_CPUS", &blanks(MAX_VALUE_BYTES)), "");
+    assert_eq!(one("PIN_CPUS", &blanks(MAX_VALUE_BYTES + 1)), "the value has more than 131072 bytes");
+    assert!(CpuSet::parse(&blanks(MAX_VALUE_BYTES + 1), &CpuSet::new()).is_err());
+}
+
+/// A page says which CPUs are available, and may be hostile.
+#[test]
+fn a_message_names_few_of_the_available_cpus() {
+    let host = Host { available: CpuSet::from_words(&[0x5555_5555_5555_5555; 128]), start: CpuSet::new() };
+    let parsed = Policy::parse([("PIN_CPUS", "0-8191")], &host);
+    let lines: Vec<String> = parsed.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        ["PIN_CPUS=0-8191: CPUs 1,3,5,7,9,11,13,15,… are not available here (0,2,4,6,8,10,12,14,…)"]
+    );
 }
 
 #[test]

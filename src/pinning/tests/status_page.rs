@@ -8,10 +8,8 @@
     reason = "a helper of a test fails the test"
 )]
 
-use pinning::status_page::{
-    BadPage, ENTRIES, Entry, Header, MAX_BYTES, MAX_VALUE_BYTES, NewPage, Snapshot, State,
-};
-use pinning::{CpuId, CpuSet, Host, Policy, RoleKind, SetId, Tid};
+use pinning::status_page::{BadPage, ENTRIES, Entry, Header, MAX_BYTES, NewPage, Snapshot, State};
+use pinning::{CpuId, CpuSet, Host, MAX_VALUE_BYTES, Policy, RoleKind, SetId, Tid, VARIABLES};
 use proptest::prelude::*;
 use std::mem::offset_of;
 
@@ -251,25 +249,46 @@ fn a_page_that_lies_about_itself_is_refused() {
         ] {
             assert_eq!(refusal(&|p| p.put_u32(at, u32::MAX)), BadPage::Field(what), "offset {at}");
         }
-        for (at, value, what) in
-            [(28, 0, "sets"), (28, 65_537, "sets"), (32, 0, "set_words"), (32, 1025, "set_words")]
-        {
+        for (at, value, what) in [
+            (28, 0, "sets"),
+            (28, 8_199, "sets"),
+            (32, 0, "set_words"),
+            (32, 129, "set_words"),
+            (48, 4_097, "entries"),
+        ] {
             assert_eq!(refusal(&|p| p.put_u32(at, value)), BadPage::Field(what), "offset {at}");
         }
     }
 }
 
 #[test]
-fn more_sets_than_a_number_can_name_are_refused() {
+fn more_than_the_library_ever_writes_is_refused_though_the_page_has_room_for_it() {
     let mut page = Page::of_layout_1();
-    page.bytes.resize(1 << 20, 0);
+    page.bytes.resize(MAX_BYTES, 0);
     page.put_u32(32, 1); // set_words
     let sets = |page: &mut Page, count: u32| {
         page.put_u32(28, count);
         Snapshot::parse(&page.bytes).map(|snapshot| snapshot.sets.len())
     };
-    assert_eq!(sets(&mut page, 65_536), Ok(65_536));
-    assert_eq!(sets(&mut page, 65_537), Err(BadPage::Field("sets")));
+    assert_eq!(sets(&mut page, 8_198), Ok(8_198));
+    assert_eq!(sets(&mut page, 8_199), Err(BadPage::Field("sets")));
+    page.put_u32(28, 1);
+    let words = |page: &mut Page, count: u32| {
+        page.put_u32(32, count);
+        Snapshot::parse(&page.bytes).map(|snapshot| snapshot.sets.len())
+    };
+    assert_eq!(words(&mut page, 128), Ok(1));
+    assert_eq!(words(&mut page, 129), Err(BadPage::Field("set_words")));
+    page.put_u32(32, 1);
+    let threads = |page: &mut Page, count: u32| {
+        page.put_u32(48, count);
+        Snapshot::parse(&page.bytes).map(|snapshot| snapshot.threads.len())
+    };
+    assert_eq!(threads(&mut page, 4_096), Ok(0));
+    assert_eq!(threads(&mut page, 4_097), Err(BadPage::Field("entries")));
+    page.put_u32(48, 1);
+    page.bytes.push(0);
+    assert_eq!(Snapshot::parse(&page.bytes), Err(BadPage::Field("page_bytes")));
 }
 
 #[test]
@@ -296,37 +315,46 @@ fn a_text_of_other_than_variables_is_refused() {
         Snapshot::parse(&page.bytes).map(|snapshot| snapshot.environment.len())
     };
     assert_eq!(text(b""), Ok(0));
-    assert_eq!(text(b"A=1\0B=\0"), Ok(2));
-    let long = [&b"A="[..], &b"x".repeat(MAX_VALUE_BYTES), b"\0"].concat();
+    assert_eq!(text(b"PIN_LOG=1\0PIN_CPUS=\0"), Ok(2));
+    let all: String = VARIABLES.iter().map(|variable| format!("{}=\0", variable.name)).collect();
+    assert_eq!(text(all.as_bytes()), Ok(VARIABLES.len()));
+    let long = [&b"PIN_LOG="[..], &b"x".repeat(MAX_VALUE_BYTES), b"\0"].concat();
     assert_eq!(text(&long), Ok(1));
-    let too_long = [&b"A=x"[..], &b"x".repeat(MAX_VALUE_BYTES), b"\0"].concat();
-    for bad in [&too_long[..], b"A", b"A=1\0\0", b"A=\xff\0", &b"A=\0".repeat(65)] {
+    let too_long = [&b"PIN_LOG=x"[..], &b"x".repeat(MAX_VALUE_BYTES), b"\0"].concat();
+    for bad in [&too_long[..], b"PIN_LOG", b"PIN_LOG=1\0\0", b"PIN_LOG=\xff\0", b"PIN_LOG=1\0PIN_LOG=1\0"] {
         assert_eq!(text(bad), Err(BadPage::Field("text")));
+    }
+    // A name that is misspelt or is of some later library is no known one.
+    for unknown in [&b"A=1\0"[..], b"=\0", b"PIN_CPU=1\0", b"PIN_CPUS =1\0", &b"=\0".repeat(1 << 20)] {
+        assert_eq!(text(unknown), Err(BadPage::Variable));
     }
 }
 
+/// As many sets as there may be, each reaching up to the last CPU that there may be.
 #[test]
-fn a_page_that_would_be_too_large_is_none() {
-    let page = |vcpus: u32| {
-        // 8 KiB a set: each reaches up to the last CPU that there may be.
-        let sets: Vec<String> = (0..vcpus).map(|vcpu| format!("[{vcpu},65535]")).collect();
-        let environment = [("PIN_VCPUS", sets.join(",")), ("PIN_MANAGER", "libvirt".to_owned())];
-        let policy = Policy::parse(environment, &host()).policy.unwrap();
-        NewPage::new(&policy, &host())
-    };
-    assert!(page(1_900).is_some_and(|page| page.page_bytes() <= MAX_BYTES));
-    assert_eq!(page(2_100), None);
-}
-
-#[test]
-fn a_value_that_no_environment_holds_is_neither_written_nor_read() {
-    let page = |bytes: usize| {
-        let target = "x".repeat(bytes);
-        let policy = Policy::parse([("PIN_CPUS", "1"), ("PIN_TARGET", &target)], &host()).policy.unwrap();
-        NewPage::new(&policy, &host())
-    };
-    assert!(page(MAX_VALUE_BYTES).is_some());
-    assert_eq!(page(MAX_VALUE_BYTES + 1), None);
+fn the_page_of_the_largest_policy_is_not_too_large() {
+    let full = CpuSet::from_words(&[u64::MAX; 128]);
+    let host = Host { available: full.clone(), start: full };
+    let set = |number: u32| format!("[{},{},8191]", number % 91, 91 + number / 91);
+    let vcpus = (0..5_000).map(set).collect::<Vec<_>>().join(",");
+    let iothreads = (5_000..8_190).map(set).collect::<Vec<_>>().join(",");
+    let environment = [
+        ("PIN_CPUS", "8191"),
+        ("PIN_VCPUS", &vcpus),
+        ("PIN_IOTHREADS", &iothreads),
+        ("PIN_EMULATOR", "1,8191"),
+        ("PIN_WORKERS", "2,8191"),
+        ("PIN_MIGRATION", "3,8191"),
+        ("PIN_VHOST", "4,8191"),
+    ];
+    let parsed = Policy::parse(environment, &host);
+    assert_eq!(parsed.faults, []);
+    let policy = parsed.policy.unwrap();
+    assert_eq!(policy.sets().len(), 8_196);
+    let page = NewPage::new(&policy, &host).unwrap();
+    let text = 13 * (MAX_VALUE_BYTES + 32);
+    assert!(page.page_bytes() + text <= MAX_BYTES, "{} bytes and the longest text", page.page_bytes());
+    assert_eq!(Page::new(&environment, &host).read().sets, policy.sets());
 }
 
 proptest! {
