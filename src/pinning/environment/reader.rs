@@ -178,10 +178,13 @@ impl<'a> EnvironmentReader<'a> {
             self.faults.push(Fault::new(name, &value.to_string_lossy(), too_long()));
             return None;
         }
-        if let Some(text) = value.to_str() {
-            return Some(text.to_owned());
-        }
-        let mistake = Mistake::of_whole("the value is not UTF-8 text");
+        let mistake = match value.to_str() {
+            // No environment can hold it, but an option of the command or a file can. On the status page a NUL
+            // ends the value.
+            Some(text) if text.contains('\0') => Mistake::of_whole("the value holds a NUL"),
+            Some(text) => return Some(text.to_owned()),
+            None => Mistake::of_whole("the value is not UTF-8 text"),
+        };
         self.faults.push(Fault::new(name, &value.to_string_lossy(), mistake));
         None
     }

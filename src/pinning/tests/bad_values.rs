@@ -249,6 +249,16 @@ fn a_message_names_few_of_the_available_cpus() {
 }
 
 #[test]
+fn a_value_that_holds_a_nul_is_a_fault() {
+    for (name, value) in [("PIN_LOG", "info\0"), ("PIN_TARGET", "kvm\0PIN_CPUS=1"), ("PIN_THREADS", "a\0b@1")]
+    {
+        let parsed = parse(&[("PIN_EMULATOR", "1"), (name, value)]);
+        let whats: Vec<&str> = parsed.faults.iter().map(|fault| &*fault.mistake.what).collect();
+        assert_eq!(whats, ["the value holds a NUL"], "{name}");
+    }
+}
+
+#[test]
 fn a_value_that_is_not_text_is_a_fault() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
