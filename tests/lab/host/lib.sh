@@ -7,6 +7,7 @@ set -euo pipefail
 product=/lab
 PATH=$product/target/release:$PATH
 cd "$(mktemp -d)"
+modprobe --all kvm_amd vhost_net tun
 
 failures=0
 trap 'echo "line ${LINENO} of the case or of lib.sh failed: $BASH_COMMAND"' ERR
