@@ -30,7 +30,7 @@ pub(crate) fn apply(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output)
     };
     let mut repair = Repair::new(&vm, arguments, policy.as_ref());
     let threads = repair.run(output)?;
-    output.print(repair.summary(&threads));
+    output.lines(repair.summary(&threads));
     let Some(pause) = arguments.watch else {
         let is_done = repair.is_complete() || arguments.dry_run;
         return Ok(if is_done { SUCCESS } else { OFF });

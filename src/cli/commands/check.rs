@@ -25,7 +25,7 @@ pub(crate) fn check(arguments: &Check, kernel: &dyn Kernel, output: &mut Output)
         if arguments.json {
             json::print(output, &Checked::not_pinned(&vm, why))?;
         } else {
-            output.print(format_args!("{} is not pinned: {why}\n", vm.title()));
+            output.line(format_args!("{} is not pinned: {why}", vm.title()));
         }
         return Ok(NOT_PINNED);
     }
@@ -38,21 +38,21 @@ pub(crate) fn check(arguments: &Check, kernel: &dyn Kernel, output: &mut Output)
     if arguments.json {
         json::print(output, &Checked::new(&vm, &watched, differences))?;
     } else {
-        output.print(text(&vm, &watched, &differences));
+        output.lines(lines(&vm, &watched, &differences));
     }
     Ok(if is_ok { SUCCESS } else { OFF })
 }
 
 /// Silent on success.
-fn text(vm: &Vm<'_>, watched: &Watched, differences: &[String]) -> String {
-    let mut text = String::new();
+fn lines(vm: &Vm<'_>, watched: &Watched, differences: &[String]) -> Vec<String> {
+    let mut lines = Vec::new();
     if !watched.offences.is_empty() {
         let (off, all) = (watched.offences.len(), count(watched.threads, "thread"));
-        text += &format!("{}: {off} of {all} NOT where they belong\n", vm.title());
-        text.extend(watched.offences.iter().map(|offence| line(offence, watched.looks)));
+        lines.push(format!("{}: {off} of {all} NOT where they belong", vm.title()));
+        lines.extend(watched.offences.iter().map(|offence| line(offence, watched.looks)));
     }
-    text.extend(differences.iter().map(|difference| format!("{}: {difference}\n", vm.title())));
-    text
+    lines.extend(differences.iter().map(|difference| format!("{}: {difference}", vm.title())));
+    lines
 }
 
 fn line(offence: &Offence, of: u64) -> String {
@@ -61,7 +61,7 @@ fn line(offence: &Offence, of: u64) -> String {
     let looks =
         if *looks == of { String::new() } else { format!(" (in {looks} of {})", count(of as usize, "look")) };
     format!(
-        "  {} {} ({}) belongs on {expected}: {verdict}{looks}\n",
+        "  {} {} ({}) belongs on {expected}: {verdict}{looks}",
         vm_thread.thread.tid,
         vm_thread.name,
         table::role(vm_thread)

@@ -3,25 +3,22 @@
 //! IOThreads are named as far as QEMU's arguments name them. The sets of all others follow from the policy
 //! alone.
 
+use crate::output::text::is_harmful;
 use crate::vm::command_line;
 use pinning::{Policy, Role, SetId, VCPU_LIMIT, VcpuIndex};
 use std::ffi::{OsStr, OsString};
-use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 
-/// The text that is printed.
-pub(crate) fn text(
+/// The lines that are printed.
+pub(crate) fn lines(
     placement: &[(&'static str, String)],
     preload: &OsStr,
     command: &[OsString],
     policy: Option<&Policy>,
-) -> String {
-    let mut text = line(placement, preload, command) + "\n";
-    for (who, set) in policy.map(|policy| rows(policy, command)).unwrap_or_default() {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "  {who:<28}  {set}");
-    }
-    text
+) -> Vec<String> {
+    let rows = policy.map(|policy| rows(policy, command)).unwrap_or_default();
+    let rows = rows.into_iter().map(|(who, set)| format!("  {who:<28}  {set}"));
+    [line(placement, preload, command)].into_iter().chain(rows).collect()
 }
 
 /// The command for a shell.
@@ -39,8 +36,9 @@ fn quoted(word: &OsStr) -> String {
     if !bytes.is_empty() && bytes.iter().all(is_plain) {
         return word.to_string_lossy().into_owned();
     }
-    let has_odd = bytes.iter().any(|byte| byte.is_ascii_control()) || word.to_str().is_none();
-    if !has_odd {
+    // What is harmful to a terminal would not be printed as it is.
+    let is_printed = word.to_str().is_some_and(|word| !word.contains(is_harmful));
+    if is_printed {
         return format!("'{}'", word.to_string_lossy().replace('\'', "'\\''"));
     }
     let escaped: String = bytes
@@ -114,10 +112,10 @@ mod tests {
     #[test]
     fn the_line_is_one_that_a_shell_reads_back() {
         let placement = [("PIN_VCPUS", "*@[0,1]".to_owned()), ("PIN_CPUS", "0-1".to_owned())];
-        let command = words(&["qemu", "-name", "it's me", "", "a\nb"]);
+        let command = words(&["qemu", "-name", "it's me", "", "a\nb", "\u{9b}"]);
         assert_eq!(
             line(&placement, OsStr::new("/x.so /l.so"), &command),
-            "PIN_VCPUS='*@[0,1]' PIN_CPUS=0-1 LD_PRELOAD='/x.so /l.so' qemu -name 'it'\\''s me' '' $'a\\x0ab'"
+            "PIN_VCPUS='*@[0,1]' PIN_CPUS=0-1 LD_PRELOAD='/x.so /l.so' qemu -name 'it'\\''s me' '' $'a\\x0ab' $'\\xc2\\x9b'"
         );
     }
 

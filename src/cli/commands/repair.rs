@@ -108,7 +108,7 @@ impl<'a> Repair<'a> {
         let who = format!("{tid} {} ({})", thread.name, table::role(thread));
         if self.arguments.dry_run {
             self.not_moved.insert(key, allowed.clone());
-            output.print(format_args!("would move {who} from {allowed} to {expected}\n"));
+            output.line(format_args!("would move {who} from {allowed} to {expected}"));
             return false;
         }
         let tries = self.tries.entry(key).or_default();
@@ -125,7 +125,7 @@ impl<'a> Repair<'a> {
             Ok(()) | Err(NotPut::MovedAgain) => {
                 self.moved += 1;
                 self.not_moved.remove(&key);
-                output.print(format_args!("moved {who} from {allowed} to {expected}\n"));
+                output.line(format_args!("moved {who} from {allowed} to {expected}"));
                 true
             }
             Err(NotPut::Ended) => false,
@@ -139,11 +139,11 @@ impl<'a> Repair<'a> {
         }
     }
 
-    /// What was done, and what was only assumed about these threads.
-    pub(crate) fn summary(&self, threads: &[VmThread]) -> String {
-        let mut text = self.assumptions(threads);
+    /// What was done, and what was only assumed about these threads, in lines.
+    pub(crate) fn summary(&self, threads: &[VmThread]) -> Vec<String> {
+        let mut lines = self.assumptions(threads);
         if self.arguments.dry_run {
-            return text;
+            return lines;
         }
         let failed = match self.failed() {
             0 => String::new(),
@@ -153,12 +153,12 @@ impl<'a> Repair<'a> {
             0 if failed.is_empty() => ", all where they belong".to_owned(),
             moved => format!(", {moved} moved"),
         };
-        text += &format!("{}: {}{moved}{failed}\n", self.vm.title(), count(threads.len(), "thread"));
-        text
+        lines.push(format!("{}: {}{moved}{failed}", self.vm.title(), count(threads.len(), "thread")));
+        lines
     }
 
-    fn assumptions(&self, threads: &[VmThread]) -> String {
-        let mut text = String::new();
+    fn assumptions(&self, threads: &[VmThread]) -> Vec<String> {
+        let mut lines = Vec::new();
         let is_assumed =
             |thread: &VmThread| thread.evidence == Evidence::Assumed && thread.role == RoleKind::Emulator;
         let assumed = tids(threads, is_assumed);
@@ -167,21 +167,21 @@ impl<'a> Repair<'a> {
                 Some(_) => "",
                 None => "; --qmp SOCKET tells vCPUs and IOThreads",
             };
-            text += &format!(
-                "{} could not be told by name and counted as the emulator's: {}{hint}\n",
+            lines.push(format!(
+                "{} could not be told by name and counted as the emulator's: {}{hint}",
                 count(assumed.len(), "thread"),
                 assumed.join(", ")
-            );
+            ));
         }
         let home_assumed = tids(threads, |thread| thread.home_assumed);
         if !home_assumed.is_empty() {
-            text += &format!(
-                "{} counted as the main loop's, whose home could not be told: {}; --workers says where workers belong\n",
+            lines.push(format!(
+                "{} counted as the main loop's, whose home could not be told: {}; --workers says where workers belong",
                 count(home_assumed.len(), "worker"),
                 home_assumed.join(", ")
-            );
+            ));
         }
-        text
+        lines
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> 
     reach::check(&path, machine).map_err(unfit)?;
     let preload = library::appended(std::env::var_os("LD_PRELOAD"), &library);
     if arguments.dry_run {
-        output.print(dry_run::text(&placement, &preload, &arguments.command, parsed.policy.as_ref()));
+        output.lines(dry_run::lines(&placement, &preload, &arguments.command, parsed.policy.as_ref()));
         return Ok(SUCCESS);
     }
     let error = Command::new(&path)

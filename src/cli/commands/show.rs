@@ -3,6 +3,7 @@
 use crate::arguments::Show;
 use crate::output::exit_status::{FAILED, SUCCESS};
 use crate::output::failure::{Done, Failure};
+use crate::output::line::Line;
 use crate::output::print::{Output, Style};
 use crate::output::text::count;
 use crate::present::json::{self, Shown, ShownVm};
@@ -12,18 +13,16 @@ use crate::sys::process::Process;
 use crate::verdict::watch::PAUSE;
 use crate::vm::find;
 
-/// Clears the screen and goes to its top left corner (console_codes(4)).
-const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
-
 /// Shows the VMs that were named, or all pinned ones, once or again and again.
 pub(crate) fn show(arguments: &Show, kernel: &dyn Kernel, output: &mut Output) -> Done {
     loop {
         let report = Report::take(arguments, kernel)?;
         if arguments.json {
             json::print(output, &report.document())?;
+        } else if arguments.watch.is_some() {
+            output.instead(report.lines(output.style()));
         } else {
-            let clear = if arguments.watch.is_some() && output.style().is_terminal { CLEAR } else { "" };
-            output.print(format_args!("{clear}{}", report.text(output.style())));
+            output.lines(report.lines(output.style()));
         }
         for failure in &report.failures {
             output.note(failure);
@@ -87,29 +86,28 @@ impl<'k> Report<'k> {
         Shown::new(vms.collect(), pids(&self.not_pinned), pids(&self.unreadable))
     }
 
-    fn text(&self, style: Style) -> String {
-        let mut parts: Vec<String> = self.vms.iter().map(|vm| vm.text(style)).collect();
+    fn lines(&self, style: Style) -> Vec<Line> {
+        let mut parts: Vec<Vec<Line>> = self.vms.iter().map(|vm| vm.lines(style)).collect();
         let rest = self.rest();
         if !rest.is_empty() {
-            parts.push(rest);
+            parts.push(rest.into_iter().map(Line::from).collect());
         }
-        parts.join("\n")
+        parts.join(&Line::from(String::new()))
     }
 
     /// What is to be said of the QEMUs that are not shown.
-    fn rest(&self) -> String {
-        let mut lines = String::new();
+    fn rest(&self) -> Vec<String> {
+        let mut lines = Vec::new();
         let pids = |processes: &[Process<'_>]| {
             processes.iter().map(|process| process.pid.to_string()).collect::<Vec<_>>().join(", ")
         };
-        let mut line = |text: String| lines.extend([text.as_str(), "\n"]);
         if self.none_named && self.vms.is_empty() {
-            line("No pinned VM is running that you may look into.".to_owned());
+            lines.push("No pinned VM is running that you may look into.".to_owned());
         }
         if !self.not_pinned.is_empty() {
             let are = if self.not_pinned.len() == 1 { "is" } else { "are" };
             let pids = pids(&self.not_pinned);
-            line(format!(
+            lines.push(format!(
                 "{} {are} not pinned: {pids} (`pinshim show PID` says why).",
                 count(self.not_pinned.len(), "QEMU")
             ));
@@ -117,7 +115,7 @@ impl<'k> Report<'k> {
         if !self.unreadable.is_empty() {
             let pids = pids(&self.unreadable);
             let who = "their owner or root may";
-            line(format!(
+            lines.push(format!(
                 "{} could not be looked into: {pids} ({who}).",
                 count(self.unreadable.len(), "QEMU")
             ));

@@ -2,6 +2,7 @@
 
 pub(crate) mod exit_status;
 pub(crate) mod failure;
+pub(crate) mod line;
 pub(crate) mod print;
 pub(crate) mod text;
 #[cfg(test)]

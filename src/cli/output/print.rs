@@ -1,8 +1,13 @@
 //! Where the command writes: results to stdout, everything else to stderr.
 //!
+//! Most of what it writes was chosen by others: names, arguments, answers. So text goes out line by line, and
+//! what is harmful to a terminal or a log is replaced here, where no caller can forget it.
+//!
 //! `println!` panics when the reader has gone away (`pinshim show | head`); nothing here does.
 
 use crate::output::exit_status::READER_HAS_GONE;
+use crate::output::line::Line;
+use crate::output::text::is_harmful;
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
@@ -22,6 +27,9 @@ pub(crate) struct Style {
     pub(crate) may_colour: bool,
 }
 
+/// Clears the screen and goes to its top left corner (console_codes(4)).
+const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
+
 impl Output {
     /// This process's stdout and stderr.
     pub(crate) fn standard() -> Self {
@@ -36,9 +44,57 @@ impl Output {
         Self { results: Box::new(results), notes: Box::new(notes), style }
     }
 
-    /// Writes a result as it is. Ends the process quietly where nobody reads it any more.
-    pub(crate) fn print(&mut self, text: impl fmt::Display) {
-        let written = self.results.write_all(text.to_string().as_bytes());
+    /// Writes one line of results.
+    pub(crate) fn line(&mut self, line: impl fmt::Display) {
+        self.lines([line.to_string()]);
+    }
+
+    /// Writes lines of results.
+    pub(crate) fn lines<L: Into<Line>>(&mut self, lines: impl IntoIterator<Item = L>) {
+        self.write(&self.text(lines));
+    }
+
+    /// Writes lines of results; on a terminal in place of what is on it.
+    pub(crate) fn instead<L: Into<Line>>(&mut self, lines: impl IntoIterator<Item = L>) {
+        let clear = if self.style.is_terminal { CLEAR } else { "" };
+        self.write(&format!("{clear}{}", self.text(lines)));
+    }
+
+    /// Writes a JSON document on a line of its own. Harmful characters can only be inside its strings, where
+    /// JSON has an escape for each (RFC 8259, section 7).
+    pub(crate) fn document(&mut self, json: &str) {
+        let mut text = String::with_capacity(json.len() + 1);
+        for c in json.chars() {
+            if is_harmful(c) {
+                let mut units = [0; 2];
+                text.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+            } else {
+                text.push(c);
+            }
+        }
+        text.push('\n');
+        self.write(&text);
+    }
+
+    /// Writes a line about something else than results, as the library does.
+    pub(crate) fn note(&mut self, line: impl fmt::Display) {
+        let line = Line::from(format!("pinshim: {line}"));
+        // Where stderr cannot be written to, nothing is left to say it on.
+        let _ = self.notes.write_all(line.written(false).as_bytes());
+    }
+
+    /// How results may look.
+    pub(crate) fn style(&self) -> Style {
+        self.style
+    }
+
+    fn text<L: Into<Line>>(&self, lines: impl IntoIterator<Item = L>) -> String {
+        lines.into_iter().map(|line| line.into().written(self.style.may_colour)).collect()
+    }
+
+    /// Writes results. Ends the process quietly where nobody reads them any more.
+    fn write(&mut self, text: &str) {
+        let written = self.results.write_all(text.as_bytes());
         if let Err(error) = written.and_then(|()| self.results.flush()) {
             if error.kind() != ErrorKind::BrokenPipe {
                 self.note(format_args!("the output could not be written: {error}"));
@@ -46,15 +102,31 @@ impl Output {
             std::process::exit(READER_HAS_GONE);
         }
     }
+}
 
-    /// Writes a line about something else than results, as the library does.
-    pub(crate) fn note(&mut self, line: impl fmt::Display) {
-        // Where stderr cannot be written to, nothing is left to say it on.
-        let _ = self.notes.write_all(format!("pinshim: {line}\n").as_bytes());
+#[cfg(test)]
+mod tests {
+    use crate::output::exit_status::SUCCESS;
+    use crate::output::transcript::said;
+
+    #[test]
+    fn a_text_of_others_is_one_line_whatever_it_holds() {
+        let (_, text) = said(|output| {
+            output.line("a\nb\x1b[2J\t\u{9b}\u{202e}");
+            output.note("c\r\nd");
+            Ok(SUCCESS)
+        });
+        assert_eq!(text, "a?b?[2J???\n2> pinshim: c??d\n");
     }
 
-    /// How results may look.
-    pub(crate) fn style(&self) -> Style {
-        self.style
+    #[test]
+    fn a_json_string_keeps_its_value_and_is_harmless() {
+        let value = "a\n\u{7f}\u{9b}\u{2028}\u{e0041}é\"";
+        let (_, text) = said(|output| {
+            output.document(&serde_json::to_string(value).unwrap());
+            Ok(SUCCESS)
+        });
+        assert_eq!(text, "\"a\\n\\u007f\\u009b\\u2028\\udb40\\udc41é\\\"\"\n");
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), value);
     }
 }

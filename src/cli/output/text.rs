@@ -1,13 +1,34 @@
 //! Words for messages: text of others made harmless, and counts with their nouns.
 
-/// Text that others chose, made safe for a terminal: control characters and invisible ones become `?`.
-pub(crate) fn harmless(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).replace(|c: char| c.is_control() || is_invisible(c), "?")
+use std::borrow::Cow;
+
+/// Whether a character must not reach a terminal or a log out of a text that others chose: it commands a
+/// terminal (all of C0 and C1, the newline too), ends a line, reorders text or hides it (Unicode's bidirectional
+/// controls and characters without a width).
+pub(crate) fn is_harmful(c: char) -> bool {
+    let is_invisible = matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    );
+    c.is_control() || is_invisible
 }
 
-/// Characters that reorder or hide others.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+/// Bytes that others chose as text for one line: each harmful character becomes `?`.
+pub(crate) fn harmless(bytes: &[u8]) -> String {
+    one_line(&String::from_utf8_lossy(bytes)).into_owned()
+}
+
+/// The same for a text.
+pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
+    if text.contains(is_harmful) { text.replace(is_harmful, "?").into() } else { text.into() }
 }
 
 /// A count with its noun.
@@ -22,8 +43,11 @@ mod tests {
     #[test]
     fn a_terminal_is_not_commanded() {
         assert_eq!(harmless(b"a\x1b[2Jb\n\xff"), "a?[2Jb?\u{fffd}");
-        assert_eq!(harmless("x\u{202e}y".as_bytes()), "x?y");
-        assert_eq!(harmless("é".as_bytes()), "é");
+        for c in ['\t', '\r', '\u{7f}', '\u{9b}', '\u{202e}', '\u{2066}', '\u{2069}', '\u{2028}', '\u{200b}']
+        {
+            assert_eq!(harmless(format!("x{c}y").as_bytes()), "x?y", "{:?}", c);
+        }
+        assert_eq!(harmless("größe 1.2 日本".as_bytes()), "größe 1.2 日本");
     }
 
     #[test]

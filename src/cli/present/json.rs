@@ -221,7 +221,7 @@ impl Checked {
 pub(crate) fn print(output: &mut Output, document: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(document)
         .map_err(|error| Failure::new(format!("the JSON output could not be made: {error}")))?;
-    output.print(text + "\n");
+    output.document(&text);
     Ok(())
 }
 

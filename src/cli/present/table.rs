@@ -2,13 +2,13 @@
 //!
 //! Colour only adds emphasis: everything is there in words.
 
+use crate::output::line::{Emphasis, Line};
 use crate::output::print::Style;
+use crate::output::text::one_line;
 use crate::verdict::judge::Verdict;
 use crate::vm::expected::VmThread;
 use crate::vm::identify::Evidence;
-use comfy_table::{
-    Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width,
-};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
 use pinning::{CpuSet, RoleKind};
 use std::time::Duration;
 
@@ -17,23 +17,14 @@ const WIDTH: u16 = 100;
 
 const HEADER: [&str; 9] = ["TID", "ROLE", "NAME", "EXPECTED", "ALLOWED", "LAST", "TIME", "MIGR", "STATE"];
 
-/// The table of some threads and the verdicts on them.
-pub(crate) fn render(threads: &[VmThread], verdicts: &[Verdict], style: Style) -> String {
-    let colour = style.may_colour;
+/// The table of some threads and the verdicts on them, in lines.
+pub(crate) fn render(threads: &[VmThread], verdicts: &[Verdict], style: Style) -> Vec<Line> {
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(HEADER.map(|name| {
-        let cell = Cell::new(name);
-        if colour { cell.add_attribute(Attribute::Bold) } else { cell }
-    }));
+    table.set_header(HEADER);
     if !style.is_terminal {
-        table.set_width(WIDTH);
+        table.force_no_tty().set_width(WIDTH);
     }
-    if colour {
-        table.enforce_styling()
-    } else {
-        table.force_no_tty()
-    };
     for (at, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         match HEADER.get(at) {
@@ -48,31 +39,31 @@ pub(crate) fn render(threads: &[VmThread], verdicts: &[Verdict], style: Style) -
             _ => {}
         }
     }
-    for (vm_thread, verdict) in threads.iter().zip(verdicts) {
-        table.add_row(cells(vm_thread, verdict).map(|cell| Cell::new(cell).fg_if(colour, paint(verdict))));
+    let rows = || threads.iter().zip(verdicts);
+    for (vm_thread, verdict) in rows() {
+        // Made harmless before it is measured: the columns stay where they are, and a newline makes no line.
+        table.add_row(cells(vm_thread, verdict).map(|cell| one_line(&cell).into_owned()));
     }
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
-    lines.concat()
-}
-
-trait Paint {
-    fn fg_if(self, colour: bool, paint: Option<Color>) -> Self;
-}
-
-impl Paint for Cell {
-    fn fg_if(self, colour: bool, paint: Option<Color>) -> Self {
-        match paint {
-            Some(paint) if colour => self.fg(paint),
-            _ => self,
+    // A cell may take several lines; the thread id stands only on the first line of its row.
+    let id_width = rows().map(|(vm_thread, _)| vm_thread.thread.tid.to_string().len()).max();
+    let id_width = id_width.unwrap_or(0).max("TID".len());
+    let mut emphases = [Some(Emphasis::Bold)].into_iter().chain(rows().map(|(_, verdict)| emphasis(verdict)));
+    let mut current = None;
+    let line = |line: String| {
+        if !line.chars().take(id_width).all(|c| c == ' ') {
+            current = emphases.next().flatten();
         }
-    }
+        Line::new(line.trim_end().to_owned(), current)
+    };
+    table.lines().map(line).collect()
 }
 
-fn paint(verdict: &Verdict) -> Option<Color> {
+/// How the row of a verdict stands out.
+fn emphasis(verdict: &Verdict) -> Option<Emphasis> {
     match verdict {
-        verdict if verdict.is_offence() => Some(Color::Red),
-        Verdict::NotPlacedYet | Verdict::Unsure => Some(Color::Yellow),
-        Verdict::Exempt => Some(Color::DarkGrey),
+        verdict if verdict.is_offence() => Some(Emphasis::Red),
+        Verdict::NotPlacedYet | Verdict::Unsure => Some(Emphasis::Yellow),
+        Verdict::Exempt => Some(Emphasis::Grey),
         _ => None,
     }
 }
@@ -143,12 +134,32 @@ mod tests {
         };
         let off = Verdict::Off(Off::AlsoOn(many.clone()));
         let table = render(&[vm_thread(250), vm_thread(251)], &[off, Verdict::Ok], Style::default());
+        assert!(table[0].written(true).starts_with("\x1b[1m"), "{:?}", table[0]);
+        // A row of several lines has one emphasis.
+        let second = table.iter().position(|line| line.written(false).contains("vcpu 251")).unwrap();
+        assert!(second > 4, "{table:?}");
+        let is_red = |line: &Line| line.written(true).starts_with("\x1b[31m");
+        assert!(table[1..second].iter().all(is_red) && !table[second..].iter().any(is_red), "{table:?}");
+        let table: String = table.iter().map(|line| line.written(false)).collect();
         let widest = table.lines().map(|line| line.chars().count()).max();
         assert!(widest.is_some_and(|widest| widest <= usize::from(WIDTH)), "{widest:?}\n{table}");
         // Nothing that stands for one thing is broken in two.
         for whole in ["4194303", "vcpu 250", "CPU 250/KVM", "1000h00m", "12345678", "249"] {
             assert!(table.contains(whole), "{whole}\n{table}");
         }
+    }
+
+    #[test]
+    fn what_a_thread_is_called_moves_no_column() {
+        let named = |name: &str| {
+            let threads =
+                [sample::vm_thread(7, RoleKind::Worker, name), sample::vm_thread(8, RoleKind::Worker, "x")];
+            let table = render(&threads, &[Verdict::Ok, Verdict::Ok], Style::default());
+            table.iter().map(|line| line.written(false)).collect::<Vec<_>>()
+        };
+        let plain = named("a?[2J?b?c");
+        assert_eq!(named("a\x1b[2J\nb\u{202e}c"), plain);
+        assert_eq!(plain.len(), 3);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The report on one VM: its policy, its threads with the verdicts on them, and notes on what is wrong.
 
 use crate::output::failure::Failure;
+use crate::output::line::Line;
 use crate::output::print::Style;
-use crate::output::text::{count, harmless};
+use crate::output::text::count;
 use crate::present::table;
 use crate::sys::threads::Migrations;
 use crate::verdict::diagnosis;
@@ -11,7 +12,6 @@ use crate::vm::find::is_qemu;
 use crate::vm::identify::Evidence;
 use crate::vm::look::{Ask, Look, Vm};
 use crate::vm::page::Missing;
-use std::fmt::Write;
 
 /// A VM as a look saw it.
 pub(crate) struct VmReport<'k> {
@@ -47,20 +47,16 @@ impl<'k> VmReport<'k> {
     }
 
     /// The report for people.
-    pub(crate) fn text(&self, style: Style) -> String {
-        let mut text = format!("{}: {}\n", self.vm.title(), self.summary());
+    pub(crate) fn lines(&self, style: Style) -> Vec<Line> {
+        let mut lines = vec![Line::from(format!("{}: {}", self.vm.title(), self.summary()))];
         if let Ok(content) = &self.look.content {
             let variables = content.snapshot.environment.iter();
-            let policy: Vec<String> =
-                variables.map(|(name, value)| format!("{name}={}", harmless(value.as_bytes()))).collect();
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "  {}", policy.join(" "));
+            let policy: Vec<String> = variables.map(|(name, value)| format!("{name}={value}")).collect();
+            lines.push(format!("  {}", policy.join(" ")).into());
         }
-        text += &table::render(&self.look.threads, &self.verdicts, style);
-        for note in &self.notes {
-            let _ = writeln!(text, "  {note}");
-        }
-        text
+        lines.extend(table::render(&self.look.threads, &self.verdicts, style));
+        lines.extend(self.notes.iter().map(|note| Line::from(format!("  {note}"))));
+        lines
     }
 
     fn summary(&self) -> String {

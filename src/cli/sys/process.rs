@@ -2,7 +2,6 @@
 //!
 //! The process decides most of what is read here, and may change it or end at any moment.
 
-use crate::output::text::harmless;
 use crate::sys::kernel::Kernel;
 use pinning::strip_deleted;
 use std::ffi::{OsStr, OsString};
@@ -89,7 +88,7 @@ impl<'k> Process<'k> {
 
     /// Its name for a sentence: `1234 (qemu-system-x86_64)`.
     pub(crate) fn shown(self) -> String {
-        format!("{} ({})", self.pid, harmless(self.executable_name().as_bytes()))
+        format!("{} ({})", self.pid, self.executable_name().to_string_lossy())
     }
 
     /// A field of its `status` file.
@@ -134,7 +133,8 @@ impl<'k> Process<'k> {
     /// The profile by which an LSM (AppArmor, SELinux) confines it, if one does.
     pub(crate) fn confinement(self) -> Option<String> {
         let profile = self.read("attr/current").ok()?;
-        let profile = harmless(profile.strip_suffix(b"\0").unwrap_or(&profile).trim_ascii());
+        let profile = profile.strip_suffix(b"\0").unwrap_or(&profile).trim_ascii();
+        let profile = String::from_utf8_lossy(profile).into_owned();
         (!profile.is_empty() && !profile.starts_with("unconfined") && profile != "kernel").then_some(profile)
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! Each sentence names the file of /proc that it was read from, so that a user can check it.
 
-use crate::output::text::harmless;
 use crate::preload::elf::Elf;
 use crate::preload::library;
 use crate::sys::process::Process;
@@ -49,7 +48,7 @@ fn without_a_page(process: Process<'_>, environment: &[(OsString, OsString)]) ->
         if !acts_in(target.map(|target| target.as_bytes()), executable.as_bytes()) {
             return format!(
                 "the library is loaded, but does not act in an executable called {}: PIN_TARGET says which",
-                harmless(executable.as_bytes())
+                executable.to_string_lossy()
             );
         }
         if !Policy::names_placement(variables()) {
@@ -70,7 +69,7 @@ fn without_a_page(process: Process<'_>, environment: &[(OsString, OsString)]) ->
     };
     format!(
         "it was started with LD_PRELOAD naming {}, but has not loaded it (/proc/{pid}/maps): {}",
-        harmless(preload.as_os_str().as_bytes()),
+        preload.display(),
         why_not_loaded(process, &preload)
     )
 }

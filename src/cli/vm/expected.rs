@@ -17,7 +17,7 @@ pub(crate) struct VmThread {
     pub(crate) evidence: Evidence,
     /// A vCPU's index, or an IOThread's place in the order of creation.
     pub(crate) index: Option<u32>,
-    /// QEMU's name for it, or its comm; harmless to a terminal.
+    /// QEMU's name for it, or its comm.
     pub(crate) name: String,
     /// Where it belongs; `None` without a policy.
     pub(crate) expected: Option<CpuSet>,

@@ -4,7 +4,6 @@
 //! (QMP), the names that the kernel gives its own threads, the names that QEMU gives its threads. Each answer
 //! carries its [`Evidence`], so that an assumption never looks like knowledge.
 
-use crate::output::text::harmless;
 use crate::sys::threads::Thread;
 use crate::vm::page::Content;
 use crate::vm::qmp::Ids;
@@ -177,14 +176,14 @@ fn role_by_qemu(ids: &Ids, tid: Tid) -> Option<OwnedRole> {
     Some(OwnedRole::IoThread(id.clone().into_bytes()))
 }
 
-/// The name to show for a thread, harmless to a terminal. For an IOThread that QEMU named it is the whole id,
-/// which a comm has no room for.
+/// The name to show for a thread. For an IOThread that QEMU named it is the whole id, which a comm has no room
+/// for.
 pub(crate) fn name_shown(identified: &Identified) -> String {
     match (&identified.role, identified.evidence) {
-        (OwnedRole::IoThread(id), Evidence::Qemu) => format!("IO {}", harmless(id)),
+        (OwnedRole::IoThread(id), Evidence::Qemu) => format!("IO {}", String::from_utf8_lossy(id)),
         (OwnedRole::Vcpu(index), Evidence::Qemu) if Role::of_qemu_name(&identified.name).is_none() => {
             format!("CPU {index}")
         }
-        _ => harmless(&identified.name),
+        _ => String::from_utf8_lossy(&identified.name).into_owned(),
     }
 }

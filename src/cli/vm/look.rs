@@ -1,7 +1,6 @@
 //! A VM, and one look at it: what its status page says, who its threads are and where they belong.
 
 use crate::output::failure::Failure;
-use crate::output::text::harmless;
 use crate::sys::process::Process;
 use crate::sys::threads::{self, Migrations};
 use crate::vm::command_line;
@@ -10,7 +9,6 @@ use crate::vm::identify::Sources;
 use crate::vm::page::{Content, Missing, Page};
 use crate::vm::qmp::Ids;
 use pinning::Policy;
-use std::os::unix::ffi::OsStrExt;
 
 /// A VM.
 #[derive(Debug)]
@@ -91,14 +89,8 @@ impl<'k> Vm<'k> {
 
     /// What to call it: `web (PID 1234)`.
     pub(crate) fn title(&self) -> String {
-        let executable;
-        let name = match &self.name {
-            Some(name) => name,
-            None => {
-                executable = harmless(self.process.executable_name().as_bytes());
-                &executable
-            }
-        };
+        let executable = || self.process.executable_name().to_string_lossy().into_owned();
+        let name = self.name.clone().unwrap_or_else(executable);
         format!("{name} (PID {})", self.process.pid)
     }
 }
