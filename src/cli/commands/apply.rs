@@ -38,7 +38,7 @@ pub(crate) fn apply(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output)
     loop {
         kernel.sleep(pause);
         match repair.run(output) {
-            Err(_) if !vm.process.is_alive() => {
+            Err(_) if !vm.is_alive() => {
                 output.note(vm.ended());
                 return Ok(SUCCESS);
             }
@@ -306,6 +306,30 @@ moved 101 CPU 0/KVM (vcpu 0) from 2 to 1
 ";
         assert_eq!(applied(&kernel, "web --watch 1"), (0, text.to_owned()));
         assert_eq!(kernel.asked(), ["101 on 1", "102 on 2"]);
+    }
+
+    #[test]
+    fn a_watch_ends_with_its_qemu_although_another_process_gets_the_id() {
+        for has_pidfds in [true, false] {
+            let kernel = FakeKernel::new();
+            if !has_pidfds {
+                kernel.without_pidfds();
+            }
+            web(&kernel);
+            kernel.at(ms(500), |kernel| {
+                kernel.end_process(100);
+                // As hostile as can be: it is called the same, and has QEMU's thread ids.
+                threads_of_web(kernel);
+                kernel.move_to(101, "0-3");
+                kernel.change(100, |thread| thread.started = 9000);
+            });
+            let text = "\
+web (PID 100): 5 threads, all where they belong
+2> pinshim: process 100 has ended
+";
+            assert_eq!(applied(&kernel, "web --watch 1"), (0, text.to_owned()));
+            assert_eq!(kernel.asked(), [""; 0]);
+        }
     }
 
     #[test]

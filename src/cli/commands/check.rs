@@ -175,4 +175,16 @@ web (PID 100): 1 of 5 threads NOT where they belong
         let ended = "2> pinshim: process 100 has ended\n";
         assert_eq!(checked(&kernel, "web --for 1"), (2, ended.to_owned()));
     }
+
+    #[test]
+    fn another_process_that_gets_the_id_is_not_checked_in_its_place() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.at(ms(500), |kernel| {
+            kernel.end_process(100);
+            threads_of_web(kernel);
+        });
+        let ended = "2> pinshim: process 100 has ended\n";
+        assert_eq!(checked(&kernel, "web --for 1"), (2, ended.to_owned()));
+    }
 }

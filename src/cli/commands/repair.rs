@@ -120,7 +120,7 @@ impl<'a> Repair<'a> {
             }
             return false;
         }
-        match put(self.vm.process, tid, expected) {
+        match put(self.vm, &thread.thread, expected) {
             // The next look finds a thread that was moved again, and it is put back once more.
             Ok(()) | Err(NotPut::MovedAgain) => {
                 self.moved += 1;

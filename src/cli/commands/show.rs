@@ -8,15 +8,18 @@ use crate::output::print::{Output, Style};
 use crate::output::text::count;
 use crate::present::json::{self, Shown, ShownVm};
 use crate::present::vm_report::VmReport;
+use crate::sys::held::Held;
 use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
 use crate::verdict::watch::PAUSE;
 use crate::vm::find;
+use std::collections::HashMap;
 
 /// Shows the VMs that were named, or all pinned ones, once or again and again.
 pub(crate) fn show(arguments: &Show, kernel: &dyn Kernel, output: &mut Output) -> Done {
+    let mut watched = HashMap::new();
     loop {
-        let report = Report::take(arguments, kernel)?;
+        let report = Report::take(arguments, kernel, &mut watched)?;
         if arguments.json {
             json::print(output, &report.document())?;
         } else if arguments.watch.is_some() {
@@ -47,7 +50,12 @@ struct Report<'k> {
 }
 
 impl<'k> Report<'k> {
-    fn take(arguments: &Show, kernel: &'k dyn Kernel) -> Result<Self, Failure> {
+    /// `watched` has the processes that were shown before by the ids that the user named.
+    fn take(
+        arguments: &Show,
+        kernel: &'k dyn Kernel,
+        watched: &mut HashMap<i32, Held<'k>>,
+    ) -> Result<Self, Failure> {
         let none_named = arguments.vms.is_empty();
         let mut report = if none_named {
             let found = find::all(kernel)?;
@@ -61,7 +69,17 @@ impl<'k> Report<'k> {
                 none_named,
             }
         } else {
-            let named = arguments.vms.iter().map(|word| find::named(kernel, word).and_then(VmReport::first));
+            let named = arguments.vms.iter().map(|word| {
+                let vm = find::named(kernel, word)?;
+                // A name may go over to another process, an id may not.
+                let is_named_by_id = word.parse() == Ok(vm.process.pid);
+                if is_named_by_id
+                    && !watched.entry(vm.process.pid).or_insert_with(|| Held::new(vm.process)).is_same()
+                {
+                    return Err(vm.ended());
+                }
+                VmReport::first(vm)
+            });
             let (vms, failures) = sorted(named);
             Self { vms, not_pinned: Vec::new(), unreadable: Vec::new(), failures, none_named }
         };
@@ -286,6 +304,20 @@ TID  ROLE      NAME  EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
         let end = "2> pinshim: there is no process 100; `pinshim show` without a name lists the pinned VMs\n";
         assert_eq!(shown(&kernel, "100 --watch 1"), (2, format!("{once}{once}{end}")));
         assert_eq!(kernel.now(), ms(2000));
+    }
+
+    #[test]
+    fn a_watch_of_an_id_does_not_go_on_with_another_process() {
+        let kernel = FakeKernel::new();
+        kernel.process(100, &["/bin/sh"]).thread(100, "sh", "0");
+        kernel.at(ms(500), |kernel| {
+            kernel.end_process(100);
+            kernel.process(100, &["/bin/bash"]).thread(100, "bash", "0");
+        });
+        let (status, text) = shown(&kernel, "100 --watch 1");
+        assert!(!text.contains("bash"), "{text}");
+        assert!(text.ends_with("\n2> pinshim: process 100 has ended\n"), "{text}");
+        assert_eq!((status, kernel.now()), (2, ms(1000)));
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(crate) fn verify(
         for (thread, verdict) in look()? {
             let Some(expected) = thread.expected.as_ref().filter(|_| verdict.is_off()) else { continue };
             // Where it cannot be put there, the next look says so.
-            if !is_intended(&thread) && put(vm.process, thread.thread.tid, expected).is_ok() {
+            if !is_intended(&thread) && put(&vm, &thread.thread, expected).is_ok() {
                 put_back += 1;
             }
         }

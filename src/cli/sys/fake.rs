@@ -44,6 +44,15 @@ struct FakeState {
     plan: Vec<(Duration, Change)>,
     /// The affinity of the calling thread.
     own: CpuSet,
+    /// How many processes there were: it numbers them.
+    processes: u64,
+    /// The number of the process that has an id now.
+    numbers: HashMap<i32, u64>,
+    has_pidfds: bool,
+    /// What happens in the moment before the next affinity is asked for.
+    before_request: Option<Change>,
+    /// What happens in the moment before the next affinity is read.
+    before_reading: Option<Change>,
 }
 
 type Change = Box<dyn FnOnce(&FakeKernel)>;
@@ -102,6 +111,11 @@ impl FakeKernel {
             asked: Vec::new(),
             plan: Vec::new(),
             own: cpus("0-3"),
+            processes: 0,
+            numbers: HashMap::new(),
+            has_pidfds: true,
+            before_request: None,
+            before_reading: None,
         };
         let kernel = Self { tree: tempfile::tempdir().unwrap(), state: RefCell::new(state) };
         kernel.write("/proc/self/mounts", "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n");
@@ -118,6 +132,12 @@ impl FakeKernel {
 
     /// Adds a process with these arguments, of which the first is also the path of its executable.
     pub(crate) fn process(&self, pid: i32, arguments: &[&str]) -> FakeProcess<'_> {
+        {
+            let mut state = self.state.borrow_mut();
+            state.processes += 1;
+            let number = state.processes;
+            state.numbers.insert(pid, number);
+        }
         let process = FakeProcess { kernel: self, pid };
         let text: String = arguments.iter().map(|argument| format!("{argument}\0")).collect();
         process.write("cmdline", text).write("environ", "").write("maps", "").write("auxv", "");
@@ -134,7 +154,9 @@ impl FakeKernel {
     /// Removes a process.
     pub(crate) fn end_process(&self, pid: i32) {
         fs::remove_dir_all(self.path(format!("/proc/{pid}"))).unwrap();
-        self.state.borrow_mut().threads.retain(|_, thread| thread.pid != pid);
+        let mut state = self.state.borrow_mut();
+        state.threads.retain(|_, thread| thread.pid != pid);
+        state.numbers.remove(&pid);
     }
 
     /// Removes a thread, and its entry in the register.
@@ -167,6 +189,21 @@ impl FakeKernel {
     /// Plans a change for a time of the clock, which begins at 0.
     pub(crate) fn at(&self, time: Duration, change: impl FnOnce(&FakeKernel) + 'static) {
         self.state.borrow_mut().plan.push((time, Box::new(change)));
+    }
+
+    /// Is a kernel before Linux 5.3.
+    pub(crate) fn without_pidfds(&self) {
+        self.state.borrow_mut().has_pidfds = false;
+    }
+
+    /// Plans a change for the moment before the next request for an affinity.
+    pub(crate) fn before_request(&self, change: impl FnOnce(&FakeKernel) + 'static) {
+        self.state.borrow_mut().before_request = Some(Box::new(change));
+    }
+
+    /// Plans a change for the moment before an affinity is read next.
+    pub(crate) fn before_reading(&self, change: impl FnOnce(&FakeKernel) + 'static) {
+        self.state.borrow_mut().before_reading = Some(Box::new(change));
     }
 
     /// The affinities that were asked for since this was called last, as `TID on SET`.
@@ -401,6 +438,10 @@ impl Kernel for FakeKernel {
     }
 
     fn affinity(&self, tid: Tid) -> io::Result<CpuSet> {
+        let change = self.state.borrow_mut().before_reading.take();
+        if let Some(change) = change {
+            change(self);
+        }
         let state = self.state.borrow();
         if tid.0 == 0 {
             return Ok(state.own.clone());
@@ -410,6 +451,10 @@ impl Kernel for FakeKernel {
     }
 
     fn set_affinity(&self, tid: Tid, words: &[u64]) -> io::Result<()> {
+        let change = self.state.borrow_mut().before_request.take();
+        if let Some(change) = change {
+            change(self);
+        }
         let asked = CpuSet::from_words(words);
         let online = cpus("0-3");
         if tid.0 == 0 {
@@ -431,6 +476,23 @@ impl Kernel for FakeKernel {
             thread.allowed = if is_moved { thread.moved_again.remove(0) } else { left };
         });
         Ok(())
+    }
+
+    fn pidfd(&self, pid: i32) -> io::Result<File> {
+        let state = self.state.borrow();
+        if !state.has_pidfds {
+            return Err(io::Error::from_raw_os_error(libc::ENOSYS));
+        }
+        let number = state.numbers.get(&pid).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+        let file = tempfile::tempfile()?;
+        file.write_all_at(&number.to_ne_bytes(), 0)?;
+        Ok(file)
+    }
+
+    fn has_ended(&self, pidfd: &File) -> bool {
+        let mut number = [0; 8];
+        pidfd.read_exact_at(&mut number, 0).unwrap();
+        !self.state.borrow().numbers.values().any(|running| *running == u64::from_ne_bytes(number))
     }
 
     fn has_thread(&self, pid: i32, tid: Tid) -> bool {

@@ -28,6 +28,12 @@ pub(crate) trait Kernel: fmt::Debug {
     /// it back.
     fn set_affinity(&self, tid: Tid, words: &[u64]) -> io::Result<()>;
 
+    /// A descriptor that stands for the process that has this id now, and for no later one (pidfd_open(2)).
+    fn pidfd(&self, pid: i32) -> io::Result<File>;
+
+    /// Whether the process that a pidfd stands for has ended: only then may another one get its id.
+    fn has_ended(&self, pidfd: &File) -> bool;
+
     /// Whether a thread is one of the process's. True too where it is, and belongs to another user.
     fn has_thread(&self, pid: i32, tid: Tid) -> bool;
 

@@ -6,7 +6,7 @@ use crate::sys::kernel::Kernel;
 use pinning::{CpuSet, MASK_WORDS, Tid};
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -47,6 +47,23 @@ impl Kernel for Linux {
         let result =
             unsafe { libc::syscall(libc::SYS_sched_setaffinity, tid.0, size_of_val(words), words.as_ptr()) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    fn pidfd(&self, pid: i32) -> io::Result<File> {
+        // SAFETY: takes no pointer.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0).ok_or_else(io::Error::last_os_error)?;
+        // SAFETY: a descriptor that was made just now and that nobody else owns.
+        Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// A pidfd can be read from once its process has ended (pidfd_open(2)).
+    fn has_ended(&self, pidfd: &File) -> bool {
+        let mut poll = libc::pollfd { fd: pidfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one struct that lives across the call, with a descriptor that `pidfd` keeps open.
+        let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
+        // Whatever else this could be, it is not known that the process goes on.
+        ready != 0
     }
 
     /// Signal 0 is only asked about, never sent (tgkill(2), kill(2)).
@@ -92,7 +109,6 @@ pub(crate) const SIZE_SEALS: i32 = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
 #[cfg(test)]
 pub(crate) fn memfd(name: &str, content: &[u8], seals: i32) -> File {
     use std::io::Write;
-    use std::os::fd::{FromRawFd, OwnedFd};
 
     let name = std::ffi::CString::new(name).unwrap();
     // SAFETY: a C string that lives across the call.

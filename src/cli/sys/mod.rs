@@ -10,6 +10,8 @@ pub(crate) mod descriptors;
 #[forbid(unsafe_code)]
 pub(crate) mod fake;
 #[forbid(unsafe_code)]
+pub(crate) mod held;
+#[forbid(unsafe_code)]
 pub(crate) mod host;
 #[forbid(unsafe_code)]
 pub(crate) mod kernel;

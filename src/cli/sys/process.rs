@@ -3,7 +3,7 @@
 //! The process decides most of what is read here, and may change it or end at any moment.
 
 use crate::sys::kernel::Kernel;
-use pinning::strip_deleted;
+use pinning::{Tid, strip_deleted};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -36,6 +36,11 @@ impl<'k> Process<'k> {
         let mut all: Vec<Self> = pids.map(|pid| Self { kernel, pid }).collect();
         all.sort_by_key(|process| process.pid);
         Ok(all)
+    }
+
+    /// The thread that it began with, which has its id.
+    pub(crate) fn main_thread(self) -> Tid {
+        Tid(self.pid)
     }
 
     /// The path of one of its files in /proc.

@@ -46,6 +46,18 @@ impl Thread {
     }
 }
 
+impl ThreadKey {
+    /// The thread's id.
+    pub(crate) fn tid(self) -> Tid {
+        self.tid
+    }
+
+    /// When it was started, in clock ticks since boot.
+    pub(crate) fn started(self) -> u64 {
+        self.started
+    }
+}
+
 /// Whether migrations are to be read: they are in a file of their own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Migrations {
@@ -80,6 +92,33 @@ fn read(process: Process<'_>, tid: Tid, migrations: Migrations) -> Option<Thread
     Some(thread)
 }
 
+/// When a thread of a process was started, in clock ticks since boot; `None` if the process has no such thread.
+pub(crate) fn started(process: Process<'_>, tid: Tid) -> Option<u64> {
+    let stat = process.kernel.read(process.file(&format!("task/{tid}/stat"))).ok()?;
+    Stat::parse(&stat)?.number(22)
+}
+
+/// A thread's `stat` file: its comm, and the fields after it.
+struct Stat<'a> {
+    comm: &'a [u8],
+    fields: Vec<&'a str>,
+}
+
+impl<'a> Stat<'a> {
+    fn parse(stat: &'a [u8]) -> Option<Self> {
+        // A comm may contain brackets and blanks: it ends at the last bracket.
+        let begin = stat.iter().position(|byte| *byte == b'(')? + 1;
+        let end = stat.iter().rposition(|byte| *byte == b')')?;
+        let fields = std::str::from_utf8(stat.get(end + 1..)?).ok()?.split_whitespace().collect();
+        Some(Self { comm: stat.get(begin..end)?, fields })
+    }
+
+    /// A field by its number in proc_pid_stat(5), which counts from 1; the comm is field 2.
+    fn number(&self, number: usize) -> Option<u64> {
+        self.fields.get(number.checked_sub(3)?)?.parse().ok()
+    }
+}
+
 /// The thread that its files describe; `None` for one that has ended.
 fn parse(tid: Tid, status: &str, stat: &[u8], ticks_per_second: u64) -> Option<Thread> {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
@@ -90,21 +129,15 @@ fn parse(tid: Tid, status: &str, stat: &[u8], ticks_per_second: u64) -> Option<T
     let switches = number("voluntary_ctxt_switches:")? + number("nonvoluntary_ctxt_switches:")?;
     let inner = field("NSpid:").and_then(|ids| ids.split_whitespace().last()?.parse().ok()).map_or(tid, Tid);
     let allowed = CpuSet::parse(field("Cpus_allowed_list:")?, &CpuSet::new()).unwrap_or_default();
-    // A comm may contain brackets and blanks: it ends at the last bracket.
-    let begin = stat.iter().position(|byte| *byte == b'(')? + 1;
-    let end = stat.iter().rposition(|byte| *byte == b')')?;
-    let comm = stat.get(begin..end)?.to_vec();
-    let fields: Vec<&str> = std::str::from_utf8(stat.get(end + 1..)?).ok()?.split_whitespace().collect();
-    // proc_pid_stat(5) counts from 1, and the comm is field 2.
-    let stat = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
-    let ticks = stat(14)? + stat(15)?;
+    let stat = Stat::parse(stat)?;
+    let ticks = stat.number(14)?.saturating_add(stat.number(15)?);
     Some(Thread {
         tid,
         inner,
-        started: stat(22)?,
-        comm,
+        started: stat.number(22)?,
+        comm: stat.comm.to_vec(),
         allowed,
-        last_cpu: CpuId(u32::try_from(stat(39)?).ok()?),
+        last_cpu: CpuId(u32::try_from(stat.number(39)?).ok()?),
         cpu_time: Duration::from_millis(ticks.saturating_mul(1000) / ticks_per_second.max(1)),
         switches,
         migrations: None,

@@ -1,6 +1,7 @@
 //! A VM, and one look at it: what its status page says, who its threads are and where they belong.
 
 use crate::output::failure::Failure;
+use crate::sys::held::Held;
 use crate::sys::process::Process;
 use crate::sys::threads::{self, Migrations};
 use crate::vm::command_line;
@@ -15,6 +16,8 @@ use pinning::Policy;
 pub(crate) struct Vm<'k> {
     /// Its QEMU.
     pub(crate) process: Process<'k>,
+    /// The same, so that no later process of this id is taken for it.
+    pub(crate) held: Held<'k>,
     /// Its name (`-name`).
     pub(crate) name: Option<String>,
     /// Its status page, if the library acts in it.
@@ -46,8 +49,10 @@ pub(crate) struct Look {
 impl<'k> Vm<'k> {
     /// The VM that a process runs.
     pub(crate) fn new(process: Process<'k>) -> Self {
+        let held = Held::new(process);
         Self {
             process,
+            held,
             name: command_line::vm_name(&process.arguments()),
             page: Page::find(process),
             inner_pid: process.inner_pid(),
@@ -70,7 +75,8 @@ impl<'k> Vm<'k> {
             Err(missing) => Err(missing.clone()),
         };
         let threads = threads::list(self.process, ask.migrations).unwrap_or_default();
-        if threads.is_empty() {
+        // What was read is another process's if the id is.
+        if threads.is_empty() || !self.held.is_same() {
             return Err(self.ended());
         }
         let sources = Sources {
@@ -80,6 +86,11 @@ impl<'k> Vm<'k> {
             policy: ask.policy,
         };
         Ok(Look { threads: expected::vm_threads(threads, &sources), content })
+    }
+
+    /// Whether its QEMU still runs.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.held.is_same() && self.process.is_alive()
     }
 
     /// The failure for a VM that has ended while it was looked at.

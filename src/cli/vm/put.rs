@@ -1,7 +1,9 @@
 //! Putting a thread on its set from outside, and why that did not work.
 
 use crate::sys::process::Process;
+use crate::sys::threads::Thread;
 use crate::sys::{cpuset, user};
+use crate::vm::look::Vm;
 use pinning::{CpuSet, Tid};
 use std::io;
 
@@ -16,13 +18,28 @@ pub(crate) enum NotPut {
     Because(String),
 }
 
-/// Puts a thread of a process on a set, and reads back whether it is there.
-pub(crate) fn put(process: Process<'_>, tid: Tid, expected: &CpuSet) -> Result<(), NotPut> {
-    if !process.kernel.has_thread(process.pid, tid) {
+/// Puts a thread of a VM on a set, and reads back whether it is there.
+///
+/// The kernel moves whatever thread has the id. So the thread must be the one that was looked at, before it is
+/// moved and again after it. In between it may have ended, and another have got its id: that one gets back the
+/// CPUs that it had.
+pub(crate) fn put(vm: &Vm<'_>, thread: &Thread, expected: &CpuSet) -> Result<(), NotPut> {
+    let (process, kernel, tid) = (vm.process, vm.process.kernel, thread.tid);
+    if !vm.held.has(thread.key()) {
         return Err(NotPut::Ended);
     }
+    // Read last: these are the CPUs of whoever has the id now.
+    let Ok(before) = kernel.affinity(tid) else { return Err(NotPut::Ended) };
     let because = |why: String| Err(NotPut::Because(why));
-    match process.kernel.set_affinity(tid, expected.words()) {
+    let moved = kernel.set_affinity(tid, expected.words());
+    if !vm.held.has(thread.key()) {
+        if moved.is_ok() {
+            // Where that fails, no thread has the id any more.
+            let _ = kernel.set_affinity(tid, before.words());
+        }
+        return Err(NotPut::Ended);
+    }
+    match moved {
         Ok(()) => {}
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Err(NotPut::Ended),
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => return because(not_permitted(process)),
@@ -32,7 +49,7 @@ pub(crate) fn put(process: Process<'_>, tid: Tid, expected: &CpuSet) -> Result<(
         }
         Err(error) => return because(error.to_string()),
     }
-    match process.kernel.affinity(tid) {
+    match kernel.affinity(tid) {
         Ok(allowed) if allowed == *expected => Ok(()),
         Ok(allowed) => Err(cut(process, tid, expected, &allowed).map_or(NotPut::MovedAgain, NotPut::Because)),
         Err(_) => Err(NotPut::Ended),
@@ -74,22 +91,91 @@ fn in_the_way(process: Process<'_>, tid: Tid, expected: &CpuSet, error: &io::Err
 mod tests {
     use super::*;
     use crate::sys::fake::{FakeKernel, cpus};
+    use crate::vm::look::Ask;
     use crate::vm::sample::web;
 
+    /// Puts a thread of `web` on a set, after what happens once it was looked at.
+    fn put_after(kernel: &FakeKernel, tid: i32, set: &str, happens: impl FnOnce()) -> Result<(), NotPut> {
+        let vm = Vm::new(Process::new(kernel, 100).unwrap());
+        let threads = vm.look(&Ask::default()).unwrap().threads;
+        let thread = threads.into_iter().find(|of| of.thread.tid == Tid(tid)).unwrap().thread;
+        happens();
+        put(&vm, &thread, &cpus(set))
+    }
+
     fn put_of_web(kernel: &FakeKernel, tid: i32, set: &str) -> Result<(), NotPut> {
-        put(Process::new(kernel, 100).unwrap(), Tid(tid), &cpus(set))
+        put_after(kernel, tid, set, || {})
+    }
+
+    /// Ends thread 101 of `web`, and gives its id to a thread of another process, which may run on CPUs 2 and 3.
+    fn give_away(kernel: &FakeKernel) {
+        kernel.end(101);
+        kernel.process(900, &["/bin/sh"]).thread(101, "sh", "2-3");
+        kernel.change(101, |thread| thread.started = 9000);
     }
 
     #[test]
     fn a_thread_of_another_process_is_not_touched() {
         let kernel = FakeKernel::new();
         web(&kernel);
-        kernel.process(200, &["/bin/sh"]).thread(201, "sh", "0");
-        assert_eq!(put_of_web(&kernel, 201, "1"), Err(NotPut::Ended));
-        assert_eq!(put_of_web(&kernel, 99, "1"), Err(NotPut::Ended));
-        assert_eq!(kernel.asked(), [""; 0]);
         assert_eq!(put_of_web(&kernel, 101, "0"), Ok(()));
         assert_eq!(kernel.asked(), ["101 on 0"]);
+        assert_eq!(put_after(&kernel, 101, "1", || give_away(&kernel)), Err(NotPut::Ended));
+        assert_eq!(kernel.asked(), [""; 0]);
+    }
+
+    #[test]
+    fn a_process_that_has_the_id_of_a_vm_that_ended_is_not_touched() {
+        for has_pidfds in [true, false] {
+            let kernel = FakeKernel::new();
+            if !has_pidfds {
+                kernel.without_pidfds();
+            }
+            web(&kernel);
+            let again = || {
+                kernel.end_process(100);
+                let process = kernel.process(100, &["/bin/sh"]);
+                process.thread(100, "sh", "0-3").thread(101, "sh", "0-3");
+                // The process was started later; a thread of its own seems to be the same.
+                kernel.change(100, |thread| thread.started = 9000);
+            };
+            assert_eq!(put_after(&kernel, 101, "1", again), Err(NotPut::Ended));
+            assert_eq!(kernel.asked(), [""; 0], "pidfds: {has_pidfds}");
+        }
+    }
+
+    #[test]
+    fn a_later_thread_of_the_same_id_and_process_is_not_touched() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        let again = || kernel.change(101, |thread| thread.started = 9000);
+        assert_eq!(put_after(&kernel, 101, "0", again), Err(NotPut::Ended));
+        assert_eq!(kernel.asked(), [""; 0]);
+    }
+
+    #[test]
+    fn a_thread_that_got_the_id_in_between_gets_its_cpus_back() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.move_to(101, "0");
+        let happens = || kernel.before_reading(give_away);
+        assert_eq!(put_after(&kernel, 101, "1", happens), Err(NotPut::Ended));
+        assert_eq!(kernel.asked(), ["101 on 1", "101 on 2-3"]);
+        assert_eq!(kernel.allowed(101), "2-3");
+    }
+
+    #[test]
+    fn a_refusal_for_a_thread_that_got_the_id_in_between_is_no_refusal_of_ours() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        let happens = || {
+            kernel.before_request(|kernel| {
+                give_away(kernel);
+                kernel.change(101, |thread| thread.refusal = Some(libc::EPERM));
+            });
+        };
+        assert_eq!(put_after(&kernel, 101, "1", happens), Err(NotPut::Ended));
+        assert_eq!((kernel.asked(), kernel.allowed(101)), (vec!["101 on 1".to_owned()], "2-3".to_owned()));
     }
 
     #[test]
