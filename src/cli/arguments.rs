@@ -174,6 +174,8 @@ pub(crate) struct Check {
 /// remembered: `show` and `check` go on to judge by the one that QEMU was started with. Without the library, threads
 /// are told apart by their names (QEMU's `-name …,debug-threads=on`) or by QMP, and later threads start where their
 /// creator is.
+///
+/// Another user's QEMU does not choose the CPUs: say where its threads belong, or give --trust-vm.
 #[derive(Debug, clap::Args)]
 #[command(
     after_long_help = "Exit status: 0 if every thread is where it belongs now, 1 if one could not be put there, 3 if the \
@@ -195,6 +197,14 @@ pub(crate) struct Apply {
     /// Only say what would be moved
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// Let another user's VM say itself where its threads belong
+    ///
+    /// The status page and the environment of a QEMU are memory that it can write to. As root, or with another
+    /// right to move other users' threads, `apply` takes from there which thread is which, but no CPUs: whoever
+    /// has taken over that QEMU would choose where root puts them. With this option it takes the CPUs as well.
+    #[arg(long)]
+    pub(crate) trust_vm: bool,
 
     /// Look again every so many seconds, until QEMU ends
     #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "dry_run")]

@@ -21,9 +21,10 @@ pub(crate) fn apply(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output)
     let variables = arguments.placement.variables();
     let policy = if variables.is_empty() {
         needs_own_policy(&vm, look)?;
+        must_be_trusted(&vm, arguments)?;
         None
     } else {
-        let Some(policy) = given_policy(&vm, &look, &variables, output)? else {
+        let Some(policy) = given_policy(&vm, &look, &variables, arguments, output)? else {
             return Ok(FAILED);
         };
         Some(policy)
@@ -57,21 +58,43 @@ fn needs_own_policy(vm: &Vm<'_>, look: Look) -> Result<(), Failure> {
         .status(status))
 }
 
+/// Whether the VM's own word on where its threads belong is enough. Its user may move its threads anyway;
+/// anybody else would lend it further rights.
+fn is_trusted(vm: &Vm<'_>, arguments: &Apply) -> bool {
+    !vm.is_anothers() || arguments.trust_vm
+}
+
+/// Fails for a VM whose own policy must not be followed.
+fn must_be_trusted(vm: &Vm<'_>, arguments: &Apply) -> Result<(), Failure> {
+    if is_trusted(vm, arguments) {
+        return Ok(());
+    }
+    let whose = vm.process.other_user().unwrap_or_else(|| "another user".to_owned());
+    let process = vm.process.shown();
+    Err(Failure::new(format!(
+        "process {process} belongs to {whose}, and only it says where its threads belong: it can write to its own \
+         status page"
+    ))
+    .next("say where they belong, with --cpus and the like, or give --trust-vm to follow its word"))
+}
+
 /// The policy that was given on the command line; `None` if it is faulty, and then the faults have been said.
 fn given_policy(
     vm: &Vm<'_>,
     look: &Look,
     variables: &[(&'static str, String)],
+    arguments: &Apply,
     output: &mut Output,
 ) -> Result<Option<Policy>, Failure> {
     if look.content.is_err() && !is_qemu(vm.process) {
         return Err(Failure::new(format!("process {} does not look like a QEMU", vm.process.shown()))
             .next("if it is one, name its executable in PIN_TARGET"));
     }
-    // Threads that nothing names get the base set that QEMU has; without the library, its main thread's CPUs.
+    // Threads that nothing names get the base set that QEMU has; without the library, or where its page is not
+    // to be followed, its main thread's CPUs.
     let start = match &look.content {
-        Ok(content) => content.snapshot.sets.first(),
-        Err(_) => {
+        Ok(content) if is_trusted(vm, arguments) => content.snapshot.sets.first(),
+        _ => {
             let main_thread = look.threads.iter().find(|thread| thread.thread.tid == Tid(vm.process.pid));
             main_thread.map(|thread| &thread.thread.allowed)
         }
@@ -236,9 +259,9 @@ web (PID 100): 5 threads, 1 moved, 2 could NOT be put where they belong
         kernel.change(101, |thread| thread.refusal = Some(libc::EPERM));
         let text = "\
 2> pinshim: 101 CPU 0/KVM (vcpu 0) could not be put on 1: not permitted; user root or root (CAP_SYS_NICE) may move it
-web (PID 100): 5 threads, 0 moved, 1 could NOT be put where they belong
+web (PID 100, user root): 5 threads, 0 moved, 1 could NOT be put where they belong
 ";
-        assert_eq!(applied(&kernel, "web"), (1, text.to_owned()));
+        assert_eq!(applied(&kernel, "web --trust-vm"), (1, text.to_owned()));
     }
 
     #[test]
@@ -306,6 +329,55 @@ moved 101 CPU 0/KVM (vcpu 0) from 2 to 1
 ";
         assert_eq!(applied(&kernel, "web --watch 1"), (0, text.to_owned()));
         assert_eq!(kernel.asked(), ["101 on 1", "102 on 2"]);
+    }
+
+    #[test]
+    fn another_users_vm_does_not_choose_the_cpus() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.move_to(101, "2");
+        for (user, is_followed) in [(0, false), (1001, false), (1000, true)] {
+            kernel.act_as(user);
+            for words in ["web --dry-run", "web --watch 1", "web"] {
+                if is_followed {
+                    continue;
+                }
+                let text = "2> pinshim: process 100 (qemu-system-x86_64) belongs to user alice, and only it says \
+                            where its threads belong: it can write to its own status page; say where they belong, \
+                            with --cpus and the like, or give --trust-vm to follow its word\n";
+                assert_eq!(applied(&kernel, words), (2, text.to_owned()), "{user}");
+                assert_eq!((kernel.asked(), kernel.allowed(101)), (Vec::new(), "2".to_owned()));
+            }
+        }
+        assert_eq!(applied(&kernel, "web").0, 0);
+        assert_eq!(kernel.asked(), ["101 on 1"]);
+    }
+
+    #[test]
+    fn with_trust_vm_another_users_vm_is_followed() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.move_to(101, "2");
+        kernel.act_as(0);
+        let text = "\
+moved 101 CPU 0/KVM (vcpu 0) from 2 to 1
+web (PID 100, user alice): 5 threads, 1 moved
+";
+        assert_eq!(applied(&kernel, "web --trust-vm"), (0, text.to_owned()));
+        assert_eq!(kernel.asked(), ["101 on 1"]);
+    }
+
+    #[test]
+    fn options_place_another_users_vm_and_its_page_only_says_who_is_who() {
+        let kernel = FakeKernel::new();
+        // The base set of the page is 0-3: a thread that no option names does not get it.
+        web(&kernel);
+        kernel.act_as(0);
+        assert_eq!(applied(&kernel, "web --vcpus 3,1").0, 0);
+        assert_eq!(kernel.asked(), ["101 on 3", "102 on 1", "103 on 0"]);
+        kernel.act_as(1000);
+        assert_eq!(applied(&kernel, "web --vcpus 3,1").0, 0);
+        assert_eq!(kernel.asked(), ["100 on 0-3", "103 on 0-3", "104 on 0-3"]);
     }
 
     #[test]

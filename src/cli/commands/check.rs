@@ -40,6 +40,11 @@ pub(crate) fn check(arguments: &Check, kernel: &dyn Kernel, output: &mut Output)
     } else {
         output.lines(lines(&vm, &watched, &differences));
     }
+    // Silence could be the word of somebody who only calls himself so.
+    if is_ok && vm.is_anothers() && !arguments.json {
+        let all = count(watched.threads, "thread");
+        output.note(format_args!("{}: {all}, all where its own status page says", vm.title()));
+    }
     Ok(if is_ok { SUCCESS } else { OFF })
 }
 
@@ -74,7 +79,7 @@ mod tests {
     use crate::arguments::{Command, from_words};
     use crate::output::transcript::said;
     use crate::sys::fake::{FakeKernel, ms};
-    use crate::vm::sample::{threads_of_web, web};
+    use crate::vm::sample::{WEB, threads_of_web, web};
 
     fn checked(kernel: &FakeKernel, words: &str) -> (u8, String) {
         let Command::Check(arguments) = from_words(&format!("pinshim check {words}")) else {
@@ -126,7 +131,7 @@ web (PID 100): 1 of 5 threads NOT where they belong
         web(&kernel);
         kernel.move_to(101, "0");
         let document = concat!(
-            r#"{"version":1,"pid":100,"name":"web","pinned":true,"ok":false,"looks":2,"seconds":0.02,"threads":5,"#,
+            r#"{"version":1,"pid":100,"name":"web","user":1000,"pinned":true,"ok":false,"looks":2,"seconds":0.02,"threads":5,"#,
             r#""offenders":[{"tid":101,"role":"vcpu","role_from":"library","vcpu":0,"name":"CPU 0/KVM","#,
             r#""expected":"1","allowed":"0","last_cpu":1,"cpu_seconds":0.0,"migrations":null,"#,
             r#""register":"placed","verdict":"off","words":"OFF: may run on 0","looks":2}],"notes":[]}"#,
@@ -143,7 +148,7 @@ web (PID 100): 1 of 5 threads NOT where they belong
                    (LD_PRELOAD in /proc/100/environ does not name it)";
         assert_eq!(checked(&kernel, "web"), (3, format!("web (PID 100) is not pinned: {why}\n")));
         let document = format!(
-            "{{\"version\":1,\"pid\":100,\"name\":\"web\",\"pinned\":false,\"ok\":false,\"looks\":0,\
+            "{{\"version\":1,\"pid\":100,\"name\":\"web\",\"user\":1000,\"pinned\":false,\"ok\":false,\"looks\":0,\
              \"seconds\":0.0,\"threads\":0,\"offenders\":[],\"notes\":[\"{why}\"]}}\n"
         );
         assert_eq!(checked(&kernel, "web --json"), (3, document));
@@ -174,6 +179,31 @@ web (PID 100): 1 of 5 threads NOT where they belong
         kernel.at(ms(500), |kernel| kernel.end_process(100));
         let ended = "2> pinshim: process 100 has ended\n";
         assert_eq!(checked(&kernel, "web --for 1"), (2, ended.to_owned()));
+    }
+
+    #[test]
+    fn a_vm_of_another_user_is_never_vouched_for_without_a_word() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.act_as(0);
+        let text = "2> pinshim: web (PID 100, user alice): 5 threads, all where its own status page says\n";
+        assert_eq!(checked(&kernel, "web"), (0, text.to_owned()));
+        assert_eq!(checked(&kernel, "100"), (0, text.to_owned()));
+        kernel.move_to(102, "0-3");
+        let text = "\
+web (PID 100, user alice): 1 of 5 threads NOT where they belong
+  102 CPU 1/KVM (vcpu 1) belongs on 2: OFF: may also run on 0-1,3
+";
+        assert_eq!(checked(&kernel, "web"), (1, text.to_owned()));
+    }
+
+    #[test]
+    fn a_name_that_two_users_processes_give_themselves_is_refused() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.process(50, &WEB).thread(50, "qemu-system-x86", "0").user(0);
+        let both = "2> pinshim: 2 QEMUs are called \"web\"; name one by its PID: 50 (user root), 100\n";
+        assert_eq!(checked(&kernel, "web"), (2, both.to_owned()));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
 use crate::verdict::watch::PAUSE;
 use crate::vm::find;
+use crate::vm::look::Vm;
 use std::collections::HashMap;
 
 /// Shows the VMs that were named, or all pinned ones, once or again and again.
@@ -58,8 +59,12 @@ impl<'k> Report<'k> {
     ) -> Result<Self, Failure> {
         let none_named = arguments.vms.is_empty();
         let mut report = if none_named {
-            let found = find::all(kernel)?;
-            let vms = found.pinned.into_iter().chain(found.bad).map(VmReport::first);
+            let mut found = find::all(kernel)?;
+            let vms: Vec<Vm<'_>> = found.pinned.drain(..).chain(found.bad.drain(..)).collect();
+            let vms = vms.into_iter().map(|vm| {
+                let namesakes = found.namesakes(&vm);
+                VmReport::first(vm, namesakes)
+            });
             Self {
                 // A VM that ends while it is looked at is no failure.
                 vms: vms.filter_map(Result::ok).collect(),
@@ -78,7 +83,7 @@ impl<'k> Report<'k> {
                 {
                     return Err(vm.ended());
                 }
-                VmReport::first(vm)
+                VmReport::first(vm, Vec::new())
             });
             let (vms, failures) = sorted(named);
             Self { vms, not_pinned: Vec::new(), unreadable: Vec::new(), failures, none_named }
@@ -265,7 +270,7 @@ No pinned VM is running that you may look into.
 ";
         assert_eq!(shown(&kernel, ""), (0, text.to_owned()));
         let text = "\
-web (PID 200): 1 thread, where they belong is not known
+web (PID 200, user root): 1 thread, where they belong is not known
 TID  ROLE      NAME             EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
 200  emulator  qemu-system-x86  -         0           0  0.00s     0  -
   it belongs to user root, and only user root or root (CAP_SYS_PTRACE) may look into it
@@ -307,6 +312,20 @@ TID  ROLE      NAME  EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
     }
 
     #[test]
+    fn a_name_that_another_process_gives_itself_too_is_marked() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.process(50, &WEB).thread(50, "qemu-system-x86", "0").user(0);
+        kernel.process(60, &["/bin/sh", "-name", "web"]).thread(60, "sh", "0");
+        let (_, text) = shown(&kernel, "");
+        let mark = "  process 50 (user root) is called \"web\" too\n";
+        assert!(text.contains(mark) && text.matches("is called").count() == 1, "{text}");
+        let (status, text) = shown(&kernel, "web");
+        let both = "2> pinshim: 2 QEMUs are called \"web\"; name one by its PID: 50 (user root), 100\n";
+        assert!(status == 2 && text.ends_with(both), "{text}");
+    }
+
+    #[test]
     fn a_watch_of_an_id_does_not_go_on_with_another_process() {
         let kernel = FakeKernel::new();
         kernel.process(100, &["/bin/sh"]).thread(100, "sh", "0");
@@ -326,9 +345,9 @@ TID  ROLE      NAME  EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
         web(&kernel).state(104, State::Born);
         kernel.end(103);
         kernel.end(102);
-        kernel.process(200, &WEB).thread(200, "qemu-system-x86", "0");
+        kernel.process(200, &["/usr/bin/qemu-system-x86_64"]).thread(200, "qemu-system-x86", "0");
         let document = concat!(
-            r#"{"version":1,"vms":[{"pid":100,"name":"web","pinned":true,"notes":[],"#,
+            r#"{"version":1,"vms":[{"pid":100,"name":"web","user":1000,"pinned":true,"notes":[],"#,
             r#""policy":{"PIN_EMULATOR":"0","PIN_IOTHREADS":"io1@3","PIN_VCPUS":"1,2"},"#,
             r#""broker":null,"sandboxed":false,"settled":false,"#,
             r#""counters":{"created":0,"unlisted":0,"brokered":0,"cut":0,"refused":0,"put_back":0},"#,

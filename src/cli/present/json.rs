@@ -32,6 +32,8 @@ pub(crate) struct Shown {
 pub(crate) struct ShownVm {
     pid: i32,
     name: Option<String>,
+    /// The id of the user that it runs as.
+    user: Option<u32>,
     /// Whether the library acts in it.
     pinned: bool,
     /// Sentences: why it is not pinned, what else is to be known.
@@ -87,6 +89,8 @@ pub(crate) struct Checked {
     version: u32,
     pid: i32,
     name: Option<String>,
+    /// The id of the user that it runs as.
+    user: Option<u32>,
     pinned: bool,
     /// Whether every thread was where it belongs, every time.
     ok: bool,
@@ -124,6 +128,7 @@ impl ShownVm {
         Self {
             pid: vm.process.pid,
             name: vm.name.clone(),
+            user: vm.owner,
             pinned: snapshot.is_some(),
             notes,
             policy: snapshot.map(|snapshot| snapshot.environment.iter().cloned().collect()),
@@ -186,6 +191,7 @@ impl Checked {
             version: VERSION,
             pid: vm.process.pid,
             name: vm.name.clone(),
+            user: vm.owner,
             pinned: false,
             ok: false,
             looks: 0,
@@ -206,6 +212,7 @@ impl Checked {
             version: VERSION,
             pid: vm.process.pid,
             name: vm.name.clone(),
+            user: vm.owner,
             pinned: true,
             ok: watched.offences.is_empty() && notes.is_empty(),
             looks: watched.looks,

@@ -21,19 +21,22 @@ pub(crate) struct VmReport<'k> {
     pub(crate) verdicts: Vec<Verdict>,
     /// Sentences: why it is not pinned, what else is to be known.
     pub(crate) notes: Vec<String>,
+    /// Sentences on other processes that give themselves the VM's name.
+    namesakes: Vec<String>,
 }
 
 impl<'k> VmReport<'k> {
-    /// The report of one look.
-    pub(crate) fn first(vm: Vm<'k>) -> Result<Self, Failure> {
-        Self::look(vm, Judge::default())
+    /// The report of one look. `namesakes` are sentences on other processes that give themselves the VM's name.
+    pub(crate) fn first(vm: Vm<'k>, namesakes: Vec<String>) -> Result<Self, Failure> {
+        Self::look(vm, namesakes, Judge::default())
     }
 
-    fn look(vm: Vm<'k>, mut judge: Judge) -> Result<Self, Failure> {
+    fn look(vm: Vm<'k>, namesakes: Vec<String>, mut judge: Judge) -> Result<Self, Failure> {
         let look = vm.look(&Ask { migrations: Migrations::Count, ..Ask::default() })?;
         let verdicts = judge.judge(&look.threads);
-        let notes = notes(&vm, &look, &verdicts);
-        Ok(Self { vm, judge, look, verdicts, notes })
+        let mut notes = notes(&vm, &look, &verdicts);
+        notes.extend_from_slice(&namesakes);
+        Ok(Self { vm, judge, look, verdicts, notes, namesakes })
     }
 
     /// Whether a second look would tell more.
@@ -43,7 +46,7 @@ impl<'k> VmReport<'k> {
 
     /// The report of a second look, where the first left something open.
     pub(crate) fn again(self) -> Result<Self, Failure> {
-        if self.is_open() { Self::look(self.vm, self.judge) } else { Ok(self) }
+        if self.is_open() { Self::look(self.vm, self.namesakes, self.judge) } else { Ok(self) }
     }
 
     /// The report for people.

@@ -3,6 +3,7 @@
 //! The process decides most of what is read here, and may change it or end at any moment.
 
 use crate::sys::kernel::Kernel;
+use crate::sys::user;
 use pinning::{Tid, strip_deleted};
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -94,6 +95,12 @@ impl<'k> Process<'k> {
     /// Its name for a sentence: `1234 (qemu-system-x86_64)`.
     pub(crate) fn shown(self) -> String {
         format!("{} ({})", self.pid, self.executable_name().to_string_lossy())
+    }
+
+    /// The user that it runs as, where that is not the one that this command acts as: `user nobody`.
+    pub(crate) fn other_user(self) -> Option<String> {
+        let user = self.user().filter(|user| *user != self.kernel.user())?;
+        Some(user::name(self.kernel, user))
     }
 
     /// A field of its `status` file.

@@ -26,12 +26,20 @@ pub(crate) fn named<'k>(kernel: &'k dyn Kernel, word: &str) -> Result<Vm<'k>, Fa
     // A wrapper such as timeout has QEMU's arguments too, and is no QEMU.
     let mut vms: Vec<Vm<'_>> =
         namesakes.map(Vm::new).filter(|vm| vm.is_pinned() || is_qemu(vm.process)).collect();
-    let pids: Vec<String> = vms.iter().map(|vm| vm.process.pid.to_string()).collect();
+    let pids: Vec<String> = vms.iter().map(|vm| whose(vm.process)).collect();
     match (vms.pop(), pids.len()) {
         (Some(vm), 1) => Ok(vm),
         (None, _) => Err(pid.map_or_else(|| no_vm(word), no_process)),
         (Some(_), several) => Err(Failure::new(format!("{several} QEMUs are called {word:?}"))
             .next(format!("name one by its PID: {}", pids.join(", ")))),
+    }
+}
+
+/// A process's id, with its user where that is not the one that this command acts as: `7 (user nobody)`.
+fn whose(process: Process<'_>) -> String {
+    match process.other_user() {
+        Some(user) => format!("{} ({user})", process.pid),
+        None => process.pid.to_string(),
     }
 }
 
@@ -61,6 +69,19 @@ pub(crate) struct Found<'k> {
     pub(crate) unreadable: Vec<Process<'k>>,
     /// Those whose status page is not sound.
     pub(crate) bad: Vec<Vm<'k>>,
+    /// Every QEMU with the name that it gives itself.
+    names: Vec<(Process<'k>, String)>,
+}
+
+impl Found<'_> {
+    /// The other processes that give themselves the name of a VM, each in a sentence. One of them may have
+    /// chosen it so that it is taken for the VM.
+    pub(crate) fn namesakes(&self, vm: &Vm<'_>) -> Vec<String> {
+        let others = self.names.iter().filter(|(process, name)| {
+            process.pid != vm.process.pid && vm.name.as_ref().is_some_and(|of| of == name)
+        });
+        others.map(|(process, name)| format!("process {} is called {name:?} too", whose(*process))).collect()
+    }
 }
 
 /// Looks for every QEMU. One with a page is found under any name.
@@ -68,12 +89,16 @@ pub(crate) fn all(kernel: &dyn Kernel) -> Result<Found<'_>, Failure> {
     let mut found = Found::default();
     for process in Process::all(kernel).map_err(no_proc)? {
         let vm = Vm::new(process);
+        let has_page = matches!(vm.page, Ok(_) | Err(Missing::Bad(_)));
+        if !has_page && !is_qemu(process) {
+            continue;
+        }
+        found.names.extend(vm.name.clone().map(|name| (process, name)));
         match &vm.page {
             Ok(_) => found.pinned.push(vm),
             Err(Missing::Bad(_)) => found.bad.push(vm),
-            Err(Missing::None) if is_qemu(process) => found.not_pinned.push(process),
-            Err(Missing::NotPermitted) if is_qemu(process) => found.unreadable.push(process),
-            Err(_) => {}
+            Err(Missing::None) => found.not_pinned.push(process),
+            Err(Missing::NotPermitted) => found.unreadable.push(process),
         }
     }
     Ok(found)
@@ -129,6 +154,9 @@ mod tests {
         let both = "2 QEMUs are called \"web\"; name one by its PID: 100, 200";
         assert_eq!(found(&kernel, "web"), Err(both.to_owned()));
         assert_eq!(found(&kernel, "200"), Ok(200));
+        kernel.existing(200).user(0);
+        let both = "2 QEMUs are called \"web\"; name one by its PID: 100, 200 (user root)";
+        assert_eq!(found(&kernel, "web"), Err(both.to_owned()));
         kernel.end_process(100);
         assert_eq!(found(&kernel, "web"), Ok(200));
     }

@@ -4,6 +4,7 @@ use crate::output::failure::Failure;
 use crate::sys::held::Held;
 use crate::sys::process::Process;
 use crate::sys::threads::{self, Migrations};
+use crate::sys::user;
 use crate::vm::command_line;
 use crate::vm::expected::{self, VmThread};
 use crate::vm::identify::Sources;
@@ -18,8 +19,10 @@ pub(crate) struct Vm<'k> {
     pub(crate) process: Process<'k>,
     /// The same, so that no later process of this id is taken for it.
     pub(crate) held: Held<'k>,
-    /// Its name (`-name`).
+    /// Its name (`-name`), which any process can give itself.
     pub(crate) name: Option<String>,
+    /// The user that it runs as; `None` if it has ended.
+    pub(crate) owner: Option<u32>,
     /// Its status page, if the library acts in it.
     pub(crate) page: Result<Page<'k>, Missing>,
     /// The id of its process as it sees it itself.
@@ -54,6 +57,7 @@ impl<'k> Vm<'k> {
             process,
             held,
             name: command_line::vm_name(&process.arguments()),
+            owner: process.user(),
             page: Page::find(process),
             inner_pid: process.inner_pid(),
         }
@@ -98,10 +102,19 @@ impl<'k> Vm<'k> {
         Failure::new(format!("process {} has ended", self.process.pid))
     }
 
-    /// What to call it: `web (PID 1234)`.
+    /// Whether it is another user's: this command may have more rights than its QEMU.
+    pub(crate) fn is_anothers(&self) -> bool {
+        self.owner != Some(self.process.kernel.user())
+    }
+
+    /// What to call it: `web (PID 1234)`, for another user's `web (PID 1234, user nobody)`.
     pub(crate) fn title(&self) -> String {
         let executable = || self.process.executable_name().to_string_lossy().into_owned();
         let name = self.name.clone().unwrap_or_else(executable);
-        format!("{name} (PID {})", self.process.pid)
+        let kernel = self.process.kernel;
+        match self.owner.filter(|_| self.is_anothers()) {
+            Some(owner) => format!("{name} (PID {}, {})", self.process.pid, user::name(kernel, owner)),
+            None => format!("{name} (PID {})", self.process.pid),
+        }
     }
 }
