@@ -53,14 +53,22 @@ const PT_INTERP: u32 = 3;
 /// More program headers are not read; no linker writes as many.
 const HEADERS: usize = 512;
 
+/// A longer program header is none: ELF has two sizes, 32 and 56 bytes.
+const HEADER_BYTES: usize = 64;
+
 impl Elf {
-    /// What the file's beginning says; `None` if it is no ELF file.
+    /// What the beginning of the file of this name says; `None` if it is no ELF file. The name must be one that
+    /// the user of this command gave: opening some files has effects, and others make the caller wait.
     pub(crate) fn read(path: &Path) -> io::Result<Option<Self>> {
-        let file = File::open(path)?;
+        Self::of(&File::open(path)?)
+    }
+
+    /// What the file's beginning says; `None` if it is no ELF file.
+    pub(crate) fn of(file: &File) -> io::Result<Option<Self>> {
         let mut begin = [0u8; 64];
         let length = file.read_at(&mut begin, 0)?;
         let headers = begin.get(..length).and_then(headers);
-        let Some(headers) = headers else { return Ok(None) };
+        let Some(headers) = headers.filter(|headers| headers.size <= HEADER_BYTES) else { return Ok(None) };
         let mut table = vec![0u8; headers.count.min(HEADERS) * headers.size];
         let read = file.read_at(&mut table, headers.at)?;
         table.truncate(read);
@@ -124,7 +132,11 @@ mod tests {
     fn whatever_is_no_elf_file_is_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
-        for bytes in [&b""[..], b"\x7fELF", b"#!/bin/sh\n", &[0x7f; 64], b"\x7fELF\x02\x01\xff\xff"] {
+        let mut huge_headers = [0xff; 64];
+        huge_headers[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        let bytes =
+            [&b""[..], b"\x7fELF", b"#!/bin/sh\n", &[0x7f; 64], b"\x7fELF\x02\x01\xff\xff", &huge_headers];
+        for bytes in bytes {
             std::fs::write(&path, bytes).unwrap();
             assert_eq!(Elf::read(&path).unwrap(), None);
         }

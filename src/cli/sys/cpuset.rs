@@ -6,7 +6,7 @@ use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
 use crate::sys::threads::{self, Migrations};
 use pinning::{CpuSet, Tid};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The cpuset of a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,14 +17,22 @@ pub(crate) struct Cpuset {
     pub(crate) cpus: CpuSet,
 }
 
+/// So many groups above each other are looked at. A user may nest those that were given to him deeper.
+const LEVELS: usize = 64;
+
 /// The cpuset of a thread of a process.
 pub(crate) fn of_thread(process: Process<'_>, tid: Tid) -> Option<Cpuset> {
     let kernel = process.kernel;
     let cgroups = kernel.read_text(process.file(&format!("task/{tid}/cgroup"))).ok()?;
     let mounts = kernel.read_text("/proc/self/mounts").ok()?;
     let (folder, names) = folder(&cgroups, &mounts)?;
+    // Seen from inside a cgroup namespace a group may be outside (cgroup_namespaces(7)); what its name then
+    // leads to is no cgroup.
+    if folder.components().any(|component| component == Component::ParentDir) {
+        return None;
+    }
     // In version 2 a group without the cpuset controller has the CPUs of the next group above that has it.
-    folder.ancestors().find_map(|folder| {
+    folder.ancestors().take(LEVELS).find_map(|folder| {
         names.iter().find_map(|name| {
             let file = folder.join(name);
             let cpus = CpuSet::parse(kernel.read_text(&file).ok()?.trim(), &CpuSet::new()).ok()?;
@@ -74,7 +82,9 @@ pub(crate) fn available_to(process: Process<'_>) -> CpuSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::fake::FakeKernel;
     use crate::sys::linux::Linux;
+    use crate::vm::sample::threads_of_web;
 
     const V1: &str = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\ncgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n\
                       cgroup /sys/fs/cgroup/cpuset cgroup rw,cpuset 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
@@ -88,6 +98,18 @@ mod tests {
         assert_eq!(found("0::/machine.slice/x\n", V2), Some(PathBuf::from("/sys/fs/cgroup/machine.slice/x")));
         assert_eq!(found("3:cpuset:/\n", V2), None);
         assert_eq!(found("", V2), None);
+    }
+
+    #[test]
+    fn a_group_outside_the_cgroup_namespace_leads_nowhere() {
+        let kernel = FakeKernel::new();
+        let vm = threads_of_web(&kernel).write("task/101/cgroup", "0::/../../../home/x\n");
+        let _ = vm.write("task/102/cgroup", "0::/vm\n");
+        kernel.write("/home/x/cpuset.cpus.effective", "0\n");
+        kernel.write("/sys/fs/cgroup/vm/cpuset.cpus.effective", "0-1\n");
+        let process = Process::new(&kernel, 100).unwrap();
+        assert_eq!(of_thread(process, Tid(101)), None);
+        assert_eq!(of_thread(process, Tid(102)).unwrap().cpus.to_string(), "0-1");
     }
 
     #[test]

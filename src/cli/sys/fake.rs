@@ -5,7 +5,7 @@
 //! with [`FakeKernel::at`]. The status page of a process is a real sealed memfd.
 
 use crate::sys::kernel::Kernel;
-use crate::sys::linux::{SIZE_SEALS, memfd};
+use crate::sys::linux::{SIZE_SEALS, hold_below, memfd};
 use pinning::status_page::{Entry, Header, NO_INDEX, NewPage, State};
 use pinning::{CpuSet, Host, Policy, Role, Tid};
 use std::cell::RefCell;
@@ -49,6 +49,10 @@ struct FakeState {
     /// The number of the process that has an id now.
     numbers: HashMap<i32, u64>,
     has_pidfds: bool,
+    has_openat2: bool,
+    /// Files that take this long to read.
+    slow: Vec<(PathBuf, Duration)>,
+    located: usize,
     /// What happens in the moment before the next affinity is asked for.
     before_request: Option<Change>,
     /// What happens in the moment before the next affinity is read.
@@ -114,10 +118,15 @@ impl FakeKernel {
             processes: 0,
             numbers: HashMap::new(),
             has_pidfds: true,
+            has_openat2: true,
+            slow: Vec::new(),
+            located: 0,
             before_request: None,
             before_reading: None,
         };
-        let kernel = Self { tree: tempfile::tempdir().unwrap(), state: RefCell::new(state) };
+        // In memory, where that can be had: thousands of files take long on a disk.
+        let tree = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let kernel = Self { tree, state: RefCell::new(state) };
         kernel.write("/proc/self/mounts", "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n");
         kernel.write("/sys/devices/system/cpu/online", "0-3\n");
         kernel
@@ -196,6 +205,21 @@ impl FakeKernel {
         self.state.borrow_mut().has_pidfds = false;
     }
 
+    /// Has a file take this long to read.
+    pub(crate) fn slow(&self, file: impl Into<PathBuf>, time: Duration) {
+        self.state.borrow_mut().slow.push((file.into(), time));
+    }
+
+    /// How many files were asked for so far.
+    pub(crate) fn located(&self) -> usize {
+        self.state.borrow().located
+    }
+
+    /// Is a kernel before Linux 5.6.
+    pub(crate) fn without_openat2(&self) {
+        self.state.borrow_mut().has_openat2 = false;
+    }
+
     /// Plans a change for the moment before the next request for an affinity.
     pub(crate) fn before_request(&self, change: impl FnOnce(&FakeKernel) + 'static) {
         self.state.borrow_mut().before_request = Some(Box::new(change));
@@ -228,7 +252,8 @@ impl FakeKernel {
         fs::write(path, text).unwrap();
     }
 
-    fn path(&self, file: impl AsRef<Path>) -> PathBuf {
+    /// Where a file of the tree really is.
+    pub(crate) fn path(&self, file: impl AsRef<Path>) -> PathBuf {
         self.tree.path().join(file.as_ref().strip_prefix("/").unwrap())
     }
 
@@ -238,7 +263,8 @@ impl FakeKernel {
             "Name:\t{comm}\nState:\tS (sleeping)\nUid:\t{user}\t{user}\t{user}\t{user}\nNSpid:\t{tid}\t{inner}\n\
              Cpus_allowed_list:\t{allowed}\nvoluntary_ctxt_switches:\t{switches}\n\
              nonvoluntary_ctxt_switches:\t0\n",
-            comm = thread.comm,
+            // As the kernel writes it (proc_pid_status(5)).
+            comm = thread.comm.replace('\\', "\\\\").replace('\n', "\\n"),
             user = thread.user,
             inner = thread.inner,
             allowed = thread.allowed,
@@ -359,6 +385,15 @@ impl FakeProcess<'_> {
         self.descriptor(PAGE_FD, "/memfd:pinshim (deleted)", file)
     }
 
+    /// Puts a text of variables on its page in place of the policy's, each with a NUL after it.
+    pub(crate) fn page_text(self, text: &str) -> Self {
+        let size = self.page_file().metadata().unwrap().len();
+        let (length, at) = (text.len() as u32, size as u32 - text.len() as u32);
+        self.header(at as usize, text.as_bytes())
+            .header(offset_of!(Header, text_at), &at.to_ne_bytes())
+            .header(offset_of!(Header, text_bytes), &length.to_ne_bytes())
+    }
+
     /// Its status page.
     pub(crate) fn page_file(self) -> File {
         self.kernel.state.borrow().pages[&self.pid].file.try_clone().unwrap()
@@ -398,7 +433,7 @@ impl FakeProcess<'_> {
         self
     }
 
-    /// Changes the page's header.
+    /// Writes to the page at some place, such as a field of its header.
     pub(crate) fn header(self, at: usize, bytes: &[u8]) -> Self {
         self.kernel.state.borrow().pages[&self.pid].file.write_all_at(bytes, at as u64).unwrap();
         self
@@ -424,17 +459,30 @@ fn page_bytes(owner: i32, policy: &Policy, host: &Host) -> (Vec<u8>, usize) {
 
 impl Kernel for FakeKernel {
     fn locate(&self, file: &Path) -> io::Result<PathBuf> {
+        {
+            let mut state = self.state.borrow_mut();
+            let time = state.slow.iter().find_map(|(slow, time)| (file == slow).then_some(*time));
+            state.now += time.unwrap_or_default();
+            state.located += 1;
+        }
         if self.state.borrow().denied.iter().any(|denied| file.starts_with(denied)) {
             return Err(io::Error::from(ErrorKind::PermissionDenied));
         }
         Ok(self.path(file))
     }
 
-    fn hold(&self, descriptor: &Path) -> io::Result<File> {
+    fn hold(&self, link: &Path) -> io::Result<File> {
         let state = self.state.borrow();
-        let file = state.open_files.get(descriptor).ok_or_else(|| io::Error::from(ErrorKind::NotFound))?;
+        let file = state.open_files.get(link).ok_or_else(|| io::Error::from(ErrorKind::NotFound))?;
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         File::options().read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC).open(path)
+    }
+
+    fn hold_below(&self, root: &Path, path: &Path) -> io::Result<File> {
+        if !self.state.borrow().has_openat2 {
+            return Err(io::Error::from_raw_os_error(libc::ENOSYS));
+        }
+        hold_below(&self.path(root), path)
     }
 
     fn affinity(&self, tid: Tid) -> io::Result<CpuSet> {

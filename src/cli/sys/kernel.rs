@@ -8,18 +8,30 @@ use pinning::{CpuSet, Tid};
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// The rest of a longer file is not read. A process can make its arguments, its environment and its list of
+/// mappings as long as it likes; those of a QEMU have some ten or a hundred kilobytes.
+const READ_BYTES: u64 = 4 << 20;
 
 /// The kernel, as far as the command needs it.
 pub(crate) trait Kernel: fmt::Debug {
     /// Where a file of the system (`/proc/…`, `/sys/…`, `/etc/…`) is to be read.
     fn locate(&self, file: &Path) -> io::Result<PathBuf>;
 
-    /// Takes hold of what a descriptor of a process (`/proc/PID/fd/N`) stands for without opening it
-    /// (open(2), O_PATH): opening a pipe could block.
-    fn hold(&self, descriptor: &Path) -> io::Result<File>;
+    /// Takes hold of what one of the kernel's own links (`/proc/PID/fd/N`, `/proc/PID/exe`) stands for without
+    /// opening it (open(2), O_PATH): opening a pipe could block.
+    fn hold(&self, link: &Path) -> io::Result<File>;
+
+    /// Takes hold of a file that somebody else names, below a root of his (`/proc/PID/root`), without opening it.
+    /// No link leads out of that root, none at the end is followed, and what is at the end may be anything
+    /// (openat2(2): O_PATH, O_NOFOLLOW, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS).
+    ///
+    /// # Errors
+    /// `Unsupported` before Linux 5.6, which has no openat2.
+    fn hold_below(&self, root: &Path, path: &Path) -> io::Result<File>;
 
     /// The affinity of a thread; `Tid(0)` is the calling one (sched_getaffinity(2)).
     fn affinity(&self, tid: Tid) -> io::Result<CpuSet>;
@@ -51,14 +63,16 @@ pub(crate) trait Kernel: fmt::Debug {
 }
 
 impl dyn Kernel + '_ {
-    /// The bytes of a file.
+    /// The bytes of a file, [`READ_BYTES`] at most.
     pub(crate) fn read(&self, file: impl AsRef<Path>) -> io::Result<Vec<u8>> {
-        fs::read(self.locate(file.as_ref())?)
+        let mut bytes = Vec::new();
+        File::open(self.locate(file.as_ref())?)?.take(READ_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
-    /// The text of a file.
+    /// The text of a file, [`READ_BYTES`] at most.
     pub(crate) fn read_text(&self, file: impl AsRef<Path>) -> io::Result<String> {
-        fs::read_to_string(self.locate(file.as_ref())?)
+        String::from_utf8(self.read(file)?).map_err(io::Error::other)
     }
 
     /// Where a link points to.

@@ -4,9 +4,11 @@
 
 use crate::sys::kernel::Kernel;
 use pinning::{CpuSet, MASK_WORDS, Tid};
+use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -29,8 +31,12 @@ impl Kernel for Linux {
         Ok(file.to_owned())
     }
 
-    fn hold(&self, descriptor: &Path) -> io::Result<File> {
-        File::options().read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC).open(descriptor)
+    fn hold(&self, link: &Path) -> io::Result<File> {
+        File::options().read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC).open(link)
+    }
+
+    fn hold_below(&self, root: &Path, path: &Path) -> io::Result<File> {
+        hold_below(root, path)
     }
 
     fn affinity(&self, tid: Tid) -> io::Result<CpuSet> {
@@ -92,6 +98,27 @@ impl Kernel for Linux {
     }
 }
 
+/// Takes hold of a path below a root: [`Kernel::hold_below`].
+pub(crate) fn hold_below(root: &Path, path: &Path) -> io::Result<File> {
+    let folder = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    let root = File::options().read(true).custom_flags(folder).open(root)?;
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the struct has only integers, for which zero is a value; libc lets nobody name all its fields.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = (libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC) as u64;
+    how.resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
+    // SAFETY: a descriptor that `root` keeps open, a C string and a struct of this size that live across the
+    // call, which only reads them.
+    let fd = unsafe {
+        libc::syscall(libc::SYS_openat2, root.as_raw_fd(), path.as_ptr(), &raw const how, size_of_val(&how))
+    };
+    match i32::try_from(fd).ok().filter(|fd| *fd >= 0) {
+        // SAFETY: a descriptor that was made just now and that nobody else owns.
+        Some(fd) => Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) })),
+        None => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Whether nobody can change the size of a file any more: it is a memfd that is sealed so (fcntl(2),
 /// F_GET_SEALS).
 pub(crate) fn size_is_sealed(file: &File) -> bool {
@@ -141,6 +168,30 @@ mod tests {
         let none = Tid(i32::MAX);
         assert_eq!(kernel.affinity(none).unwrap_err().raw_os_error(), Some(libc::ESRCH));
         assert_eq!(kernel.set_affinity(none, &[1]).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+    }
+
+    #[test]
+    fn no_link_leads_out_of_a_root_and_none_at_the_end_is_followed() {
+        use std::os::unix::fs::{MetadataExt, symlink};
+
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        std::fs::create_dir_all(root.join("etc")).unwrap();
+        std::fs::write(root.join("etc/hosts"), "").unwrap();
+        std::fs::write(folder.path().join("outside"), "").unwrap();
+        symlink("/etc", root.join("absolute")).unwrap();
+        symlink("../outside", root.join("up")).unwrap();
+        symlink("/proc/self/root", root.join("magic")).unwrap();
+        symlink("hosts", root.join("etc/link")).unwrap();
+        let held = |path: &str| hold_below(&root, Path::new(path)).map(|file| file.metadata().unwrap());
+        let inode = std::fs::metadata(root.join("etc/hosts")).unwrap().ino();
+        for path in ["etc/hosts", "/etc/hosts", "../../etc/hosts", "absolute/hosts"] {
+            assert_eq!(held(path).unwrap().ino(), inode, "{path}");
+        }
+        assert!(held("etc/link").unwrap().is_symlink() && held("up").unwrap().is_symlink());
+        for path in ["magic/etc/hosts", "../outside", "/nonexistent", ""] {
+            assert_eq!(held(path).map(|_| ()).unwrap_err().kind(), io::ErrorKind::NotFound, "{path}");
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub(crate) mod fake;
 #[forbid(unsafe_code)]
 pub(crate) mod held;
 #[forbid(unsafe_code)]
+pub(crate) mod held_file;
+#[forbid(unsafe_code)]
 pub(crate) mod host;
 #[forbid(unsafe_code)]
 pub(crate) mod kernel;

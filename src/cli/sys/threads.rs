@@ -68,10 +68,19 @@ pub(crate) enum Migrations {
     Ignore,
 }
 
+/// A process with more threads is not looked at. No QEMU has nearly as many.
+pub(crate) const THREADS: usize = 8192;
+
 /// The living threads of a process, in the order of their ids.
+///
+/// # Errors
+/// There is no such process, or it has more than [`THREADS`] threads ([`io::ErrorKind::OutOfMemory`]).
 pub(crate) fn list(process: Process<'_>, migrations: Migrations) -> io::Result<Vec<Thread>> {
     let mut threads: Vec<Thread> = Vec::new();
-    for name in process.kernel.names_in(&process.file("task"))? {
+    for (number, name) in process.kernel.names_in(&process.file("task"))?.enumerate() {
+        if number == THREADS {
+            return Err(io::Error::from(io::ErrorKind::OutOfMemory));
+        }
         let Some(tid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
         // A thread that ends meanwhile is left out.
         threads.extend(read(process, Tid(tid), migrations));

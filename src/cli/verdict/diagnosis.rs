@@ -4,11 +4,13 @@
 
 use crate::preload::elf::Elf;
 use crate::preload::library;
+use crate::sys::held_file::HeldFile;
 use crate::sys::process::Process;
 use crate::sys::user;
 use crate::vm::page::Missing;
 use pinning::{Policy, acts_in};
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -90,23 +92,30 @@ fn why_not_loaded(process: Process<'_>, library: &Path) -> String {
              and then ld.so ignores it (AT_SECURE in /proc/{pid}/auxv)"
         );
     }
-    let executable = elf_of(process, &process.file("exe")).ok().flatten();
+    let executable = elf_of(process.kernel.hold(&process.file("exe"))).ok().flatten();
     if executable.is_some_and(|elf| !elf.has_loader) {
         return format!("it is linked statically, so that no ld.so takes part (/proc/{pid}/exe)");
     }
-    // The path is the process's own, and it may have another root.
-    let seen = process.file("root").join(library.strip_prefix("/").unwrap_or(library));
-    let found = elf_of(process, &seen);
-    match (found, executable) {
-        (Ok(Some(found)), Some(executable)) if found.machine != executable.machine => {
-            return format!(
-                "the library is for {}, the executable for {}",
-                found.machine, executable.machine
-            );
+    // ld.so looks for any other path in folders that are not known here.
+    if library.is_absolute() {
+        // The path is the process's own, and it may have another root.
+        let found = elf_of(process.kernel.hold_below(&process.file("root"), library));
+        match (found, executable) {
+            (Ok(Some(found)), Some(executable)) if found.machine != executable.machine => {
+                return format!(
+                    "the library is for {}, the executable for {}",
+                    found.machine, executable.machine
+                );
+            }
+            (Ok(Some(_)), _) => {}
+            (Ok(None), _) => return "that file is no library".to_owned(),
+            (Err(NotRead::NotLooked), _) => {
+                return "that file was not looked at, since this kernel has no openat2 (Linux 5.6)"
+                    .to_owned();
+            }
+            (Err(NotRead::NoFile), _) => return "it is no regular file, and was not opened".to_owned(),
+            (Err(NotRead::Error(error)), _) => return format!("that file cannot be read: {error}"),
         }
-        (Ok(None), _) => return "that file is no library".to_owned(),
-        (Err(error), _) if library.is_absolute() => return format!("that file cannot be read: {error}"),
-        _ => {}
     }
     match process.confinement() {
         Some(profile) => format!(
@@ -116,8 +125,25 @@ fn why_not_loaded(process: Process<'_>, library: &Path) -> String {
     }
 }
 
-fn elf_of(process: Process<'_>, file: &Path) -> io::Result<Option<Elf>> {
-    Elf::read(&process.kernel.locate(file)?)
+/// Why a file that a process names was not read.
+enum NotRead {
+    /// It could not be looked at without opening whatever it is.
+    NotLooked,
+    /// It is a pipe, a device, a link or the like.
+    NoFile,
+    Error(io::Error),
+}
+
+/// What the beginning of a file of somebody else's says, if it is a regular file.
+fn elf_of(held: io::Result<File>) -> Result<Option<Elf>, NotRead> {
+    let held = held.map(HeldFile::new).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOSYS) => NotRead::NotLooked,
+        _ => NotRead::Error(error),
+    })?;
+    if !held.is_file() {
+        return Err(NotRead::NoFile);
+    }
+    held.open().and_then(|file| Elf::of(&file)).map_err(NotRead::Error)
 }
 
 #[cfg(test)]
@@ -178,6 +204,34 @@ mod tests {
         let secure = "it was started setuid, setgid, with file capabilities or through a change of its security \
                       domain, and then ld.so ignores it (AT_SECURE in /proc/100/auxv)";
         assert_eq!(why(), secure);
+    }
+
+    #[test]
+    fn what_a_process_names_as_its_library_is_not_opened_unless_it_is_a_file_below_its_root() {
+        let kernel = FakeKernel::new();
+        let path = "/opt/libpinshim.so";
+        threads_of_web(&kernel).environment(&[("LD_PRELOAD", path)]);
+        let why = || why(&kernel).split_once("(/proc/100/maps): ").unwrap().1.to_owned();
+        kernel.write("/proc/100/root/opt/other", "text");
+        let at = kernel.path(format!("/proc/100/root{path}"));
+        // A pipe: whoever opens it waits for ever.
+        let made = std::process::Command::new("mkfifo").arg(&at).status().unwrap();
+        assert!(made.success());
+        let no_file = "it is no regular file, and was not opened";
+        assert_eq!(why(), no_file);
+        // A link out of its root, and one that stays in it.
+        for target in ["/dev/zero", "/proc/self/exe", "other"] {
+            std::fs::remove_file(&at).unwrap();
+            std::os::unix::fs::symlink(target, &at).unwrap();
+            assert_eq!(why(), no_file, "{target}");
+        }
+        // Its folder is a link to one outside.
+        kernel.write("/outside/libpinshim.so", "text");
+        std::fs::remove_dir_all(at.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(kernel.path("/outside"), at.parent().unwrap()).unwrap();
+        assert_eq!(why(), "that file cannot be read: No such file or directory (os error 2)");
+        kernel.without_openat2();
+        assert_eq!(why(), "that file was not looked at, since this kernel has no openat2 (Linux 5.6)");
     }
 
     fn secure(vm: FakeProcess<'_>) {
