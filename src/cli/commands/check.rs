@@ -62,7 +62,7 @@ fn lines(vm: &Vm<'_>, watched: &Watched, differences: &[String]) -> Vec<String> 
 
 fn line(offence: &Offence, of: u64) -> String {
     let Offence { vm_thread, verdict, looks } = offence;
-    let expected = vm_thread.expected.as_ref().map(|set| set.to_string()).unwrap_or_default();
+    let expected = vm_thread.expected_shown().unwrap_or_default();
     let looks =
         if *looks == of { String::new() } else { format!(" (in {looks} of {})", count(of as usize, "look")) };
     format!(

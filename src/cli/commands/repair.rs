@@ -100,6 +100,7 @@ impl<'a> Repair<'a> {
     /// Moves a thread and says so. The answer is whether another look is worth it.
     fn put_back(&mut self, thread: &VmThread, output: &mut Output) -> bool {
         let (Some(expected), allowed) = (&thread.expected, &thread.thread.allowed) else { return false };
+        let shown = thread.expected_shown().unwrap_or_default();
         let key = thread.thread.key();
         if self.not_moved.get(&key) == Some(allowed) {
             return false;
@@ -108,15 +109,14 @@ impl<'a> Repair<'a> {
         let who = format!("{tid} {} ({})", thread.name, table::role(thread));
         if self.arguments.dry_run {
             self.not_moved.insert(key, allowed.clone());
-            output.line(format_args!("would move {who} from {allowed} to {expected}"));
+            output.line(format_args!("would move {who} from {allowed} to {shown}"));
             return false;
         }
         let tries = self.tries.entry(key).or_default();
         *tries += 1;
         if *tries > TRIES {
             if *tries == TRIES + 1 {
-                output
-                    .note(format_args!("{who} is moved away from {expected} each time that it is put there"));
+                output.note(format_args!("{who} is moved away from {shown} each time that it is put there"));
             }
             return false;
         }
@@ -125,7 +125,7 @@ impl<'a> Repair<'a> {
             Ok(()) | Err(NotPut::MovedAgain) => {
                 self.moved += 1;
                 self.not_moved.remove(&key);
-                output.line(format_args!("moved {who} from {allowed} to {expected}"));
+                output.line(format_args!("moved {who} from {allowed} to {shown}"));
                 true
             }
             Err(NotPut::Ended) => false,
@@ -133,7 +133,7 @@ impl<'a> Repair<'a> {
                 // A cpuset may have left it a part of the set, and then it may run there now.
                 let now = self.vm.process.kernel.affinity(tid).unwrap_or_else(|_| allowed.clone());
                 self.not_moved.insert(key, now);
-                output.note(format_args!("{who} could not be put on {expected}: {why}"));
+                output.note(format_args!("{who} could not be put on {shown}: {why}"));
                 false
             }
         }

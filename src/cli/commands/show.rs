@@ -16,6 +16,9 @@ use crate::vm::find;
 use crate::vm::look::Vm;
 use std::collections::HashMap;
 
+/// So many pids of QEMUs that are not shown are named.
+const PIDS: usize = 100;
+
 /// Shows the VMs that were named, or all pinned ones, once or again and again.
 pub(crate) fn show(arguments: &Show, kernel: &dyn Kernel, output: &mut Output) -> Done {
     let mut watched = HashMap::new();
@@ -61,16 +64,30 @@ impl<'k> Report<'k> {
         let mut report = if none_named {
             let mut found = find::all(kernel)?;
             let vms: Vec<Vm<'_>> = found.pinned.drain(..).chain(found.bad.drain(..)).collect();
-            let vms = vms.into_iter().map(|vm| {
-                let namesakes = found.namesakes(&vm);
-                VmReport::first(vm, namesakes)
-            });
+            let until = kernel.now() + find::PATIENCE;
+            let (mut reports, mut failures) = (Vec::new(), Vec::new());
+            for vm in vms {
+                let (process, namesakes) = (vm.process, found.namesakes(&vm));
+                if kernel.now() > until {
+                    found.not_looked_at += 1;
+                    continue;
+                }
+                match VmReport::first(vm, namesakes) {
+                    Ok(report) => reports.push(report),
+                    Err(failure) if process.is_alive() => failures.push(failure),
+                    // A VM that ends while it is looked at is no failure.
+                    Err(_) => {}
+                }
+            }
+            if found.not_looked_at > 0 {
+                let processes = count(found.not_looked_at, "process");
+                failures.push(Failure::new(format!("{}: {processes} not looked at", find::SLOW)));
+            }
             Self {
-                // A VM that ends while it is looked at is no failure.
-                vms: vms.filter_map(Result::ok).collect(),
+                vms: reports,
                 not_pinned: found.not_pinned,
                 unreadable: found.unreadable,
-                failures: Vec::new(),
+                failures,
                 none_named,
             }
         } else {
@@ -122,7 +139,10 @@ impl<'k> Report<'k> {
     fn rest(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let pids = |processes: &[Process<'_>]| {
-            processes.iter().map(|process| process.pid.to_string()).collect::<Vec<_>>().join(", ")
+            let pids = processes.iter().take(PIDS).map(|process| process.pid.to_string());
+            let more = processes.len().checked_sub(PIDS).filter(|more| *more > 0);
+            let more = more.map(|more| format!("and {more} more"));
+            pids.chain(more).collect::<Vec<_>>().join(", ")
         };
         if self.none_named && self.vms.is_empty() {
             lines.push("No pinned VM is running that you may look into.".to_owned());
@@ -309,6 +329,35 @@ TID  ROLE      NAME  EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
         let end = "2> pinshim: there is no process 100; `pinshim show` without a name lists the pinned VMs\n";
         assert_eq!(shown(&kernel, "100 --watch 1"), (2, format!("{once}{once}{end}")));
         assert_eq!(kernel.now(), ms(2000));
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_said() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        (200..301).for_each(|pid| {
+            kernel.process(pid, &["/usr/bin/qemu-system-x86_64"]).thread(pid, "q", "0");
+        });
+        assert!(shown(&kernel, "").1.ends_with(", 299, and 1 more (`pinshim show PID` says why).\n"));
+        kernel.slow("/proc/100/cmdline", find::PATIENCE * 2);
+        let (status, text) = shown(&kernel, "");
+        let slow =
+            "2> pinshim: looking at all processes takes longer than 10 s: 101 processes not looked at\n";
+        assert!(status == 2 && text.contains("PIN_VCPUS=1,2") && text.ends_with(slow), "{text}");
+    }
+
+    #[test]
+    fn a_process_with_more_threads_than_a_qemu_is_not_shown_and_said_to_be_there() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        for tid in 1000..1000 + crate::sys::threads::THREADS {
+            std::fs::create_dir(kernel.path(format!("/proc/100/task/{tid}"))).unwrap();
+        }
+        let text = "\
+No pinned VM is running that you may look into.
+2> pinshim: process 100 (qemu-system-x86_64) has more than 8192 threads and is not looked at
+";
+        assert_eq!(shown(&kernel, ""), (2, text.to_owned()));
     }
 
     #[test]

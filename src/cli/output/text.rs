@@ -31,9 +31,18 @@ pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     if text.contains(is_harmful) { text.replace(is_harmful, "?").into() } else { text.into() }
 }
 
+/// The beginning of a text of others, for a sentence: so many characters at most.
+pub(crate) fn cut(text: &str, characters: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(characters) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()).into(),
+        None => text.into(),
+    }
+}
+
 /// A count with its noun.
 pub(crate) fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+    let ending = if noun.ends_with('s') { "es" } else { "s" };
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}{ending}") }
 }
 
 #[cfg(test)]
@@ -51,7 +60,13 @@ mod tests {
     }
 
     #[test]
+    fn a_text_is_cut_between_two_characters() {
+        assert_eq!([cut("é", 1), cut("éa", 1), cut("", 0)], ["é", "é…", ""]);
+    }
+
+    #[test]
     fn one_is_singular() {
-        assert_eq!([count(0, "thread"), count(1, "thread")].join(", "), "0 threads, 1 thread");
+        let counts = [count(0, "thread"), count(1, "thread"), count(2, "process"), count(1, "process")];
+        assert_eq!(counts, ["0 threads", "1 thread", "2 processes", "1 process"]);
     }
 }

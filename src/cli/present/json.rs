@@ -8,7 +8,7 @@ use crate::verdict::judge::Verdict;
 use crate::vm::expected::VmThread;
 use crate::vm::identify::Evidence;
 use crate::vm::look::{Look, Vm};
-use pinning::{CpuSet, RoleKind};
+use pinning::RoleKind;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -162,7 +162,7 @@ impl ShownThread {
             },
             vcpu: vm_thread.index.filter(|_| vm_thread.role == RoleKind::Vcpu),
             name: vm_thread.name.clone(),
-            expected: vm_thread.expected.as_ref().map(CpuSet::to_string),
+            expected: vm_thread.expected_shown(),
             allowed: thread.allowed.to_string(),
             last_cpu: thread.last_cpu.0,
             cpu_seconds: thread.cpu_time.as_secs_f64(),
@@ -241,6 +241,7 @@ mod tests {
     use crate::vm::find;
     use crate::vm::look::Ask;
     use crate::vm::sample::web;
+    use pinning::CpuSet;
     use pinning::status_page::State;
     use serde_json::Value;
     use std::collections::BTreeSet;

@@ -9,7 +9,7 @@ use crate::verdict::judge::Verdict;
 use crate::vm::expected::VmThread;
 use crate::vm::identify::Evidence;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
-use pinning::{CpuSet, RoleKind};
+use pinning::RoleKind;
 use std::time::Duration;
 
 /// The width where there is no terminal to ask.
@@ -74,8 +74,8 @@ fn cells(vm_thread: &VmThread, verdict: &Verdict) -> [String; 9] {
         thread.tid.to_string(),
         role(vm_thread),
         vm_thread.name.clone(),
-        vm_thread.expected.as_ref().map_or("-".to_owned(), list),
-        list(&thread.allowed),
+        vm_thread.expected_shown().map_or("-".to_owned(), list),
+        list(thread.allowed.to_string()),
         thread.last_cpu.to_string(),
         time(thread.cpu_time),
         thread.migrations.map_or("-".to_owned(), |count| count.to_string()),
@@ -93,8 +93,7 @@ pub(crate) fn role(vm_thread: &VmThread) -> String {
 }
 
 /// A cpulist that a table may break after a comma.
-fn list(set: &CpuSet) -> String {
-    let list = set.to_string();
+fn list(list: String) -> String {
     if list.len() > 18 { list.replace(',', ", ") } else { list }
 }
 

@@ -3,7 +3,7 @@
 use crate::output::failure::Failure;
 use crate::output::line::Line;
 use crate::output::print::Style;
-use crate::output::text::count;
+use crate::output::text::{count, cut};
 use crate::present::table;
 use crate::sys::threads::Migrations;
 use crate::verdict::diagnosis;
@@ -12,6 +12,9 @@ use crate::vm::find::is_qemu;
 use crate::vm::identify::Evidence;
 use crate::vm::look::{Ask, Look, Vm};
 use crate::vm::page::Missing;
+
+/// So many characters of a variable's value are shown; `--json` has all of it.
+const VALUE: usize = 2000;
 
 /// A VM as a look saw it.
 pub(crate) struct VmReport<'k> {
@@ -54,7 +57,8 @@ impl<'k> VmReport<'k> {
         let mut lines = vec![Line::from(format!("{}: {}", self.vm.title(), self.summary()))];
         if let Ok(content) = &self.look.content {
             let variables = content.snapshot.environment.iter();
-            let policy: Vec<String> = variables.map(|(name, value)| format!("{name}={value}")).collect();
+            let policy: Vec<String> =
+                variables.map(|(name, value)| format!("{name}={}", cut(value, VALUE))).collect();
             lines.push(format!("  {}", policy.join(" ")).into());
         }
         lines.extend(table::render(&self.look.threads, &self.verdicts, style));

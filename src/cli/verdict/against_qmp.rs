@@ -1,12 +1,16 @@
 //! Whether the library and QEMU agree on which thread is which vCPU and IOThread.
 
 use crate::output::failure::Failure;
+use crate::output::text::count;
 use crate::verdict::watch;
 use crate::vm::expected::VmThread;
 use crate::vm::look::{Ask, Vm};
 use crate::vm::qmp::{self, Ids};
 use pinning::RoleKind;
 use std::path::Path;
+
+/// So many differences are named.
+const NAMED: usize = 50;
 
 /// Where QEMU's own answer differs from the library's register, each a sentence. Both are asked again where
 /// they differ: a vCPU may have been plugged in between.
@@ -20,6 +24,11 @@ pub(crate) fn differences(vm: &Vm<'_>, socket: &Path) -> Result<Vec<String>, Fai
             break;
         }
         vm.process.kernel.sleep(watch::PAUSE);
+    }
+    let more = differences.len().saturating_sub(NAMED);
+    differences.truncate(NAMED);
+    if more > 0 {
+        differences.push(format!("{} more", count(more, "difference")));
     }
     Ok(differences)
 }

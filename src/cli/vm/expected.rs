@@ -1,5 +1,6 @@
 //! Where the threads of a VM belong.
 
+use crate::output::text::cut;
 use crate::sys::threads::Thread;
 use crate::vm::homes::Homes;
 use crate::vm::identify::{Evidence, Identified, OwnedRole, Sources, identify, name_shown};
@@ -26,6 +27,17 @@ pub(crate) struct VmThread {
     /// It is a worker, and nothing says which thread it works for: the main loop is assumed.
     pub(crate) home_assumed: bool,
 }
+
+impl VmThread {
+    /// Where it belongs, as a cpulist for people and programs. A page can name sets of tens of thousands of
+    /// CPUs: of such a list the beginning is enough, and `…`.
+    pub(crate) fn expected_shown(&self) -> Option<String> {
+        self.expected.as_ref().map(|set| cut(&set.to_string(), LIST).into_owned())
+    }
+}
+
+/// So many characters of a cpulist are shown. A host with 1024 CPUs has a longest one of some 2,500.
+const LIST: usize = 4096;
 
 /// Who the threads are and where they belong, in their order.
 pub(crate) fn vm_threads(threads: Vec<Thread>, sources: &Sources<'_>) -> Vec<VmThread> {

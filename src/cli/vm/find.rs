@@ -8,6 +8,14 @@ use crate::vm::look::Vm;
 use crate::vm::page::Missing;
 use pinning::{BROKER_NAME, acts_in};
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+/// The longest time in which all processes are looked at. On a host with thousands of processes it takes less
+/// than a second; somebody may have made it long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is said where that time is over.
+pub(crate) const SLOW: &str = "looking at all processes takes longer than 10 s";
 
 /// The VM that a user names by its PID or by its name (`-name` on QEMU's command line).
 ///
@@ -19,13 +27,20 @@ pub(crate) fn named<'k>(kernel: &'k dyn Kernel, word: &str) -> Result<Vm<'k>, Fa
     if let Some(process) = pid.and_then(|pid| Process::new(kernel, pid).ok()) {
         return Ok(Vm::new(process));
     }
-    let processes = Process::all(kernel).map_err(no_proc)?;
-    let namesakes = processes
-        .into_iter()
-        .filter(|process| command_line::vm_name(&process.arguments()).is_some_and(|name| name == word));
+    let until = kernel.now() + PATIENCE;
+    let mut namesakes = Vec::new();
+    for process in Process::all(kernel).map_err(no_proc)? {
+        if kernel.now() > until {
+            return Err(Failure::new(format!("{SLOW}: not all of them were looked at for {word:?}"))
+                .next("name the VM by its PID"));
+        }
+        if command_line::vm_name(&process.arguments()).is_some_and(|name| name == word) {
+            namesakes.push(process);
+        }
+    }
     // A wrapper such as timeout has QEMU's arguments too, and is no QEMU.
     let mut vms: Vec<Vm<'_>> =
-        namesakes.map(Vm::new).filter(|vm| vm.is_pinned() || is_qemu(vm.process)).collect();
+        namesakes.into_iter().map(Vm::new).filter(|vm| vm.is_pinned() || is_qemu(vm.process)).collect();
     let pids: Vec<String> = vms.iter().map(|vm| whose(vm.process)).collect();
     match (vms.pop(), pids.len()) {
         (Some(vm), 1) => Ok(vm),
@@ -69,6 +84,8 @@ pub(crate) struct Found<'k> {
     pub(crate) unreadable: Vec<Process<'k>>,
     /// Those whose status page is not sound.
     pub(crate) bad: Vec<Vm<'k>>,
+    /// How many processes were not looked at, because that would have taken too long.
+    pub(crate) not_looked_at: usize,
     /// Every QEMU with the name that it gives itself.
     names: Vec<(Process<'k>, String)>,
 }
@@ -87,7 +104,12 @@ impl Found<'_> {
 /// Looks for every QEMU. One with a page is found under any name.
 pub(crate) fn all(kernel: &dyn Kernel) -> Result<Found<'_>, Failure> {
     let mut found = Found::default();
+    let until = kernel.now() + PATIENCE;
     for process in Process::all(kernel).map_err(no_proc)? {
+        if kernel.now() > until {
+            found.not_looked_at += 1;
+            continue;
+        }
         let vm = Vm::new(process);
         let has_page = matches!(vm.page, Ok(_) | Err(Missing::Bad(_)));
         if !has_page && !is_qemu(process) {
@@ -211,6 +233,22 @@ mod tests {
         assert_eq!(pids(&found.bad), [400]);
         assert_eq!(found.not_pinned.iter().map(|process| process.pid).collect::<Vec<_>>(), [200]);
         assert_eq!(found.unreadable.iter().map(|process| process.pid).collect::<Vec<_>>(), [300]);
+    }
+
+    #[test]
+    fn a_search_that_takes_too_long_is_given_up_and_not_taken_for_an_answer() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        for pid in [50, 60] {
+            kernel.process(pid, &WEB).thread(pid, "qemu-system-x86", "0");
+            kernel.slow(format!("/proc/{pid}/cmdline"), Duration::from_secs(6));
+        }
+        let slow = "looking at all processes takes longer than 10 s: not all of them were looked at for \"web\"; \
+                    name the VM by its PID";
+        assert_eq!(found(&kernel, "web"), Err(slow.to_owned()));
+        assert_eq!(found(&kernel, "100"), Ok(100));
+        let found = all(&kernel).unwrap();
+        assert_eq!((found.pinned.len(), found.not_looked_at), (0, 2), "one is enough for {PATIENCE:?}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::vm::identify::Sources;
 use crate::vm::page::{Content, Missing, Page};
 use crate::vm::qmp::Ids;
 use pinning::Policy;
+use std::io::ErrorKind;
 
 /// A VM.
 #[derive(Debug)]
@@ -78,7 +79,10 @@ impl<'k> Vm<'k> {
             Ok(page) => page.read(),
             Err(missing) => Err(missing.clone()),
         };
-        let threads = threads::list(self.process, ask.migrations).unwrap_or_default();
+        let threads = match threads::list(self.process, ask.migrations) {
+            Err(error) if error.kind() == ErrorKind::OutOfMemory => return Err(self.too_large()),
+            threads => threads.unwrap_or_default(),
+        };
         // What was read is another process's if the id is.
         if threads.is_empty() || !self.held.is_same() {
             return Err(self.ended());
@@ -95,6 +99,12 @@ impl<'k> Vm<'k> {
     /// Whether its QEMU still runs.
     pub(crate) fn is_alive(&self) -> bool {
         self.held.is_same() && self.process.is_alive()
+    }
+
+    /// The failure for a process with more threads than a QEMU has.
+    fn too_large(&self) -> Failure {
+        let (process, limit) = (self.process.shown(), threads::THREADS);
+        Failure::new(format!("process {process} has more than {limit} threads and is not looked at"))
     }
 
     /// The failure for a VM that has ended while it was looked at.

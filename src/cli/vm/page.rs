@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 /// A page that was found to be sound, and stays open: its size can no longer change.
@@ -61,20 +62,27 @@ impl From<BadPage> for Missing {
     }
 }
 
-/// So many descriptors with the page's name are tried. The library has one.
-const CANDIDATES: usize = 16;
+/// So many descriptors with the page's name are tried. The library has one, and a child that QEMU forks that of
+/// its parent too.
+const CANDIDATES: usize = 4;
 
-/// So many descriptors are looked at. The library's is the first free one from 200 on.
-const DESCRIPTORS: usize = 1 << 16;
+/// The library's descriptor is the first free one from 200 on: these numbers are looked at first.
+const NUMBERS: Range<u32> = 200..264;
+
+/// So many further descriptors are looked at, for a QEMU that may open fewer than that
+/// (getrlimit(2), RLIMIT_NOFILE).
+const DESCRIPTORS: usize = 256;
 
 impl<'k> Page<'k> {
     /// The page of a process.
     pub(crate) fn find(process: Process<'k>) -> Result<Self, Missing> {
-        let all = descriptors::list(process).map_err(|error| missing(&error))?;
+        let others = descriptors::list(process).map_err(|error| missing(&error))?;
+        let all =
+            NUMBERS.map(|number| descriptors::numbered(process, number)).chain(others.take(DESCRIPTORS));
         let link = format!("/memfd:{NAME}{DELETED}");
         let mut why = Missing::None;
         let mut candidates = 0;
-        for descriptor in all.take(DESCRIPTORS) {
+        for descriptor in all {
             match descriptor.target() {
                 Ok(target) if target.as_os_str() == link.as_str() => {}
                 Err(error) if missing(&error) == Missing::NotPermitted => return Err(Missing::NotPermitted),
@@ -152,6 +160,10 @@ fn bytes(file: &File) -> Result<Vec<u8>, Missing> {
 fn missing(error: &io::Error) -> Missing {
     match error.kind() {
         ErrorKind::PermissionDenied => Missing::NotPermitted,
+        // This command has too many files open, for one.
+        _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)) => {
+            Missing::Bad(format!("it could not be looked into: {error}"))
+        }
         _ => Missing::None,
     }
 }
@@ -278,6 +290,29 @@ mod tests {
         let kernel = FakeKernel::new();
         web(&kernel).descriptor(199, LINK, memfd(NAME, b"", 0)).descriptor(201, LINK, memfd(NAME, b"", 0));
         assert!(Page::find(Process::new(&kernel, 100).unwrap()).is_ok());
+    }
+
+    /// Whether a page is found under a number, in a process that has `others` further descriptors open.
+    fn is_found_at(number: u32, others: Range<u32>) -> bool {
+        let page = web(&FakeKernel::new()).page_file();
+        let kernel = FakeKernel::new();
+        let vm = kernel.process(100, &["/usr/bin/qemu-system-x86_64"]).thread(100, "qemu", "0");
+        for other in others.filter(|other| *other != number) {
+            std::os::unix::fs::symlink("/dev/null", kernel.path(format!("/proc/100/fd/{other}"))).unwrap();
+        }
+        vm.descriptor(number, LINK, page);
+        let before = kernel.located();
+        let found = Page::find(Process::new(&kernel, 100).unwrap()).is_ok();
+        assert!(kernel.located() - before < 400, "{} files", kernel.located() - before);
+        found
+    }
+
+    #[test]
+    fn a_page_is_looked_for_where_the_library_puts_it_and_not_in_thousands_of_other_files() {
+        for number in [200, 263] {
+            assert!(is_found_at(number, 0..1000), "{number}");
+        }
+        assert!(is_found_at(5, 0..6), "QEMU may have few descriptors");
     }
 
     #[test]

@@ -1,22 +1,39 @@
 //! Asking QEMU itself which thread is which, over its monitor.
 //!
-//! A monitor serves one client at a time, and a QEMU may be busy or stopped, so every wait has an end. No
-//! command that is sent changes anything.
+//! A monitor serves one client at a time, and a QEMU may be busy or stopped, so every wait has an end. Whoever
+//! has taken over QEMU may answer anything, so all that is read and kept has a bound. No command that is sent
+//! changes anything.
 
 use crate::output::failure::Failure;
+use crate::output::text::cut;
 use pinning::Tid;
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::error::Category;
+use serde_json::json;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// The longest wait for one answer. QEMU with TCG on a busy machine may need seconds.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest time that all of it takes. QEMU with TCG on a busy machine may need seconds for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A longer answer is not read: 65536 vCPUs at some hundred bytes each fit.
-const ANSWER_BYTES: usize = 64 << 20;
+/// So many bytes are read in all. A vCPU takes some 300 bytes.
+const BYTES: usize = 4 << 20;
+
+/// An answer with more vCPUs makes no sense. KVM has 4096 at most, on any machine.
+const VCPUS: usize = 8192;
+
+/// An answer with more IOThreads makes no sense.
+const IOTHREADS: usize = 1024;
+
+/// A longer id makes no sense.
+const ID_BYTES: usize = 255;
+
+/// So much of an explanation is said.
+const EXPLANATION: usize = 200;
 
 /// The threads that QEMU names; ids are those that QEMU's process sees itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +42,39 @@ pub(crate) struct Ids {
     pub(crate) vcpus: Vec<(u32, Tid)>,
     /// IOThreads by id.
     pub(crate) iothreads: Vec<(String, Tid)>,
+}
+
+/// A line from QEMU (its docs/interop/qmp-spec.rst): a greeting, an answer, or an event, which has none of
+/// these members.
+#[derive(Deserialize)]
+struct Message<T> {
+    #[serde(rename = "QMP")]
+    greeting: Option<IgnoredAny>,
+    #[serde(rename = "return", default = "Option::default")]
+    answer: Option<T>,
+    error: Option<Refusal>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    #[serde(rename = "desc")]
+    description: Option<String>,
+}
+
+/// An element of the answer to `query-cpus-fast`.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Vcpu {
+    cpu_index: u32,
+    thread_id: i32,
+}
+
+/// An element of the answer to `query-iothreads`.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct IoThread {
+    id: String,
+    thread_id: i32,
 }
 
 /// Asks the QEMU behind a QMP socket.
@@ -38,54 +88,60 @@ pub(crate) fn ask(socket: &Path) -> Result<Ids, Failure> {
 
 struct Connection {
     stream: BufReader<UnixStream>,
+    /// When the patience is over.
+    until: Instant,
+    /// How many bytes have been read.
+    bytes: usize,
 }
 
 impl Connection {
     fn open(socket: &Path) -> Result<Self, String> {
-        let stream = connect(socket)?;
-        let mut connection = Self { stream: BufReader::new(stream) };
-        let greeting = connection.read(Instant::now() + PATIENCE)?;
-        if greeting.get("QMP").is_none() {
-            return Err("this is not a QMP monitor".to_owned());
+        let until = Instant::now() + PATIENCE;
+        let mut connection = Self { stream: BufReader::new(connect(socket)?), until, bytes: 0 };
+        if connection.read::<IgnoredAny>()?.greeting.is_none() {
+            return Err(NO_MONITOR.to_owned());
         }
-        connection.execute("qmp_capabilities")?;
+        connection.execute::<IgnoredAny>("qmp_capabilities")?;
         Ok(connection)
     }
 
     fn ids(&mut self) -> Result<Ids, String> {
-        let cpus = self.execute("query-cpus-fast")?;
-        let iothreads = self.execute("query-iothreads")?;
-        let ids = (vcpus(&cpus), iothread_ids(&iothreads));
-        let (Some(vcpus), Some(iothreads)) = ids else {
-            return Err("its answer makes no sense".to_owned());
-        };
-        Ok(Ids { vcpus, iothreads })
+        let vcpus: Vec<Vcpu> = self.execute("query-cpus-fast")?;
+        let iothreads: Vec<IoThread> = self.execute("query-iothreads")?;
+        let is_sound = vcpus.len() <= VCPUS
+            && iothreads.len() <= IOTHREADS
+            && iothreads.iter().all(|iothread| iothread.id.len() <= ID_BYTES);
+        if !is_sound {
+            return Err(NO_SENSE.to_owned());
+        }
+        Ok(Ids {
+            vcpus: vcpus.into_iter().map(|vcpu| (vcpu.cpu_index, Tid(vcpu.thread_id))).collect(),
+            iothreads: iothreads.into_iter().map(|of| (of.id, Tid(of.thread_id))).collect(),
+        })
     }
 
-    fn execute(&mut self, command: &str) -> Result<Value, String> {
-        let until = Instant::now() + PATIENCE;
+    fn execute<T: DeserializeOwned>(&mut self, command: &str) -> Result<T, String> {
         let request = format!("{}\n", json!({"execute": command}));
         let stream = self.stream.get_mut();
         stream.set_write_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
         stream.write_all(request.as_bytes()).map_err(said)?;
         loop {
-            let mut answer = self.read(until)?;
-            if let Some(returned) = answer.get_mut("return") {
-                return Ok(returned.take());
+            let message = self.read::<T>()?;
+            if let Some(answer) = message.answer {
+                return Ok(answer);
             }
-            if let Some(error) = answer.get("error") {
-                let description = error.get("desc").and_then(Value::as_str).unwrap_or("no reason given");
-                return Err(format!("{command}: {description}"));
+            if let Some(refusal) = message.error {
+                let why = refusal.description.unwrap_or_else(|| "no reason given".to_owned());
+                return Err(format!("{command}: {}", cut(&why, EXPLANATION)));
             }
-            // Any other line is an event.
         }
     }
 
-    /// The next line, until a time. A peer that sends byte by byte does not prolong the wait.
-    fn read(&mut self, until: Instant) -> Result<Value, String> {
+    /// The next line. A peer that sends byte by byte, or one event after the other, does not prolong the wait.
+    fn read<T: DeserializeOwned>(&mut self) -> Result<Message<T>, String> {
         let mut line = Vec::new();
         loop {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = self.until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(silent());
             }
@@ -98,15 +154,22 @@ impl Connection {
             let taken = end.map_or(available.len(), |end| end + 1);
             line.extend_from_slice(available.get(..taken).unwrap_or_default());
             self.stream.consume(taken);
-            if line.len() >= ANSWER_BYTES {
+            self.bytes += taken;
+            if self.bytes > BYTES {
                 return Err("its answer does not end".to_owned());
             }
             if end.is_some() {
-                return serde_json::from_slice(&line).map_err(|_| "this is not a QMP monitor".to_owned());
+                return serde_json::from_slice(&line).map_err(|error| match error.classify() {
+                    Category::Data => NO_SENSE.to_owned(),
+                    _ => NO_MONITOR.to_owned(),
+                });
             }
         }
     }
 }
+
+const NO_MONITOR: &str = "this is not a QMP monitor";
+const NO_SENSE: &str = "its answer makes no sense";
 
 /// Connects in a thread of its own: connect(2) waits as long as the other side's backlog is full, and the
 /// standard library has no limit for that. A thread that waits in vain ends with this process.
@@ -137,34 +200,23 @@ fn said(error: std::io::Error) -> String {
     }
 }
 
-fn vcpus(answer: &Value) -> Option<Vec<(u32, Tid)>> {
-    let one = |cpu: &Value| Some((u32::try_from(cpu.get("cpu-index")?.as_u64()?).ok()?, tid(cpu)?));
-    answer.as_array()?.iter().map(one).collect()
-}
-
-fn iothread_ids(answer: &Value) -> Option<Vec<(String, Tid)>> {
-    let one = |io: &Value| Some((io.get("id")?.as_str()?.to_owned(), tid(io)?));
-    answer.as_array()?.iter().map(one).collect()
-}
-
-fn tid(of: &Value) -> Option<Tid> {
-    i32::try_from(of.get("thread-id")?.as_i64()?).ok().map(Tid)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::net::UnixListener;
 
     /// Asks a peer that sends these lines: the first at once, each other one after a line from us.
-    fn asked(lines: &'static [&'static str]) -> Result<Ids, Failure> {
+    fn asked(lines: &[&str]) -> Result<Ids, Failure> {
+        let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("qmp");
         let listener = UnixListener::bind(&socket).unwrap();
         let other_side = std::thread::spawn(move || {
             let mut stream = BufReader::new(listener.accept().unwrap().0);
             for line in lines {
-                stream.get_mut().write_all(line.as_bytes()).unwrap();
+                if stream.get_mut().write_all(line.as_bytes()).is_err() {
+                    return;
+                }
                 let mut heard = String::new();
                 if stream.read_line(&mut heard).is_ok_and(|bytes| bytes == 0) {
                     return;
@@ -188,16 +240,43 @@ mod tests {
         assert_eq!(ids, Ok(expected));
     }
 
+    /// What is said of a peer that sends these lines.
+    fn said(lines: &[&str]) -> String {
+        let said = asked(lines).unwrap_err().to_string();
+        // The socket's path is a folder of the test's own.
+        let why = said.split_once("/qmp: ").unwrap().1;
+        why.strip_suffix("; --qmp wants the socket of a QMP monitor that nobody else is connected to")
+            .unwrap()
+            .to_owned()
+    }
+
+    #[test]
+    fn all_that_is_read_and_kept_has_a_bound() {
+        let (hello, ready) = ("{\"QMP\": {}}\n", "{\"return\": {}}\n");
+        let list =
+            |element: &str, count: usize| format!("{{\"return\": [{}]}}\n", vec![element; count].join(","));
+        let vcpu = "{\"cpu-index\":0,\"thread-id\":7}";
+        let most = asked(&[hello, ready, &list(vcpu, VCPUS), &list("", 0)]).unwrap();
+        assert_eq!(most.vcpus.len(), VCPUS);
+        assert_eq!(said(&[hello, ready, &list(vcpu, VCPUS + 1), &list("", 0)]), NO_SENSE);
+        let iothread = |id: &str| format!("{{\"id\":\"{id}\",\"thread-id\":7}}");
+        let many = list(&iothread("a"), IOTHREADS + 1);
+        assert_eq!(said(&[hello, ready, &list("", 0), &many]), NO_SENSE);
+        let long = list(&iothread(&"x".repeat(ID_BYTES + 1)), 1);
+        assert_eq!(said(&[hello, ready, &list("", 0), &long]), NO_SENSE);
+        let endless = format!("{{\"return\": [{}", " ".repeat(BYTES));
+        assert_eq!(said(&[hello, ready, &endless]), "its answer does not end");
+        let events = "{\"event\": \"STOP\"}\n".repeat(BYTES / 10);
+        assert_eq!(said(&[hello, ready, &events]), "its answer does not end");
+        let refusal = format!("{{\"error\": {{\"desc\": \"{}\"}}}}\n", "x".repeat(5000));
+        assert_eq!(said(&[hello, &refusal]), format!("qmp_capabilities: {}…", "x".repeat(EXPLANATION)));
+        // A string of a million levels.
+        let deep = format!("{{\"return\": {}\n", "[".repeat(1 << 20));
+        assert_eq!(said(&[hello, ready, &deep]), NO_SENSE);
+    }
+
     #[test]
     fn an_answer_that_makes_no_sense_is_named() {
-        // The socket's path is a folder of the test's own.
-        let said = |lines| {
-            let said = asked(lines).unwrap_err().to_string();
-            let why = said.split_once("/qmp: ").unwrap().1;
-            why.strip_suffix("; --qmp wants the socket of a QMP monitor that nobody else is connected to")
-                .unwrap()
-                .to_owned()
-        };
         assert_eq!(said(&["HTTP/1.1 400\n"]), "this is not a QMP monitor");
         assert_eq!(said(&["{}\n"]), "this is not a QMP monitor");
         assert_eq!(said(&["{\"QMP\": {}}\n", "{\"error\": {\"desc\": \"no\"}}\n"]), "qmp_capabilities: no");
