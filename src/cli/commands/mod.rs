@@ -6,6 +6,8 @@ pub(crate) mod apply;
 pub(crate) mod check;
 pub(crate) mod dry_run;
 pub(crate) mod generate;
+#[cfg(test)]
+mod hostile_text;
 pub(crate) mod libvirt_hook;
 pub(crate) mod repair;
 pub(crate) mod run;
