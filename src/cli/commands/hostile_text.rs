@@ -67,7 +67,7 @@ fn beginning(text: &str, bytes: usize) -> &str {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn of_processes_and_pages(texts in prop::collection::vec(hostile(), 10)) {
