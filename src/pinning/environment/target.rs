@@ -79,4 +79,13 @@ mod tests {
         assert!(!acts_in(target, b"kvm"));
         assert!(!acts_in(target, b""));
     }
+
+    #[test]
+    fn globs_past_the_limits_do_not_count() {
+        let after = |globs: usize| "x, ,".repeat(globs) + "kvm";
+        assert!(acts_in(Some(after(63).as_bytes()), b"kvm"));
+        assert!(!acts_in(Some(after(64).as_bytes()), b"kvm"));
+        assert!(acts_in(Some(&[b'*'; 256]), b"kvm"));
+        assert!(!acts_in(Some(&[b'*'; 257]), b"kvm"));
+    }
 }
