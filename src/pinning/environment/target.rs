@@ -20,14 +20,22 @@ pub const DEFAULT_TARGETS: &str = "qemu-system-*,.qemu-system-*-wrapped,qemu-kvm
 /// it were not set ([`Policy::parse`](crate::Policy::parse) reports it). Globs past the 64th, and those of more
 /// than 256 bytes, do not count (it reports them too).
 pub fn acts_in(target: Option<&[u8]>, basename: &[u8]) -> bool {
-    let globs = target.filter(|value| !value.trim_ascii().is_empty()).unwrap_or(DEFAULT_TARGETS.as_bytes());
+    let globs = target.filter(|value| !trim(value).is_empty()).unwrap_or(DEFAULT_TARGETS.as_bytes());
     globs
         .split(|&byte| byte == b',')
-        .map(<[u8]>::trim_ascii)
+        .map(trim)
         .filter(|glob| !glob.is_empty())
         .take(GLOBS_LIMIT)
         .filter(|glob| glob.len() <= MAX_GLOB_BYTES)
         .any(|glob| glob_matches(glob, basename))
+}
+
+/// A text without the white space around it: the same characters that [`mistakes`] takes for white space.
+fn trim(text: &[u8]) -> &[u8] {
+    let is_other = |&byte: &u8| !items::is_blank(char::from(byte));
+    let first = text.iter().position(is_other).unwrap_or(text.len());
+    let end = text.iter().rposition(is_other).map_or(first, |last| last + 1);
+    text.get(first..end).unwrap_or_default()
 }
 
 /// Everything wrong with a value of `PIN_TARGET`.
@@ -57,7 +65,7 @@ pub(crate) fn mistakes(value: &str) -> Vec<Mistake> {
 
 #[cfg(test)]
 mod tests {
-    use super::acts_in;
+    use super::{acts_in, mistakes};
 
     #[test]
     fn by_default_only_in_qemus_system_emulators() {
@@ -78,6 +86,17 @@ mod tests {
         assert!(acts_in(target, b"x\xff"));
         assert!(!acts_in(target, b"kvm"));
         assert!(!acts_in(target, b""));
+    }
+
+    /// Other white space is part of a name for the one as for the other.
+    #[test]
+    fn what_is_asked_and_what_is_checked_agree_on_white_space() {
+        assert!(acts_in(Some(b"kvm\r"), b"kvm\r"));
+        assert!(!acts_in(Some(b"kvm\r"), b"kvm"));
+        assert!(!acts_in(Some(b"\x0c"), b"kvm"));
+        assert_eq!(mistakes("\u{c}"), []);
+        assert!(acts_in(Some(b" \t\n"), b"kvm"));
+        assert_eq!(mistakes(" \t\n").len(), 1);
     }
 
     #[test]

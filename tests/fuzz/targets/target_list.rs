@@ -13,7 +13,9 @@ pub(crate) fn run(data: &[u8]) {
     let acts = acts_in(Some(list), name);
     let environment = [("PIN_TARGET".to_owned(), list.to_vec()), ("PIN_CPUS".to_owned(), b"all".to_vec())];
     if policy::check(&environment, &host).policy.is_some() {
-        let any = list.split(|byte| *byte == b',').any(|item| glob::matches(item.trim_ascii(), name));
+        let text = std::str::from_utf8(list).expect("what is accepted is text");
+        let globs = text.split(',').map(|item| item.trim_matches([' ', '\t', '\n']));
+        let any = globs.map(str::as_bytes).any(|item| glob::matches(item, name));
         assert_eq!(acts, any);
         assert!(!list.contains(&b'/'));
     }
