@@ -18,13 +18,6 @@ mod broker;
 mod cost;
 mod targets;
 
-/// Texts for messages, as the command makes them.
-#[allow(dead_code, reason = "the targets need a part of it")]
-#[path = "../../src/cli/output"]
-mod output {
-    pub(crate) mod text;
-}
-
 /// What libvirt hands to the hook.
 #[allow(dead_code, reason = "the targets need a part of it")]
 #[path = "../../src/cli/libvirt"]
