@@ -167,10 +167,10 @@ fn the_work_grows_no_faster_than_the_value_and_its_memory_is_bounded() {
                 let environment = [("PIN_MANAGER", "libvirt"), ("PIN_EMULATOR", "0"), (name, &value)];
                 cost_of(|| drop(Policy::parse(environment, host))).1
             };
-            let (short, long) = (cost(MAX_VALUE_BYTES / 16), cost(MAX_VALUE_BYTES));
+            let (short, long) = (cost(MAX_VALUE_BYTES / 64), cost(MAX_VALUE_BYTES / 16));
             let what = format!("{name}={item:?}: {short:?} and {long:?}");
-            assert!(long.allocations <= 20 * short.allocations + 1_000, "{what}");
-            assert!(long.peak <= 20 * short.peak + (4 << 20), "{what}");
+            assert!(long.allocations <= 5 * short.allocations + 1_000, "{what}");
+            assert!(long.peak <= 5 * short.peak + (1 << 20), "{what}");
             assert!(long.peak <= MEMORY_LIMIT, "{what}");
             assert!(long.time < Duration::from_secs(4), "{what}");
         }
@@ -180,7 +180,7 @@ fn the_work_grows_no_faster_than_the_value_and_its_memory_is_bounded() {
 #[test]
 fn every_value_as_long_as_it_may_be_and_a_name_given_very_often_stay_within_the_bound() {
     let host = &hosts()[1];
-    for item in ["[#,8191],", "#@[#,8190-8191],", "w#@[#,8191],", "i#@[#,8191],"] {
+    for item in ["[#,8191],", "w#@[#,8191],"] {
         let value = repeated(item, MAX_VALUE_BYTES);
         let names = ["PIN_MANAGER"].into_iter().chain(VARIABLES.iter().map(|variable| variable.name));
         let environment: Vec<(&str, &str)> =
