@@ -120,6 +120,7 @@ fn a_daemon_is_served_until_it_ends_and_its_child_is_not(program: Program, cpus:
     assert_eq!(line(&process, "after that: "), "in place");
     assert!(process.ended().is_some_and(|status| status.success()), "{:?}", process.ended());
     let broker = only_broker(&process);
+    let _other = named(&process, "other ");
     assert_eq!(line(&process, "its child: "), "off", "{}", process.stderr());
     daemon.0.signal(libc::SIGUSR1);
     assert_eq!(line(&process, "after its child has asked: "), "in place");
