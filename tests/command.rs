@@ -337,12 +337,18 @@ fn a_qemu_that_has_changed_its_user_is_roots_to_see() {
         return skip(why);
     }
     let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm.args(&["-runas", "nobody"])) else { return };
-    passes(&guest.check(&[]));
+    // It is another user's now, and root is told so.
+    let vouched = |checked: Finished| {
+        assert_eq!((checked.code(), checked.stdout.as_str()), (0, ""), "{checked:?}");
+        assert!(checked.stderr.contains("user nobody"), "{checked:?}");
+    };
+    vouched(guest.check(&[]));
     let vcpu = guest.vcpu(0);
     taskset(vcpu, &guest.cpus.first.to_string());
     assert_eq!(guest.check(&[]).code(), 1);
-    guest.apply(&[]).assert_clean();
-    passes(&guest.check(&[]));
+    assert_eq!(guest.apply(&[]).code(), 2);
+    guest.apply(&["--trust-vm"]).assert_clean();
+    vouched(guest.check(&[]));
     let scratch = Scratch::new();
     let copy = scratch.copy(command());
     let shown = Program::new(&copy).args(["show", &guest.pid]).user(NOBODY).run();

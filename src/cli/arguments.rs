@@ -118,11 +118,13 @@ pub(crate) struct Placement {
 /// often it went from one CPU to another. A VM that runs without the library is shown too, by PID or name; roles
 /// with a ? could not be told from its threads' names.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "Exit status: 0, or 2 if a VM that was named could not be shown.\n\n\
+#[command(
+    after_long_help = "Exit status: 0, or 2 if a VM that was named could not be shown, or not all could be looked at.\n\n\
         Examples:\n  \
         pinshim show\n  \
         pinshim show web --watch 1\n  \
-        pinshim show --json | jq '.vms[].threads[] | select(.verdict == \"off\")'")]
+        pinshim show --json | jq '.vms[].threads[] | select(.verdict == \"off\")'"
+)]
 pub(crate) struct Show {
     /// Process ids, or names as `-name` on QEMU's command line gives them
     #[arg(value_name = "PID | VM-NAME")]
@@ -140,7 +142,8 @@ pub(crate) struct Show {
 /// Prove that every thread of a VM is where it belongs
 ///
 /// Looks at every thread at least twice, and says nothing if each may run where it belongs and nowhere else, and
-/// was never seen to have run elsewhere. Threads that QEMU places on purpose are not judged.
+/// was never seen to have run elsewhere. Threads that QEMU places on purpose are not judged. Of another user's VM it
+/// says on stderr whose it is, even if all is well: any process can give itself any name.
 #[derive(Debug, clap::Args)]
 #[command(
     after_long_help = "Exit status: 0 if every thread is where it belongs, 1 if one is not (they are named), 3 if the \

@@ -232,7 +232,7 @@ TID  ROLE       NAME             EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
 103  iothread   IO io1           3         3           3  0.00s     0  ok
 104  worker     worker           0         0           0  0.00s     0  ok
 105  emulator?  SPICE Worker     0         0           0  0.00s     0  ok
-  `pinshim apply 100` puts every thread where it belongs
+  `pinshim apply 100` puts threads back where they belong, or says what is in the way
   EXPECTED is what QEMU was started with; a policy given to `pinshim apply` is not remembered
   so far 1 pin cut by a cpuset
 ";

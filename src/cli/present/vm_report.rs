@@ -94,7 +94,10 @@ fn notes(vm: &Vm<'_>, look: &Look, verdicts: &[Verdict]) -> Vec<String> {
         Ok(content) => {
             let counters = content.snapshot.counters;
             if verdicts.iter().any(Verdict::is_offence) {
-                notes.push(format!("`pinshim apply {}` puts every thread where it belongs", vm.process.pid));
+                notes.push(format!(
+                    "`pinshim apply {}` puts threads back where they belong, or says what is in the way",
+                    vm.process.pid
+                ));
                 notes.push(
                     "EXPECTED is what QEMU was started with; a policy given to `pinshim apply` is not remembered"
                         .to_owned(),
