@@ -154,6 +154,7 @@ impl<'k> Process<'k> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::fake::FakeKernel;
     use crate::sys::linux::Linux;
 
     #[test]
@@ -170,6 +171,18 @@ mod tests {
         assert!(!own.is_secure().unwrap());
         assert!(own.maps_file(own.executable_name().to_str().unwrap()).unwrap());
         assert!(!own.maps_file("libpinshim.so").unwrap());
+    }
+
+    #[test]
+    fn of_arguments_and_an_environment_without_end_the_beginning_is_read() {
+        let kernel = FakeKernel::new();
+        let endless = [b"x=y\0".repeat(16), vec![b'z'; 6 << 20]].concat();
+        let process = kernel.process(100, &["/bin/sh"]).thread(100, "sh", "0");
+        process.write("cmdline", &endless).write("environ", &endless);
+        let process = Process::new(&kernel, 100).unwrap();
+        let arguments = process.arguments();
+        assert_eq!((arguments.len(), arguments[16].len()), (17, (4 << 20) - 64));
+        assert_eq!(process.environment().unwrap().len(), 16);
     }
 
     #[test]
