@@ -8,9 +8,9 @@
 //! The domain's owner wrote the XML, so it is read as hostile: up to a bound, and no entity is expanded.
 
 use pinning::{CpuSet, VARIABLES};
-use quick_xml::NsReader;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::{Namespace, ResolveResult};
+use quick_xml::{NsReader, XmlVersion};
 use std::fmt;
 
 /// The namespace of the element. It ends in the version of what may stand in it.
@@ -224,7 +224,8 @@ fn attributes(reader: &NsReader<&[u8]>, element: &BytesStart<'_>) -> Result<Vec<
         if key == "xmlns" || key.contains(':') {
             continue;
         }
-        found.push((key, attribute.decode_and_unescape_value(reader.decoder())?.into_owned()));
+        let value = attribute.decoded_and_normalized_value(XmlVersion::Implicit1_0, reader.decoder())?;
+        found.push((key, value.into_owned()));
     }
     Ok(found)
 }
