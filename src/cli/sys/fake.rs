@@ -15,7 +15,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::mem::offset_of;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -57,6 +57,8 @@ struct FakeState {
     before_request: Option<Change>,
     /// What happens in the moment before the next affinity is read.
     before_reading: Option<Change>,
+    /// Who holds a lock for writing on which file, by its number.
+    locks: HashMap<u64, i32>,
 }
 
 type Change = Box<dyn FnOnce(&FakeKernel)>;
@@ -123,6 +125,7 @@ impl FakeKernel {
             located: 0,
             before_request: None,
             before_reading: None,
+            locks: HashMap::new(),
         };
         // In memory, where that can be had: thousands of files take long on a disk.
         let tree = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
@@ -137,6 +140,23 @@ impl FakeKernel {
     /// Acts as another user.
     pub(crate) fn act_as(&self, user: u32) {
         self.state.borrow_mut().user = user;
+    }
+
+    /// Acts as the user who owns the tree: its files then count as root's.
+    pub(crate) fn act_as_owner(&self) {
+        self.act_as(fs::metadata(self.tree.path()).unwrap().uid());
+    }
+
+    /// Has a process hold a lock for writing on a file.
+    pub(crate) fn lock(&self, file: impl AsRef<Path>, pid: i32) {
+        let number = fs::metadata(self.path(file)).unwrap().ino();
+        self.state.borrow_mut().locks.insert(number, pid);
+    }
+
+    /// Ends the lock on a file.
+    pub(crate) fn unlock(&self, file: impl AsRef<Path>) {
+        let number = fs::metadata(self.path(file)).unwrap().ino();
+        self.state.borrow_mut().locks.remove(&number);
     }
 
     /// Adds a process with these arguments, of which the first is also the path of its executable.
@@ -572,6 +592,10 @@ impl Kernel for FakeKernel {
         for (_, change) in due {
             change(self);
         }
+    }
+
+    fn write_lock_holder(&self, file: &File) -> io::Result<Option<i32>> {
+        Ok(self.state.borrow().locks.get(&file.metadata()?.ino()).copied())
     }
 }
 

@@ -60,6 +60,9 @@ pub(crate) trait Kernel: fmt::Debug {
 
     /// Waits.
     fn sleep(&self, time: Duration);
+
+    /// The process that holds a lock for writing on a file's first byte (fcntl(2), F_GETLK). `None`: nobody.
+    fn write_lock_holder(&self, file: &File) -> io::Result<Option<i32>>;
 }
 
 impl dyn Kernel + '_ {

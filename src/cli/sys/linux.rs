@@ -96,6 +96,21 @@ impl Kernel for Linux {
     fn sleep(&self, time: Duration) {
         std::thread::sleep(time);
     }
+
+    fn write_lock_holder(&self, file: &File) -> io::Result<Option<i32>> {
+        // SAFETY: the struct has only integers, for which zero is a value.
+        let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+        // Asks about a lock for reading: only one for writing would be in its way.
+        lock.l_type = libc::F_RDLCK as libc::c_short;
+        lock.l_whence = libc::SEEK_SET as libc::c_short;
+        lock.l_len = 1;
+        // SAFETY: an open descriptor that `file` keeps open across the call, and a struct that lives across it.
+        let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &raw mut lock) };
+        if result < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok((lock.l_type != libc::F_UNLCK as libc::c_short).then_some(lock.l_pid))
+    }
 }
 
 /// Takes hold of a path below a root: [`Kernel::hold_below`].
@@ -168,6 +183,56 @@ mod tests {
         let none = Tid(i32::MAX);
         assert_eq!(kernel.affinity(none).unwrap_err().raw_os_error(), Some(libc::ESRCH));
         assert_eq!(kernel.set_affinity(none, &[1]).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+    }
+
+    /// Has a child lock the first byte of a file, and asks who holds the lock meanwhile. The child's id comes
+    /// first.
+    fn holder_under_a_lock(file: &File, kind: i32) -> (i32, Option<i32>) {
+        // SAFETY: the struct has only integers, for which zero is a value.
+        let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+        lock.l_type = kind as libc::c_short;
+        lock.l_len = 1;
+        let mut pipe = [0; 2];
+        // SAFETY: an array of two, which lives across the call.
+        assert_eq!(unsafe { libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
+        // SAFETY: the child makes only system calls, with what was made before the fork, until its end.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: an open descriptor and a struct of the child's own copy.
+            unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw const lock) };
+            // SAFETY: an open descriptor, and one byte that lives across the call.
+            unsafe { libc::write(pipe[1], c"x".as_ptr().cast(), 1) };
+            // SAFETY: takes no pointer; its parent ends it.
+            unsafe { libc::pause() };
+            // SAFETY: takes no pointer.
+            unsafe { libc::_exit(0) };
+        }
+        assert!(child > 0);
+        let mut byte = 0u8;
+        // SAFETY: an open descriptor, and one byte that lives across the call.
+        assert_eq!(unsafe { libc::read(pipe[0], (&raw mut byte).cast(), 1) }, 1);
+        let holder = Linux::new().write_lock_holder(file).unwrap();
+        // SAFETY: takes no pointer; the process is the child, which nobody has waited for.
+        unsafe { libc::kill(child, libc::SIGKILL) };
+        // SAFETY: the status is not wanted.
+        unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+        for end in pipe {
+            // SAFETY: an open descriptor of this function's own.
+            unsafe { libc::close(end) };
+        }
+        (child, holder)
+    }
+
+    #[test]
+    fn the_process_that_holds_a_lock_for_writing_is_named() {
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(Linux::new().write_lock_holder(&file).unwrap(), None);
+        let (child, holder) = holder_under_a_lock(&file, libc::F_WRLCK);
+        assert_eq!(holder, Some(child));
+        // It ends with its process.
+        assert_eq!(Linux::new().write_lock_holder(&file).unwrap(), None);
+        // Whoever may read a file can take a lock for reading, which says nothing.
+        assert_eq!(holder_under_a_lock(&file, libc::F_RDLCK).1, None);
     }
 
     #[test]
