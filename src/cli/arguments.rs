@@ -224,6 +224,14 @@ pub(crate) struct LibvirtHook {
     #[arg(long, value_name = "DIR", default_value = "/run/pinshim")]
     pub(crate) run: PathBuf,
 
+    /// Where the administrator's pinnings are.
+    #[arg(long, value_name = "DIR", default_value = "/etc/pinshim")]
+    pub(crate) config: PathBuf,
+
+    /// Where libvirt keeps the pid files of its domains.
+    #[arg(long, value_name = "DIR", default_value = "/run/libvirt/qemu")]
+    pub(crate) pid_files: PathBuf,
+
     /// The system log's socket.
     #[arg(long, value_name = "SOCKET", default_value = "/dev/log")]
     pub(crate) syslog: PathBuf,

@@ -1,139 +1,253 @@
 //! `pinshim libvirt-hook`: libvirt calls it when a domain is started and when it ends (libvirt's docs/hooks).
 //!
 //! Before QEMU starts, it leaves the pinning of the domain's XML for the wrapper `qemu-pinned`, and refuses a
-//! domain whose pinning is bad. Once QEMU runs, it puts threads back that libvirt has moved, and logs one
-//! line.
+//! domain whose pinning is bad, or cannot be carried on, or cannot be read to its end in time: whether out of bad
+//! luck or by intent, no domain with a placement starts without it. Once QEMU runs, it puts threads back that
+//! libvirt has moved, and logs one line.
 //!
 //! It never calls libvirt, which waits for it. It never writes to stdout: at a migration libvirt reads a
-//! changed domain from there. It never takes more than a second. It fails only before the start of a domain
-//! whose own pinning is bad: a failure at any later time makes libvirt kill the running guest.
+//! changed domain from there. It takes a bounded time. It fails only before the start of a domain: a failure at
+//! any later time makes libvirt kill the running guest.
 
 use crate::arguments::LibvirtHook;
 use crate::libvirt::domain_xml::Domain;
+use crate::libvirt::faults::Faults;
+use crate::libvirt::folders::Folders;
 use crate::libvirt::syslog::Log;
+use crate::libvirt::xml_input::XmlInput;
 use crate::libvirt::{domain_file, domain_log, policy, verify};
 use crate::output::exit_status::{REFUSED, SUCCESS};
 use crate::output::failure::Done;
-use crate::output::text::harmless;
 use crate::sys::kernel::Kernel;
-use pinning::OnError;
+use pinning::{OnError, Policy};
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// More of a domain's XML is not read. No domain's is nearly as long.
-const XML_BYTES: u64 = 16 << 20;
-
-/// The longest time that the hook takes: libvirt waits for it, and serves nobody meanwhile.
+/// The longest time that the hook takes once QEMU runs: libvirt waits for it.
 const PATIENCE: Duration = Duration::from_millis(900);
+
+/// The longest time before QEMU starts. It is longer, since a domain that runs out of it does not start: a busy
+/// host must not be the reason.
+const PATIENCE_BEFORE: Duration = Duration::from_secs(5);
 
 /// Answers one call, of which the event's arguments say the domain and the moment.
 pub(crate) fn libvirt_hook(arguments: &LibvirtHook, kernel: &dyn Kernel) -> Done {
     let log = Log::new(&arguments.syslog);
-    give_up_in_time(log.clone());
-    Ok(answer(arguments, kernel, log, &mut io::stdin().lock()))
+    let may_start = Arc::new(AtomicBool::new(false));
+    give_up_in_time(&moment(&arguments.event), log.clone(), Arc::clone(&may_start));
+    Ok(answer(arguments, kernel, log, &may_start, &mut io::stdin().lock()))
 }
 
-/// The exit status of a call whose XML comes from this stream.
-fn answer(arguments: &LibvirtHook, kernel: &dyn Kernel, log: Log, xml: &mut dyn Read) -> u8 {
-    let [domain, operation, suboperation, ..] = arguments.event.as_slice() else {
+/// The moments of a domain's life at which there is something to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// Before QEMU starts.
+    Prepare,
+    /// QEMU runs, its guest does not yet.
+    Started,
+    /// libvirt has come back to a QEMU that runs.
+    Reconnect,
+    /// QEMU has ended.
+    Release,
+    /// Any other.
+    Other,
+}
+
+/// The moment that an event's arguments name.
+fn moment(event: &[std::ffi::OsString]) -> Moment {
+    match event {
+        [_, operation, suboperation, ..] => match (operation.as_bytes(), suboperation.as_bytes()) {
+            (b"prepare", b"begin") => Moment::Prepare,
+            (b"started", b"begin") => Moment::Started,
+            (b"reconnect", b"begin") => Moment::Reconnect,
+            (b"release", b"end") => Moment::Release,
+            _ => Moment::Other,
+        },
+        _ => Moment::Other,
+    }
+}
+
+/// The exit status of a call whose XML comes from this stream. `may_start` becomes true once it is known that the
+/// domain has no placement.
+fn answer(
+    arguments: &LibvirtHook,
+    kernel: &dyn Kernel,
+    log: Log,
+    may_start: &AtomicBool,
+    xml: &mut dyn Read,
+) -> u8 {
+    let [domain, _, _, ..] = arguments.event.as_slice() else {
         log.warning("the hook was called without a domain, an operation and a sub-operation");
         return SUCCESS;
     };
-    let call = Call { arguments, kernel, log, domain };
-    match (operation.as_bytes(), suboperation.as_bytes()) {
-        (b"prepare", b"begin") => return call.prepare(xml),
-        (b"started", b"begin") => call.verify(xml, false),
-        (b"reconnect", b"begin") => call.verify(xml, true),
-        (b"release", b"end") => call.forget(),
-        _ => {}
+    let folders = Folders {
+        run: arguments.run.clone(),
+        config: arguments.config.clone(),
+        pid_files: arguments.pid_files.clone(),
+    };
+    let call = Call { folders, domain_logs: &arguments.domain_logs, kernel, log, domain };
+    match moment(&arguments.event) {
+        Moment::Prepare => return call.prepare(may_start, xml),
+        Moment::Started => call.verify(xml, false),
+        Moment::Reconnect => call.verify(xml, true),
+        Moment::Release => call.forget(),
+        Moment::Other => {}
     }
     SUCCESS
 }
 
-/// Ends the process, as a success, when its time is over.
-fn give_up_in_time(log: Log) {
+/// Ends the process when its time is over: before QEMU starts as a refusal, unless it is known that the domain has
+/// no placement; at any other time as a success.
+fn give_up_in_time(moment: &Moment, log: Log, may_start: Arc<AtomicBool>) {
+    let is_before = *moment == Moment::Prepare;
     std::thread::spawn(move || {
-        std::thread::sleep(PATIENCE);
-        log.warning("the hook was not done within a second and has given up");
+        std::thread::sleep(if is_before { PATIENCE_BEFORE } else { PATIENCE });
+        if is_before && !may_start.load(Ordering::Acquire) {
+            log.refusal("the hook was not done in time with a domain that may have a <pin:placement>");
+            std::process::exit(i32::from(REFUSED));
+        }
+        log.warning("the hook was not done in time and has given up");
         std::process::exit(0);
     });
 }
 
 /// One call of the hook.
 struct Call<'a> {
-    arguments: &'a LibvirtHook,
+    folders: Folders,
+    domain_logs: &'a Path,
     kernel: &'a dyn Kernel,
     log: Log,
     domain: &'a OsStr,
 }
 
 impl Call<'_> {
-    /// The domain's name, harmless to a log.
-    fn name(&self) -> String {
-        harmless(self.domain.as_bytes())
+    /// A message about the domain.
+    fn about(&self, what: impl std::fmt::Display) -> String {
+        format!("domain {}: {what}", self.domain.to_string_lossy())
     }
 
     fn warning(&self, what: impl std::fmt::Display) {
-        self.log.warning(&format!("domain {}: {what}", self.name()));
+        self.log.warning(&self.about(what));
     }
 
-    /// The domain that the XML describes.
-    fn read(&self, xml: &mut dyn Read) -> Option<Domain> {
-        let mut text = String::new();
-        let domain = match xml.take(XML_BYTES).read_to_string(&mut text) {
-            Ok(_) => Domain::read(&text).map_err(|error| error.to_string()),
-            Err(error) => Err(format!("libvirt's XML of the domain cannot be read: {error}")),
-        };
-        domain.map_err(|error| self.warning(error)).ok()
+    /// Keeps the domain from starting.
+    fn refuse(&self, faults: &Faults) -> u8 {
+        let faults = faults.lines();
+        // libvirt passes the stderr of a hook that failed on to whoever starts the domain.
+        faults.iter().for_each(|fault| self.log.refusal(fault));
+        // libvirt may be set up to log elsewhere: then stderr and the system's log have it.
+        let _ = domain_log::append(self.domain_logs, self.domain, &faults);
+        REFUSED
+    }
+
+    fn refuse_because(&self, why: impl std::fmt::Display) -> u8 {
+        let mut faults = Faults::default();
+        faults.add(why);
+        self.refuse(&faults)
     }
 
     /// Leaves the pinning for the wrapper, or refuses the domain if its pinning is bad.
-    fn prepare(&self, xml: &mut dyn Read) -> u8 {
+    fn prepare(&self, may_start: &AtomicBool, xml: &mut dyn Read) -> u8 {
         // An earlier start may have ended without its `release`.
         self.forget();
-        let Some(domain) = self.read(xml) else { return SUCCESS };
-        let Some(placement) = &domain.placement else { return SUCCESS };
+        let input = match XmlInput::read(xml) {
+            Ok(input) => input,
+            Err(error) => {
+                return self.refuse_because(format_args!(
+                    "libvirt's XML of the domain, which may have a <pin:placement>, cannot be read: {error}"
+                ));
+            }
+        };
+        may_start.store(!input.names_pinshim, Ordering::Release);
+        let domain = match domain(&input) {
+            Ok(domain) => domain,
+            Err(why) if input.names_pinshim => return self.refuse_because(why),
+            Err(why) => {
+                self.warning(why);
+                return SUCCESS;
+            }
+        };
         let parsed = policy::parse(&domain, self.kernel);
-        let refused = parsed.on_error == OnError::Exit && !parsed.faults.is_empty();
-        if refused || !domain.faults.is_empty() {
-            let faults = parsed.faults.iter().map(ToString::to_string);
-            let faults: Vec<String> = domain.faults.iter().cloned().chain(faults).collect();
-            // libvirt passes the stderr of a hook that failed on to whoever starts the domain.
-            faults.iter().for_each(|fault| self.log.refusal(fault));
-            // libvirt may be set up to log elsewhere: then stderr and the system's log have it.
-            let _ = domain_log::append(&self.arguments.domain_logs, self.domain, &faults);
-            return REFUSED;
+        let is_refused = parsed.on_error == OnError::Exit && !parsed.faults.is_empty();
+        let mut faults = domain.faults.clone();
+        if domain.placement.is_some() && is_refused {
+            faults.extend(&parsed.faults);
         }
-        for warning in parsed.faults.iter().chain(&parsed.warnings) {
-            self.warning(warning);
+        if !faults.is_empty() {
+            return self.refuse(&faults);
         }
-        if placement.is_empty() {
+        let Some(placement) = &domain.placement else {
+            self.expect_no_wrapper(&domain);
             return SUCCESS;
+        };
+        let mut warnings = Faults::default();
+        warnings.extend(parsed.faults.iter().chain(&parsed.warnings));
+        warnings.lines().iter().for_each(|warning| self.warning(warning));
+        let folder = self.kernel.locate(&self.folders.run.join("domains"));
+        let left =
+            folder.and_then(|folder| domain_file::write(&folder, self.domain, &domain.uuid, placement));
+        match left {
+            Ok(()) => SUCCESS,
+            Err(error) => {
+                self.refuse_because(format_args!("the pinning could not be left for qemu-pinned: {error}"))
+            }
         }
-        let folder = self.arguments.run.join("domains");
-        if let Err(error) = domain_file::write(&folder, self.domain, &domain.uuid, placement) {
-            self.warning(format_args!("its pinning could not be left for qemu-pinned: {error}"));
+    }
+
+    /// Warns of a domain that names the wrapper and has no placement: it runs unpinned, and somebody may have meant
+    /// otherwise.
+    fn expect_no_wrapper(&self, domain: &Domain) {
+        let name = Path::new(&domain.emulator).file_name().unwrap_or_default();
+        if name != "qemu-pinned" && !name.as_bytes().ends_with(b"-pinned") {
+            return;
         }
-        SUCCESS
+        let file = domain_file::path(&self.folders.config.join("domains"), self.domain);
+        // A file that is there and cannot be used is for the wrapper to refuse.
+        let is_there = self.kernel.locate(&file).is_ok_and(|at| at.symlink_metadata().is_ok());
+        let by_libvirt = domain.environment.iter().map(|(name, value)| (name, value));
+        if !is_there && !Policy::names_placement(by_libvirt) {
+            self.warning(format_args!(
+                "its <emulator> is {}, but it runs unpinned: its XML has no <pin:placement>, and there is no {}",
+                domain.emulator,
+                file.display()
+            ));
+        }
     }
 
     fn verify(&self, xml: &mut dyn Read, is_reconnect: bool) {
-        let Some(domain) = self.read(xml) else { return };
-        match verify::verify(self.kernel, &domain, is_reconnect) {
+        let read = XmlInput::read(xml);
+        let read = read.map_err(|error| format!("libvirt's XML of the domain cannot be read: {error}"));
+        let domain = match read.and_then(|input| domain(&input)) {
+            Ok(domain) => domain,
+            Err(why) => return self.warning(why),
+        };
+        match verify::verify(self.kernel, &self.folders, self.domain, &domain, is_reconnect) {
             None => {}
-            Some(Ok(line)) => self.log.info(&format!("domain {}: {line}", self.name())),
+            Some(Ok(line)) => self.log.info(&self.about(line)),
             Some(Err(line)) => self.warning(line),
         }
     }
 
     fn forget(&self) {
-        let folder = self.arguments.run.join("domains");
-        if let Err(error) = domain_file::remove(&folder, self.domain) {
+        let folder = self.kernel.locate(&self.folders.run.join("domains"));
+        if let Err(error) = folder.and_then(|folder| domain_file::remove(&folder, self.domain)) {
             self.warning(format_args!("what qemu-pinned was left could not be removed: {error}"));
         }
     }
+}
+
+/// The domain of an XML; or why it cannot be read, in a sentence.
+fn domain(input: &XmlInput) -> Result<Domain, String> {
+    if input.is_cut {
+        let bytes = input.bytes.len();
+        return Err(format!("libvirt's XML of the domain has more than {bytes} bytes, which are not read"));
+    }
+    Domain::read(&input.bytes).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -142,11 +256,15 @@ mod tests {
     use crate::arguments::{Command, from_words};
     use crate::sys::fake::{FakeKernel, FakeProcess};
     use pinning::{Role, VcpuIndex};
+    use std::ffi::OsString;
     use std::fs;
+    use std::os::unix::ffi::OsStringExt;
     use std::os::unix::net::UnixDatagram;
     use std::path::PathBuf;
 
     const UUID: &str = "7430d5d9-a334-461e-af4e-526061963a0d";
+
+    const PID_FILE: &str = "/run/libvirt/qemu/web.pid";
 
     /// libvirt, which calls the hook.
     struct Libvirt {
@@ -160,7 +278,9 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let syslog = UnixDatagram::bind(folder.path().join("syslog")).unwrap();
             syslog.set_nonblocking(true).unwrap();
-            Self { kernel: FakeKernel::new(), folder, syslog }
+            let kernel = FakeKernel::new();
+            kernel.act_as_owner();
+            Self { kernel, folder, syslog }
         }
 
         fn path(&self, name: &str) -> PathBuf {
@@ -174,14 +294,20 @@ mod tests {
         }
 
         fn call_with(&self, moment: &str, xml: &str) -> (u8, Vec<String>) {
+            let mut event: Vec<OsString> = vec!["web".into()];
+            event.extend(moment.split(' ').map(OsString::from));
+            self.call_event(event, xml)
+        }
+
+        fn call_event(&self, event: Vec<OsString>, xml: &str) -> (u8, Vec<String>) {
             let folder = self.folder.path().display();
-            let words = format!(
-                "pinshim libvirt-hook --run {folder}/run --syslog {folder}/syslog --domain-logs {folder}/logs \
-                 -- web {moment} -"
-            );
-            let Command::LibvirtHook(arguments) = from_words(&words) else { panic!("{words}") };
+            let words =
+                format!("pinshim libvirt-hook --syslog {folder}/syslog --domain-logs {folder}/logs -- web");
+            let Command::LibvirtHook(mut arguments) = from_words(&words) else { panic!("{words}") };
+            arguments.event = event;
             let log = Log::to_socket_alone(&arguments.syslog);
-            let status = answer(&arguments, &self.kernel, log, &mut xml.as_bytes());
+            let may_start = AtomicBool::new(false);
+            let status = answer(&arguments, &self.kernel, log, &may_start, &mut xml.as_bytes());
             let mut lines = Vec::new();
             let mut line = [0; 4096];
             while let Ok(bytes) = self.syslog.recv(&mut line) {
@@ -194,12 +320,15 @@ mod tests {
 
         /// What was left for the wrapper.
         fn left(&self) -> Option<String> {
-            let text = fs::read_to_string(self.path("run/domains/web.env")).ok()?;
+            let at = self.kernel.locate(Path::new("/run/pinshim/domains/web.env")).unwrap();
+            let text = fs::read_to_string(at).ok()?;
             Some(text.lines().skip(1).collect::<Vec<_>>().join("\n"))
         }
 
         /// The domain's QEMU without the library: two vCPUs, each on its CPU.
         fn qemu(&self) -> FakeProcess<'_> {
+            self.kernel.write(PID_FILE, "100\n");
+            self.kernel.lock(PID_FILE, 100);
             self.kernel
                 .process(100, &["/usr/bin/qemu-system-x86_64", "-name", "guest=web", "-uuid", UUID])
                 .thread(100, "qemu-system-x86", "0")
@@ -312,6 +441,22 @@ mod tests {
     }
 
     #[test]
+    fn a_status_page_that_cannot_be_read_is_not_taken_for_a_missing_library() {
+        let libvirt = Libvirt::new();
+        libvirt.pinned_qemu();
+        libvirt.kernel.deny("/proc/100/fd");
+        let (_, said) = libvirt.call("started begin", &pinned("cpus='0' vcpus='1,2'"));
+        assert_eq!(said, ["<28> domain web: 3 threads where they belong; its status page may not be read"]);
+        let unsealed = crate::sys::linux::memfd("pinshim", b"", 0);
+        let libvirt = Libvirt::new();
+        libvirt.qemu().descriptor(200, "/memfd:pinshim (deleted)", unsealed);
+        let (_, said) = libvirt.call("started begin", &pinned("cpus='0' vcpus='1,2'"));
+        let line =
+            "<28> domain web: 3 threads where they belong; its status page is not sealed, so it was not read";
+        assert_eq!(said, [line]);
+    }
+
+    #[test]
     fn a_thread_that_places_itself_between_two_looks_is_not_moved() {
         let libvirt = Libvirt::new();
         libvirt.pinned_qemu().thread(105, "live_migration", "1");
@@ -337,6 +482,319 @@ mod tests {
         let (_, said) = libvirt.call("started begin", &xml);
         assert_eq!(said, ["<30> domain web: 3 threads where they belong, 1 put there now"]);
         assert_eq!(libvirt.kernel.asked(), ["101 on 1"]);
+    }
+
+    /// The pinning of QEMU's own page is not asked: QEMU may write to it.
+    #[test]
+    fn a_status_page_with_another_policy_moves_no_thread_and_is_said() {
+        for moment in ["started begin", "reconnect begin"] {
+            let libvirt = Libvirt::new();
+            libvirt
+                .qemu()
+                .page(&[("PIN_CPUS", "1"), ("PIN_VCPUS", "3,3"), ("PIN_MANAGER", "libvirt")])
+                .lists(100, Role::Emulator, 0, "")
+                .lists(101, Role::Vcpu(VcpuIndex(0)), 0, "CPU 0/KVM")
+                .lists(102, Role::Vcpu(VcpuIndex(1)), 0, "CPU 1/KVM");
+            libvirt.kernel.move_to(102, "3");
+            let (status, said) = libvirt.call(moment, &pinned("cpus='0' vcpus='1,2'"));
+            let line = "<28> domain web: 3 threads where they belong, 1 put there now; QEMU's status page has \
+                        another PIN_CPUS and PIN_VCPUS, which does not count";
+            assert_eq!((status, said), (0, lines(&[line])));
+            assert_eq!(libvirt.kernel.asked(), ["102 on 2"]);
+        }
+    }
+
+    #[test]
+    fn without_a_placement_of_roots_a_status_page_moves_nothing() {
+        let libvirt = Libvirt::new();
+        libvirt.pinned_qemu();
+        libvirt.kernel.move_to(101, "3");
+        assert_eq!(libvirt.call("started begin", ""), (0, lines(&[])));
+        assert_eq!(libvirt.kernel.asked(), [""; 0]);
+    }
+
+    #[test]
+    fn without_a_placement_in_the_xml_the_administrators_file_counts() {
+        let libvirt = Libvirt::new();
+        libvirt.pinned_qemu();
+        libvirt.kernel.move_to(101, "3");
+        libvirt.kernel.write("/etc/pinshim/domains/web.env", "# by hand\nPIN_CPUS=0\nPIN_VCPUS=1,2\n");
+        let (_, said) = libvirt.call("started begin", "");
+        assert_eq!(said, ["<30> domain web: 3 threads where they belong, 1 put there now"]);
+        assert_eq!(libvirt.kernel.asked(), ["101 on 1"]);
+        libvirt.kernel.move_to(101, "3");
+        libvirt.kernel.write("/etc/pinshim/domains/web.env", "PIN_CPUS=0\nnonsense\n");
+        let (_, said) = libvirt.call("started begin", "");
+        let why = "<28> domain web: no thread was moved or checked: /etc/pinshim/domains/web.env, line 2: this is \
+                   no PIN_NAME=value: nonsense";
+        assert_eq!(said, [why]);
+        let at = libvirt.kernel.locate(Path::new("/etc/pinshim/domains")).unwrap();
+        fs::set_permissions(at, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        let (_, said) = libvirt.call("started begin", "");
+        let why = "<28> domain web: no thread was moved or checked: /etc/pinshim/domains can be written to by others \
+                   than root (mode 777)";
+        assert_eq!(said, [why]);
+        assert_eq!(libvirt.kernel.asked(), [""; 0]);
+    }
+
+    #[test]
+    fn a_thread_that_no_word_of_roots_places_is_left_alone() {
+        let libvirt = Libvirt::new();
+        libvirt.pinned_qemu();
+        libvirt.kernel.move_to(100, "3");
+        libvirt.kernel.move_to(101, "0");
+        let (_, said) = libvirt.call("started begin", &pinned("vcpus='1,2'"));
+        let line = "<28> domain web: 2 threads where they belong, 1 put there now; QEMU's status page has another \
+                    PIN_CPUS, which does not count";
+        assert_eq!(said, [line]);
+        assert_eq!(libvirt.kernel.asked(), ["101 on 1"]);
+    }
+
+    #[test]
+    fn a_process_that_only_has_the_arguments_of_the_domains_qemu_is_not_looked_at() {
+        let libvirt = Libvirt::new();
+        libvirt.pinned_qemu();
+        let arguments = ["/usr/bin/qemu-system-x86_64", "-name", "guest=web", "-uuid", UUID];
+        libvirt.kernel.process(50, &arguments).thread(50, "qemu-system-x86", "0").user(1001);
+        libvirt.kernel.move_to(102, "3");
+        let (_, said) = libvirt.call("started begin", &pinned("cpus='0' vcpus='1,2'"));
+        assert_eq!(said, ["<30> domain web: 3 threads where they belong, 1 put there now"]);
+        assert_eq!(libvirt.kernel.asked(), ["102 on 2"]);
+    }
+
+    #[test]
+    fn without_a_certain_process_nothing_is_moved_and_it_is_said() {
+        let xml = pinned("cpus='3'");
+        let nothing =
+            |why: &str| lines(&[&format!("<28> domain web: no thread was moved or checked: {why}")]);
+        let with = |change: fn(&Libvirt)| {
+            let libvirt = Libvirt::new();
+            libvirt.pinned_qemu();
+            change(&libvirt);
+            let said = libvirt.call("started begin", &xml);
+            assert_eq!((said.0, libvirt.kernel.asked()), (0, Vec::new()));
+            said.1
+        };
+        let said =
+            with(|libvirt| fs::remove_file(libvirt.kernel.locate(Path::new(PID_FILE)).unwrap()).unwrap());
+        assert_eq!(said, nothing(&format!("there is no {PID_FILE}")));
+        let said = with(|libvirt| libvirt.kernel.write(PID_FILE, "1\n"));
+        let why = format!("{PID_FILE} names process 1, but libvirt's lock on it is held by process 100");
+        assert_eq!(said, nothing(&why));
+        let said = with(|libvirt| libvirt.kernel.unlock(PID_FILE));
+        assert_eq!(
+            said,
+            nothing(&format!("process 100, which {PID_FILE} names, does not hold libvirt's lock on it"))
+        );
+        let said = with(|libvirt| {
+            libvirt.kernel.existing(100).executable("/usr/bin/python3");
+        });
+        assert_eq!(said, nothing("process 100 runs /usr/bin/python3, which is no QEMU"));
+    }
+
+    #[test]
+    fn a_qemu_of_another_name_is_the_one_that_the_xml_names() {
+        let libvirt = Libvirt::new();
+        libvirt.pinned_qemu().executable("/opt/my-vmm");
+        let named = "<devices><emulator>/opt/my-vmm</emulator></devices>";
+        let xml = pinned("cpus='0' vcpus='1,2'") + named;
+        assert_eq!(libvirt.call("started begin", &xml).1, ["<30> domain web: 3 threads where they belong"]);
+    }
+
+    #[test]
+    fn what_is_not_understood_keeps_a_domain_from_starting_and_moves_nothing() {
+        let of_version_2 = "<metadata><p:placement xmlns:p='urn:pinshim:domain:2' cpus='0'/></metadata>";
+        let fault = "<placement> is of the namespace urn:pinshim:domain:2; this pinshim knows \
+                     urn:pinshim:domain:1 alone";
+        let libvirt = Libvirt::new();
+        libvirt.qemu();
+        libvirt.kernel.move_to(101, "3");
+        assert_eq!(libvirt.call("prepare begin", of_version_2), (78, lines(&[&format!("<27> {fault}")])));
+        let nothing = format!("<28> domain web: no thread was moved or checked: {fault}");
+        assert_eq!(libvirt.call("started begin", of_version_2), (0, lines(&[&nothing])));
+        assert_eq!(libvirt.kernel.asked(), [""; 0]);
+    }
+
+    #[test]
+    fn a_domain_behind_the_wrapper_that_nothing_places_is_warned_of() {
+        let libvirt = Libvirt::new();
+        let wrapper = "<devices><emulator>/usr/bin/qemu-pinned</emulator></devices>";
+        let warning = "<28> domain web: its <emulator> is /usr/bin/qemu-pinned, but it runs unpinned: its XML has no \
+                       <pin:placement>, and there is no /etc/pinshim/domains/web.env";
+        assert_eq!(libvirt.call("prepare begin", wrapper), (0, lines(&[warning])));
+        let other = "<devices><emulator>/usr/bin/qemu-system-x86_64</emulator></devices>";
+        assert_eq!(libvirt.call("prepare begin", other), (0, lines(&[])));
+        assert_eq!(
+            libvirt.call("prepare begin", &(wrapper.to_owned() + &pinned("cpus='0'"))),
+            (0, lines(&[]))
+        );
+        libvirt.kernel.write("/etc/pinshim/domains/web.env", "PIN_CPUS=0\n");
+        assert_eq!(libvirt.call("prepare begin", wrapper), (0, lines(&[])));
+    }
+
+    #[test]
+    fn a_placement_that_cannot_be_left_for_the_wrapper_keeps_the_domain_from_starting() {
+        let libvirt = Libvirt::new();
+        // A folder that is none.
+        libvirt.kernel.write("/run/pinshim/domains", "");
+        let (status, said) = libvirt.call("prepare begin", &pinned("cpus='0'"));
+        let refusal = said.last().unwrap();
+        assert!(refusal.starts_with("<27> the pinning could not be left for qemu-pinned: "), "{said:?}");
+        assert_eq!(status, 78);
+    }
+
+    #[test]
+    fn an_xml_that_cannot_be_read_keeps_only_a_domain_with_a_placement_from_starting() {
+        let libvirt = Libvirt::new();
+        let begin = |more: &str| format!("<domain><uuid>{UUID}</uuid>{more}");
+        let deep = "<a>".repeat(100_000);
+        let long = " ".repeat(crate::libvirt::xml_input::XML_BYTES);
+        for bad in ["</metadata>", deep.as_str(), "<metadata>", long.as_str(), "</domain><a b='&x;' b=''/><"]
+        {
+            let (status, said) = libvirt.call_with("prepare begin", &begin(bad));
+            assert_eq!((status, said.len()), (0, 1), "{:?}: {said:?}", bad.get(..20));
+            let placed = begin(bad) + &pinned("cpus='0'");
+            let (status, said) = libvirt.call_with("prepare begin", &placed);
+            assert_eq!((status, said.len()), (78, 1), "{:?}: {said:?}", bad.get(..20));
+            assert!(said[0].starts_with("<27> libvirt's XML of the domain "), "{said:?}");
+        }
+        assert_eq!(libvirt.left(), None);
+    }
+
+    #[test]
+    fn a_uuid_that_would_be_another_variable_keeps_the_domain_from_starting() {
+        let libvirt = Libvirt::new();
+        let placement = pinned("cpus='0'");
+        let xml = format!("<domain><uuid>{UUID}\nPIN_LOG=trace</uuid>{placement}</domain>");
+        let (status, said) = libvirt.call_with("prepare begin", &xml);
+        assert_eq!((status, said.len()), (78, 1), "{said:?}");
+        assert!(said[0].ends_with("PIN_LOG=trace is no UUID"), "{said:?}");
+        assert_eq!(libvirt.left(), None);
+    }
+
+    /// libvirt allows less in a name than this; each answer is a status and some lines all the same.
+    #[test]
+    fn names_of_any_bytes_lead_nowhere_and_are_shown_harmless() {
+        let libvirt = Libvirt::new();
+        let xml = |inside: &str| format!("<domain><uuid>{UUID}</uuid>{inside}</domain>");
+        let (good, bad) = (xml(&pinned("cpus='0'")), xml(&pinned("cpus='x'")));
+        let run = libvirt.kernel.locate(Path::new("/run/pinshim/domains")).unwrap();
+        let names = (1..=255u8).flat_map(|byte| {
+            let around: [(&[u8], &[u8]); 3] = [(b"", b""), (b"../", b"/.."), (b"a", b".env")];
+            around.map(|(before, after)| [before, &[byte], after].concat())
+        });
+        for name in names.chain([Vec::new(), vec![b'x'; 300], vec![b'%'; 100]]) {
+            let call = |moment: &str, xml: &str| {
+                let mut event = vec![OsString::from_vec(name.clone())];
+                event.extend(moment.split(' ').map(OsString::from));
+                let (status, said) = libvirt.call_event(event, xml);
+                assert!(said.iter().all(|line| !line.contains(char::is_control)), "{name:?}: {said:?}");
+                (status, said.len())
+            };
+            let left = || fs::read_dir(&run).map_or(0, |files| files.count());
+            let too_long = name.len() > 250 || name.iter().all(|byte| *byte == b'%') && name.len() > 80;
+            assert_eq!(call("prepare begin", &good), if too_long { (78, 1) } else { (0, 0) }, "{name:?}");
+            assert_eq!(left(), usize::from(!too_long), "{name:?}");
+            // There is no pid file, and it is said.
+            assert_eq!(call("started begin", &good), (0, 1), "{name:?}");
+            assert_eq!(call("release end", &good), (0, 0), "{name:?}");
+            assert_eq!(call("prepare begin", &bad), (78, 1), "{name:?}");
+            assert_eq!(left(), 0, "{name:?}");
+        }
+        let outside: Vec<_> = fs::read_dir(run.parent().unwrap()).unwrap().flatten().collect();
+        assert_eq!(outside.len(), 1, "{outside:?}");
+    }
+
+    /// What may stand in a domain, of hostile shapes and about so many bytes: each with a placement.
+    fn hostile_shapes(bytes: usize) -> Vec<(&'static str, String)> {
+        let many = |one: &str| one.repeat(bytes / one.len() + 1);
+        let numbered = |one: fn(usize) -> String| {
+            let mut text = String::new();
+            let mut number = 0;
+            while text.len() < bytes {
+                text += &one(number);
+                number += 1;
+            }
+            text
+        };
+        let pin = "xmlns:pin='urn:pinshim:domain:1'";
+        let element = |attributes: &str| format!("<metadata><pin:placement {pin} {attributes}/></metadata>");
+        vec![
+            ("commas", element(&format!("cpus='{}'", many("x,")))),
+            ("sets", element(&format!("cpus='{}'", many("0-65535,")))),
+            ("all", element(&format!("cpus='{}'", many("all ")))),
+            ("rules", element(&format!("threads='{}'", numbered(|n| format!("a{n}@0,"))))),
+            ("brackets", element(&format!("vcpus='{}'", many("[")))),
+            ("map", element(&format!("vcpus='{}'", numbered(|n| format!("{n}@[0-65535],"))))),
+            ("attributes", element(&numbered(|n| format!(" a{n}=''")))),
+            ("one attribute", element(&format!("{}=''", many("a")))),
+            ("prefixed attributes", element(&numbered(|n| format!(" pin:a{n}=''")))),
+            ("references", element(&format!("cpus='{}'", many("&#48;")))),
+            ("entities", element(&format!("cpus='{}'", many("&a;")))),
+            (
+                "placements",
+                format!(
+                    "<metadata>{}</metadata>",
+                    many(&format!("<p:placement xmlns:p='urn:pinshim:domain:1'/>"))
+                ),
+            ),
+            (
+                "children",
+                format!(
+                    "<metadata><p:placement xmlns:p='urn:pinshim:domain:1' cpus='0'>{}</p:placement></metadata>",
+                    many("<a/>")
+                ),
+            ),
+            (
+                "text",
+                format!(
+                    "<metadata><p:placement xmlns:p='urn:pinshim:domain:1' cpus='0'>{}</p:placement></metadata>",
+                    many("x<!---->")
+                ),
+            ),
+            ("nesting", many("<a>") + &element("cpus='x'")),
+            (
+                "namespaces",
+                format!("<a{}/>", numbered(|n| format!(" xmlns:n{n}='urn:n'"))) + &element("cpus='x'"),
+            ),
+            ("nested namespaces", numbered(|n| format!("<a xmlns:n{n}='urn:n'>")) + &element("cpus='x'")),
+            ("namespaces like pinshim's", many("<p:a xmlns:p='urn:pinshim:x'/>")),
+            (
+                "environment",
+                format!(
+                    "<c:commandline xmlns:c='http://libvirt.org/schemas/domain/qemu/1.0'>{}<c:env name='PIN_CPUS' value='{}'/></c:commandline>",
+                    many("<c:env name='PIN_CPUS' value='x'/>"),
+                    many("x,")
+                ) + &element("cpus='x'"),
+            ),
+            (
+                "pins",
+                format!(
+                    "<cputune>{}</cputune>",
+                    numbered(|n| format!("<vcpupin vcpu='{n}' cpuset='0-65535'/>"))
+                ) + &element("cpus='x'"),
+            ),
+            ("uuid", format!("<uuid>{}</uuid>", many("0")) + &element("cpus='0'")),
+            (
+                "emulator",
+                format!("<devices><emulator>{}</emulator></devices>", many("x")) + &element("cpus='x'"),
+            ),
+            ("doctype", format!("<!DOCTYPE a [{}]>", many("<!ENTITY a 'b'>")) + &element("cpus='x'")),
+        ]
+    }
+
+    #[test]
+    fn no_shape_of_a_placement_gets_past_the_hook_or_fills_a_log() {
+        let libvirt = Libvirt::new();
+        for (shape, inside) in hostile_shapes(200_000) {
+            let (status, said) = libvirt.call("prepare begin", &inside);
+            assert_eq!(status, 78, "{shape}: {said:?}");
+            let bytes: usize = said.iter().map(String::len).sum();
+            assert!((1..=13).contains(&said.len()) && bytes < 16_000, "{shape}: {} lines", said.len());
+            assert_eq!(libvirt.left(), None);
+            let (status, said) = libvirt.call("started begin", &inside);
+            assert_eq!((status, said.len()), (0, 1), "{shape}: {said:?}");
+        }
     }
 
     #[test]

@@ -1,15 +1,21 @@
-//! The file that carries a domain's pinning to the wrapper `qemu-pinned`.
+//! The file that carries a domain's pinning to the wrapper `qemu-pinned`, and the administrator's of the same
+//! form.
 //!
 //! The domain's owner chose its name, so the file's name must not lead out of the folder. The file is renamed
 //! into place, so that nobody reads half of it. The wrapper makes the same name and reads the same lines: a
 //! change here needs the same change there.
 
+use crate::libvirt::domain_xml::is_uuid;
+use crate::libvirt::placement_element::shown;
+use crate::libvirt::root_file;
+use crate::sys::kernel::Kernel;
+use pinning::VARIABLES;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The mode of a folder: every user may list it and pass through it.
 const FOLDER_MODE: u32 = 0o755;
@@ -17,14 +23,21 @@ const FOLDER_MODE: u32 = 0o755;
 /// The mode of a domain's file: every user may read it.
 const FILE_MODE: u32 = 0o644;
 
+/// A longer file is not taken, by the wrapper neither.
+const FILE_BYTES: usize = 64 << 10;
+
 /// Writes the file. QEMU's user must be able to read it, whatever the umask of libvirt's daemon; only root
 /// may write to it.
+///
+/// # Errors
+/// It cannot be written, or a field would not be read again as it is.
 pub(crate) fn write(
     folder: &Path,
     domain: &OsStr,
     uuid: &str,
     variables: &[(String, String)],
 ) -> io::Result<()> {
+    let text = text(uuid, variables).map_err(|why| io::Error::new(ErrorKind::InvalidInput, why))?;
     // The folder above belongs to the hook as well.
     if let Some(run) = folder.parent() {
         make_folder(run)?;
@@ -40,9 +53,9 @@ pub(crate) fn write(
         .open(&draft)
         .and_then(|mut file| {
             file.set_permissions(Permissions::from_mode(FILE_MODE))?;
-            file.write_all(text(uuid, variables).as_bytes())
+            file.write_all(text.as_bytes())
         })
-        .and_then(|()| fs::rename(&draft, folder.join(name(domain))));
+        .and_then(|()| fs::rename(&draft, path(folder, domain)));
     if written.is_err() {
         let _ = fs::remove_file(&draft);
     }
@@ -72,19 +85,80 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 
 /// Removes the file, if there is one.
 pub(crate) fn remove(folder: &Path, domain: &OsStr) -> io::Result<()> {
-    match fs::remove_file(folder.join(name(domain))) {
+    match fs::remove_file(path(folder, domain)) {
+        // A name that is too long is no file's.
+        Err(error) if error.raw_os_error() == Some(libc::ENAMETOOLONG) => Ok(()),
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
-fn text(uuid: &str, variables: &[(String, String)]) -> String {
+/// The variables of a domain's file. `None`: there is none.
+///
+/// # Errors
+/// There is one and it does not count: it could be another user's word, or a line is not understood.
+pub(crate) fn read(
+    kernel: &dyn Kernel,
+    folder: &Path,
+    domain: &OsStr,
+) -> Result<Option<Vec<(String, String)>>, String> {
+    let path = path(folder, domain);
+    let Some(text) = root_file::read(kernel, &path, FILE_BYTES as u64)? else { return Ok(None) };
+    let mut variables = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let field = parse_line(line).map_err(|why| format!("{}, line {number}: {why}", path.display()))?;
+        variables.extend(field);
+    }
+    Ok(Some(variables))
+}
+
+/// The variable of a line. `None`: the line has none.
+fn parse_line(line: &str) -> Result<Option<(String, String)>, String> {
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    let no_variable = || format!("this is no PIN_NAME=value: {}", shown(line));
+    let (name, value) = line.split_once('=').ok_or_else(no_variable)?;
+    if name == "UUID" {
+        return if is_uuid(value) { Ok(None) } else { Err(format!("{} is no UUID", shown(value))) };
+    }
+    if !name.starts_with("PIN_") || !name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') {
+        return Err(no_variable());
+    }
+    check_value(name, value)?;
+    Ok(Some((name.to_owned(), value.to_owned())))
+}
+
+fn check_value(name: &str, value: &str) -> Result<(), String> {
+    if value.contains(char::is_control) {
+        return Err(format!("the value of {name} holds a control character"));
+    }
+    Ok(())
+}
+
+/// The text of the hook's file. Each field is checked, whoever has checked it before.
+fn text(uuid: &str, variables: &[(String, String)]) -> Result<String, String> {
+    if !is_uuid(uuid) {
+        return Err(format!("{} is no UUID", shown(uuid)));
+    }
     let mut text =
         format!("# From the domain's XML, by pinshim's libvirt hook; gone when it ends.\nUUID={uuid}\n");
     for (name, value) in variables {
+        if !VARIABLES.iter().any(|variable| variable.places() && variable.name == name) {
+            return Err(format!("{} places no threads", shown(name)));
+        }
+        check_value(name, value)?;
         text.extend([name, "=", value, "\n"]);
     }
-    text
+    if text.len() > FILE_BYTES {
+        return Err(format!("it has {} bytes, more than {FILE_BYTES}", text.len()));
+    }
+    Ok(text)
+}
+
+/// The path of a domain's file in a folder of such files.
+pub(crate) fn path(folder: &Path, domain: &OsStr) -> PathBuf {
+    folder.join(name(domain))
 }
 
 /// The file's name: a byte that could lead elsewhere becomes `%` and two hexadecimal digits.
@@ -104,6 +178,14 @@ fn name(domain: &OsStr) -> std::ffi::OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::libvirt::placement_element::VALUE_BYTES;
+    use crate::sys::fake::FakeKernel;
+
+    const UUID: &str = "7430d5d9-a334-461e-af4e-526061963a0d";
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| (String::from(*name), String::from(*value))).collect()
+    }
 
     #[test]
     fn a_name_leads_nowhere() {
@@ -117,19 +199,96 @@ mod tests {
     }
 
     #[test]
+    fn a_name_of_any_bytes_is_one_file_in_the_folder_and_its_own() {
+        let mut names = std::collections::HashSet::new();
+        let mut count = 0;
+        for byte in 1..=255u8 {
+            for (before, after) in [("", ""), ("a", ""), ("", "a"), (".", ""), ("%", "2F"), ("../", "/..")] {
+                let domain = [before.as_bytes(), &[byte], after.as_bytes()].concat();
+                let path = path(Path::new("/folder"), OsStr::from_bytes(&domain));
+                assert_eq!(path.parent(), Some(Path::new("/folder")), "{domain:?}");
+                let file = path.file_name().unwrap().as_bytes();
+                assert!(!file.starts_with(b".") && file.ends_with(b".env") && !file.contains(&b'\n'));
+                names.insert(path);
+                count += 1;
+            }
+        }
+        // Different domains have different files; some of these names are made twice.
+        assert_eq!(names.len(), count - 2);
+    }
+
+    #[test]
     fn it_is_written_whole_and_removed() {
         let scratch = tempfile::tempdir().unwrap();
         let folder = scratch.path().join("run/domains");
         let domain = OsStr::new("we/b");
-        let variables = [("PIN_CPUS".to_owned(), "0-1".to_owned())];
-        write(&folder, domain, "u-1", &variables).unwrap();
-        write(&folder, domain, "u-2", &variables).unwrap();
+        let variables = pairs(&[("PIN_CPUS", "0-1")]);
+        let other = UUID.replace('7', "8");
+        write(&folder, domain, UUID, &variables).unwrap();
+        write(&folder, domain, &other, &variables).unwrap();
         let files: Vec<_> = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name()).collect();
         assert_eq!(files, ["we%2Fb.env"]);
         let text = fs::read_to_string(folder.join("we%2Fb.env")).unwrap();
-        assert_eq!(text.lines().skip(1).collect::<Vec<_>>(), ["UUID=u-2", "PIN_CPUS=0-1"]);
+        assert_eq!(text.lines().skip(1).collect::<Vec<_>>(), [&format!("UUID={other}"), "PIN_CPUS=0-1"]);
         remove(&folder, domain).unwrap();
         remove(&folder, domain).unwrap();
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        remove(&folder, OsStr::new(&"x".repeat(300))).unwrap();
+    }
+
+    #[test]
+    fn a_field_that_would_become_another_is_not_written() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path().join("domains");
+        let refused = |uuid: &str, variables: &[(&str, &str)], why: &str| {
+            let error = write(&folder, OsStr::new("web"), uuid, &pairs(variables)).unwrap_err();
+            assert_eq!(error.to_string(), why);
+            assert!(!folder.exists());
+        };
+        refused("", &[], " is no UUID");
+        refused(&format!("{UUID}\nPIN_LOG=trace"), &[], &format!("{UUID}\nPIN_LOG=trace is no UUID"));
+        refused(UUID, &[("PIN_CPUS", "0\nPIN_LOG=trace")], "the value of PIN_CPUS holds a control character");
+        refused(UUID, &[("PIN_CPUS=1\nX", "0")], "PIN_CPUS=1\nX places no threads");
+        refused(UUID, &[("PIN_LOG", "trace")], "PIN_LOG places no threads");
+        refused(UUID, &[("PIN_CPUS", &"0".repeat(FILE_BYTES))], "it has 65659 bytes, more than 65536");
+    }
+
+    #[test]
+    fn all_that_an_xml_may_say_fits() {
+        let longest = "0".repeat(VALUE_BYTES);
+        let all = VARIABLES.iter().filter(|variable| variable.places());
+        let variables: Vec<(String, String)> =
+            all.map(|variable| (variable.name.to_owned(), longest.clone())).collect();
+        assert!(text(UUID, &variables).is_ok());
+    }
+
+    #[test]
+    fn it_is_read_as_it_was_written() {
+        let kernel = FakeKernel::new();
+        kernel.act_as_owner();
+        let folder = Path::new("/run/pinshim/domains");
+        let domain = OsStr::new("web");
+        assert_eq!(read(&kernel, folder, domain), Ok(None));
+        let variables = pairs(&[("PIN_CPUS", "0-1"), ("PIN_THREADS", "a=b@1")]);
+        write(&kernel.locate(folder).unwrap(), domain, UUID, &variables).unwrap();
+        assert_eq!(read(&kernel, folder, domain), Ok(Some(variables)));
+    }
+
+    #[test]
+    fn a_line_that_is_not_understood_is_said() {
+        let kernel = FakeKernel::new();
+        kernel.act_as_owner();
+        let folder = Path::new("/etc/pinshim/domains");
+        for (line, why) in [
+            ("PATH=/", "this is no PIN_NAME=value: PATH=/"),
+            ("PIN_CPUS", "this is no PIN_NAME=value: PIN_CPUS"),
+            ("PIN_cpus=1", "this is no PIN_NAME=value: PIN_cpus=1"),
+            ("PIN_CPUS=1\u{1b}", "the value of PIN_CPUS holds a control character"),
+            ("UUID=1", "1 is no UUID"),
+        ] {
+            kernel.write("/etc/pinshim/domains/web.env", format!("# by hand\n\n{line}\n"));
+            let said = read(&kernel, folder, OsStr::new("web"));
+            assert_eq!(said, Err(format!("/etc/pinshim/domains/web.env, line 3: {why}")));
+        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! libvirt opens it only after the `prepare` hook, so that a refusal by the hook would not be in it.
 
+use crate::libvirt::syslog;
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
@@ -29,7 +30,7 @@ pub(crate) fn append(folder: &Path, domain: &OsStr, lines: &[String]) -> io::Res
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(folder.join(name))?;
-    let text: String = lines.iter().map(|line| format!("pinshim: {line}\n")).collect();
+    let text: String = lines.iter().map(|line| format!("pinshim: {}\n", syslog::line(line))).collect();
     // One write, so that lines of virtlogd do not come in between.
     log.write_all(text.as_bytes())
 }

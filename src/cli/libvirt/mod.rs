@@ -1,9 +1,16 @@
-//! What libvirt's hook needs: the domain's XML, the file for the wrapper, the logs, and the check of a
-//! running domain.
+//! What libvirt's hook needs: the domain's XML, the files that root keeps about domains, the logs, and the check
+//! of a running domain.
 
 pub(crate) mod domain_file;
 pub(crate) mod domain_log;
 pub(crate) mod domain_xml;
+pub(crate) mod faults;
+pub(crate) mod folders;
+pub(crate) mod placement_element;
 pub(crate) mod policy;
+pub(crate) mod qemu_process;
+pub(crate) mod root_file;
 pub(crate) mod syslog;
+pub(crate) mod tuning;
 pub(crate) mod verify;
+pub(crate) mod xml_input;

@@ -2,7 +2,12 @@
 //!
 //! libvirt shows a hook's stderr to whoever starts the domain, but only if the hook fails. The system's log
 //! has the messages in any case.
+//!
+//! Names of domains, of threads and of files, and parts of the XML stand in messages. Each message goes out as one
+//! line that commands no terminal and is of a bounded length, whatever it holds.
 
+use crate::libvirt::faults::cut;
+use crate::output::text::harmless;
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -16,6 +21,14 @@ const INFO: u8 = 6;
 
 /// The longest wait for a log daemon: libvirt waits for the hook.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// So many characters of a message are written.
+const CHARACTERS: usize = 1000;
+
+/// A message as one harmless line of a bounded length.
+pub(crate) fn line(what: &str) -> String {
+    harmless(cut(what, CHARACTERS).as_bytes())
+}
 
 /// The two places that a message goes to.
 #[derive(Clone)]
@@ -54,9 +67,10 @@ impl Log {
     }
 
     fn log(&self, severity: u8, what: &str) {
-        (self.say)(what);
+        let what = line(what);
+        (self.say)(&what);
         // Where no log daemon listens, stderr has it.
-        let _ = self.send(severity, what);
+        let _ = self.send(severity, &what);
     }
 
     /// Sends a line as syslog(3) does, but without the date, which the daemon adds itself.
@@ -66,5 +80,24 @@ impl Log {
         socket.connect(&self.socket)?;
         let line = format!("<{}>pinshim[{}]: {what}", DAEMON | severity, std::process::id());
         socket.send(line.as_bytes()).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_harmless_line_whatever_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("log");
+        let daemon = UnixDatagram::bind(&socket).unwrap();
+        Log::to_socket_alone(&socket)
+            .warning(&format!("a\n<0>b\x1b[2J\u{9b}\u{202e}{}", "x".repeat(1 << 20)));
+        let mut bytes = [0; 4096];
+        let length = daemon.recv(&mut bytes).unwrap();
+        let text = std::str::from_utf8(&bytes[..length]).unwrap();
+        assert!(text.starts_with("<28>pinshim[") && text.contains("]: a?<0>b?[2J??xxx"), "{text}");
+        assert!(text.ends_with("x…") && text.chars().count() < CHARACTERS + 30, "{text}");
     }
 }

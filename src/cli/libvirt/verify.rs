@@ -3,41 +3,91 @@
 //! The library does that by itself. Here it is done once more from outside: for a QEMU that was started
 //! without the library, and so that the outcome is in the system's log. A CPU that an administrator has asked
 //! libvirt for since the start (`virsh vcpupin`) stands.
+//!
+//! This runs as root, and QEMU may be hostile. Where threads belong is root's word: the domain's XML, or the
+//! administrator's file. Which process is QEMU is libvirt's word. QEMU's status page says only who its threads are;
+//! where it names another policy, the line says so.
 
-use crate::libvirt::domain_xml::{Domain, Tuning};
+use crate::libvirt::domain_xml::Domain;
+use crate::libvirt::folders::Folders;
 use crate::libvirt::policy;
+use crate::libvirt::qemu_process::QemuProcess;
+use crate::libvirt::tuning::Tuning;
 use crate::output::text::count;
+use crate::sys::cpuset;
 use crate::sys::kernel::Kernel;
-use crate::verdict::judge::Judge;
+use crate::sys::process::Process;
+use crate::verdict::judge::{Judge, Verdict};
 use crate::verdict::watch::PAUSE;
 use crate::vm::expected::VmThread;
-use crate::vm::find;
-use crate::vm::look::{Ask, Vm};
+use crate::vm::look::{Ask, Look, Vm};
+use crate::vm::page::Missing;
 use crate::vm::put::put;
-use pinning::{CpuSet, RoleKind};
+use pinning::{CPU_LIMIT, CpuId, CpuSet, Host, Policy, RoleKind, VARIABLES, acts_in, strip_deleted};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// So many threads are named in the line.
 const NAMED: usize = 4;
 
-/// Puts threads back that are off their set. The answer is the line to log: `Err` where something is still
-/// not as it should be, `None` for a domain without a pinning.
+/// Puts threads back that are off their set. The answer is the line to log: `Err` where something is not as it
+/// should be, `None` for a domain of which root says nothing.
 ///
 /// `is_reconnect`: libvirt has found a running QEMU again, so that an administrator may have moved threads.
 pub(crate) fn verify(
     kernel: &dyn Kernel,
+    folders: &Folders,
+    name: &OsStr,
     domain: &Domain,
     is_reconnect: bool,
 ) -> Option<Result<String, String>> {
-    let vm = Vm::new(find::by_uuid(kernel, &domain.uuid)?);
-    // The page has the policy that the library follows. Without a page, the XML says what was intended.
-    let policy = if vm.is_pinned() { None } else { Some(policy::parse(domain, kernel).policy?) };
-    let ask = Ask { policy: policy.as_ref(), ..Ask::default() };
-    let is_intended = |thread: &VmThread| is_reconnect && pinned_by_libvirt(thread, &domain.tuning);
+    let nothing_moved = |why: String| format!("no thread was moved or checked: {why}");
+    let variables = match policy::variables(kernel, folders, name, domain) {
+        Ok(variables) => variables,
+        Err(why) => return Some(Err(nothing_moved(why))),
+    };
+    // What is not understood has no policy, and is said.
+    if variables.is_none() && domain.faults.is_empty() {
+        return None;
+    }
+    let line = look_and_put(kernel, folders, name, domain, &variables.unwrap_or_default(), is_reconnect);
+    Some(match line {
+        Ok(line) if line.is_good() => Ok(line.text()),
+        Ok(line) => Err(line.text()),
+        Err(why) => Err(nothing_moved(why)),
+    })
+}
+
+/// What was found; or why nothing could be done.
+fn look_and_put(
+    kernel: &dyn Kernel,
+    folders: &Folders,
+    name: &OsStr,
+    domain: &Domain,
+    variables: &[(String, String)],
+    is_reconnect: bool,
+) -> Result<Line, String> {
+    if let Some(fault) = domain.faults.lines().first() {
+        return Err(fault.clone());
+    }
+    let qemu = QemuProcess::find(kernel, &folders.pid_files, name)?;
+    expect_qemu(qemu.process, domain)?;
+    let policy = policy_for(qemu.process, variables)?;
+    let vm = Vm::new(qemu.process);
+    // What the VM holds on to is then the process that held libvirt's lock.
+    qemu.check()?;
+    let ask = Ask { policy: Some(&policy), ..Ask::default() };
+    let has_place = |thread: &VmThread| thread.expected.as_ref().is_some_and(|cpus| *cpus != unknown_cpus());
+    let is_intended = |thread: &VmThread| is_reconnect && is_pinned_by(&domain.tuning, thread);
     let mut judge = Judge::default();
+    let mut says_page = None;
     let mut look = || {
-        let threads = vm.look(&ask).ok()?.threads;
+        let Look { content, threads } = vm.look(&ask).map_err(|failure| failure.to_string())?;
+        says_page = Some(content.map(|content| disagreements(&content.policy, &policy)));
+        let threads: Vec<VmThread> = threads.into_iter().filter(has_place).collect();
         let verdicts = judge.judge(&threads);
-        Some(threads.into_iter().zip(verdicts).collect::<Vec<_>>())
+        Ok::<_, String>(threads.into_iter().zip(verdicts).collect::<Vec<_>>())
     };
 
     let mut seen = look()?;
@@ -45,7 +95,9 @@ pub(crate) fn verify(
     // A thread that the register does not list may be placing itself just now: a second look tells.
     if seen.iter().any(|(thread, verdict)| verdict.may_be_off() && !is_intended(thread)) {
         kernel.sleep(PAUSE);
-        for (thread, verdict) in look()? {
+        let again = look()?;
+        qemu.check()?;
+        for (thread, verdict) in again {
             let Some(expected) = thread.expected.as_ref().filter(|_| verdict.is_off()) else { continue };
             // Where it cannot be put there, the next look says so.
             if !is_intended(&thread) && put(&vm, &thread.thread, expected).is_ok() {
@@ -55,61 +107,157 @@ pub(crate) fn verify(
         seen = look()?;
     }
 
-    let judged = seen.iter().filter(|(thread, _)| thread.role != RoleKind::Exempt).count();
-    let off = seen.iter().filter(|(_, verdict)| verdict.is_off()).map(|(thread, _)| thread);
-    let (left_alone, wrong): (Vec<&VmThread>, Vec<&VmThread>) = off.partition(|thread| is_intended(thread));
-    let wrong: Vec<String> = wrong.into_iter().map(|thread| describe(thread, &domain.tuning)).collect();
-    Some(line(vm.is_pinned(), judged, put_back, left_alone.len(), &wrong))
-}
-
-/// The CPUs that libvirt's XML gives to a thread.
-fn cpus_by_libvirt<'a>(thread: &VmThread, tuning: &'a Tuning) -> Option<&'a CpuSet> {
-    match thread.role {
-        RoleKind::Vcpu => tuning.vcpus.iter().find(|(vcpu, _)| Some(*vcpu) == thread.index),
-        RoleKind::IoThread => {
-            let number: u32 = thread.name.strip_prefix("IO iothread")?.parse().ok()?;
-            tuning.iothreads.iter().find(|(iothread, _)| *iothread == number)
+    let mut line = Line { put_back, ..Line::default() };
+    for (thread, verdict) in &seen {
+        match verdict {
+            Verdict::Exempt => {}
+            Verdict::NotPlacedYet | Verdict::Unsure | Verdict::Ending => line.unsettled += 1,
+            verdict if !verdict.is_off() => line.right += 1,
+            _ if is_intended(thread) => line.left_alone += 1,
+            _ => line.wrong.push(describe(thread, &domain.tuning)),
         }
-        _ => return tuning.emulator.as_ref(),
     }
-    .map(|(_, cpus)| cpus)
+    line.page = match says_page {
+        Some(Ok(disagreements)) => PageSays::Policy(disagreements),
+        Some(Err(Missing::None)) | None => PageSays::NoLibrary,
+        Some(Err(missing)) => PageSays::Nothing(missing.to_string()),
+    };
+    Ok(line)
 }
 
-fn pinned_by_libvirt(thread: &VmThread, tuning: &Tuning) -> bool {
-    cpus_by_libvirt(thread, tuning).is_some_and(|cpus| *cpus == thread.thread.allowed)
+/// Checks that a process runs what a QEMU of this domain would: an executable that the library acts in, or the
+/// emulator that the XML names. By its executable alone: its arguments are its own word.
+fn expect_qemu(process: Process<'_>, domain: &Domain) -> Result<(), String> {
+    let path = process.kernel.read_link(process.file("exe"));
+    let path =
+        path.map_err(|error| format!("the executable of process {} cannot be read: {error}", process.pid))?;
+    let name = strip_deleted(path.file_name().unwrap_or_default().as_bytes());
+    let target = domain.environment.iter().find(|(name, _)| name == "PIN_TARGET");
+    let emulator = Path::new(&domain.emulator).file_name().unwrap_or_default().as_bytes();
+    if acts_in(target.map(|(_, value)| value.as_bytes()), name) || name == emulator {
+        return Ok(());
+    }
+    Err(format!("process {} runs {}, which is no QEMU", process.pid, path.display()))
+}
+
+/// The policy of these variables for a running process, on the CPUs that its cpusets leave it.
+fn policy_for(process: Process<'_>, variables: &[(String, String)]) -> Result<Policy, String> {
+    let available = cpuset::available_to(process);
+    let host = Host { available, start: unknown_cpus() };
+    let variables = variables.iter().map(|(name, value)| (name, value));
+    let parsed = Policy::parse(variables, &host);
+    parsed.policy.ok_or_else(|| {
+        let fault = parsed.faults.first().map(ToString::to_string);
+        fault.unwrap_or_else(|| "its variables place no thread".to_owned())
+    })
+}
+
+/// What stands for the affinity that QEMU was started with, which is the base where `PIN_CPUS` is not set: libvirt
+/// has chosen it, and nothing tells it now. No host has the last CPU that a set can hold. A thread that belongs there is left alone.
+fn unknown_cpus() -> CpuSet {
+    CpuSet::from_iter([CpuId(CPU_LIMIT - 1)])
+}
+
+/// The variables that place threads and that two policies do not have in common.
+fn disagreements(page: &Policy, policy: &Policy) -> Vec<&'static str> {
+    let value = |policy: &Policy, name: &str| {
+        policy.entries().iter().find(|(entry, _)| entry == name).map(|(_, value)| value.clone())
+    };
+    let placing = VARIABLES.iter().filter(|variable| variable.places()).map(|variable| variable.name);
+    placing.filter(|name| value(page, name) != value(policy, name)).collect()
+}
+
+/// Whether a thread may run on the CPUs that libvirt's own pins give it, and on no others.
+fn is_pinned_by(tuning: &Tuning, thread: &VmThread) -> bool {
+    let cpus = match thread.role {
+        RoleKind::Vcpu => thread.index.and_then(|index| tuning.of_vcpu(index)),
+        RoleKind::IoThread => {
+            let number = thread.name.strip_prefix("IO iothread").and_then(|number| number.parse().ok());
+            number.and_then(|number| tuning.of_iothread(number))
+        }
+        _ => tuning.of_emulator(),
+    };
+    cpus.is_some_and(|cpus| cpus == thread.thread.allowed)
 }
 
 fn describe(thread: &VmThread, tuning: &Tuning) -> String {
     let expected = thread.expected.as_ref().map(CpuSet::to_string).unwrap_or_default();
-    let why = if pinned_by_libvirt(thread, tuning) { ", as <cputune> says" } else { "" };
+    let why = if is_pinned_by(tuning, thread) { ", as <cputune> says" } else { "" };
     format!("{} may run on {} and belongs on {expected}{why}", thread.name, thread.thread.allowed)
 }
 
-fn line(
-    has_library: bool,
-    judged: usize,
+/// What QEMU's status page says.
+#[derive(Debug, Default)]
+enum PageSays {
+    /// There is none: QEMU does not run under the library.
+    #[default]
+    NoLibrary,
+    /// It could not be read, or is not sound; why, in a sentence.
+    Nothing(String),
+    /// A policy, which differs from root's word in these variables.
+    Policy(Vec<&'static str>),
+}
+
+/// What is to be logged.
+#[derive(Debug, Default)]
+struct Line {
+    /// How many threads are where they belong.
+    right: usize,
+    /// How many are being placed, or about to end.
+    unsettled: usize,
+    /// How many were put where they belong.
     put_back: usize,
+    /// How many an administrator has put elsewhere.
     left_alone: usize,
-    wrong: &[String],
-) -> Result<String, String> {
-    let mut line = if wrong.is_empty() {
-        format!("{} where they belong", count(judged, "thread"))
-    } else {
-        let named = wrong.get(..NAMED).unwrap_or(wrong).join("; ");
-        let more = if wrong.len() > NAMED { "; and so on" } else { "" };
-        format!("{} of {} not where they belong: {named}{more}", wrong.len(), count(judged, "thread"))
-    };
-    if put_back > 0 {
-        line += &format!(", {put_back} put there now");
+    /// Those that are not where they belong, each in a sentence.
+    wrong: Vec<String>,
+    page: PageSays,
+}
+
+impl Line {
+    /// Whether all is as it should be.
+    fn is_good(&self) -> bool {
+        self.wrong.is_empty() && matches!(&self.page, PageSays::Policy(differ) if differ.is_empty())
     }
-    if left_alone > 0 {
-        line += &format!(", {left_alone} elsewhere by virsh and left there");
+
+    fn text(&self) -> String {
+        let judged = self.right + self.left_alone + self.wrong.len();
+        let mut line = if self.wrong.is_empty() {
+            format!("{} where they belong", count(judged, "thread"))
+        } else {
+            let named = self.wrong.get(..NAMED).unwrap_or(&self.wrong).join("; ");
+            let more = if self.wrong.len() > NAMED { "; and so on" } else { "" };
+            format!(
+                "{} of {} not where they belong: {named}{more}",
+                self.wrong.len(),
+                count(judged, "thread")
+            )
+        };
+        if self.unsettled > 0 {
+            line += &format!(", {} not placed yet", self.unsettled);
+        }
+        if self.put_back > 0 {
+            line += &format!(", {} put there now", self.put_back);
+        }
+        if self.left_alone > 0 {
+            line += &format!(", {} elsewhere by virsh and left there", self.left_alone);
+        }
+        match &self.page {
+            PageSays::Policy(differ) if differ.is_empty() => {}
+            PageSays::Policy(differ) => {
+                line += &format!(
+                    "; QEMU's status page has another {}, which does not count",
+                    differ.join(" and ")
+                );
+            }
+            PageSays::Nothing(why) => line += &format!("; {why}"),
+            PageSays::NoLibrary => {
+                line += "; its QEMU does not run under libpinshim.so, so that threads to come are not placed \
+                         (does its <emulator> name qemu-pinned?)";
+            }
+        }
+        line
     }
-    if !has_library {
-        line += "; its QEMU does not run under libpinshim.so, so that threads to come are not placed (does its \
-                 <emulator> name qemu-pinned?)";
-    }
-    if wrong.is_empty() && has_library { Ok(line) } else { Err(line) }
 }
 
 #[cfg(test)]
@@ -119,17 +267,30 @@ mod tests {
     #[test]
     fn the_line_says_what_was_found() {
         let wrong = |n| vec!["CPU 0/KVM may run on 0 and belongs on 1".to_owned(); n];
-        assert_eq!(line(true, 9, 0, 0, &[]).unwrap(), "9 threads where they belong");
+        let line =
+            |right, wrong| Line { right, wrong, page: PageSays::Policy(Vec::new()), ..Line::default() };
+        let good = line(9, wrong(0));
+        assert_eq!((good.is_good(), good.text().as_str()), (true, "9 threads where they belong"));
+        let moved = Line { put_back: 2, left_alone: 1, unsettled: 3, ..line(8, wrong(0)) };
         assert_eq!(
-            line(true, 9, 2, 1, &[]).unwrap(),
-            "9 threads where they belong, 2 put there now, 1 elsewhere by virsh and left there"
+            (moved.is_good(), moved.text().as_str()),
+            (
+                true,
+                "9 threads where they belong, 3 not placed yet, 2 put there now, 1 elsewhere by virsh and left there"
+            )
         );
-        let said = line(true, 9, 0, 0, &wrong(1)).unwrap_err();
-        assert_eq!(said, "1 of 9 threads not where they belong: CPU 0/KVM may run on 0 and belongs on 1");
+        let off = line(8, wrong(1));
+        let said = "1 of 9 threads not where they belong: CPU 0/KVM may run on 0 and belongs on 1";
+        assert_eq!((off.is_good(), off.text().as_str()), (false, said));
         let four = ["CPU 0/KVM may run on 0 and belongs on 1"; 4].join("; ");
-        let said = line(true, 9, 0, 0, &wrong(5)).unwrap_err();
-        assert_eq!(said, format!("5 of 9 threads not where they belong: {four}; and so on"));
-        let said = line(true, 9, 0, 0, &wrong(4)).unwrap_err();
-        assert_eq!(said, format!("4 of 9 threads not where they belong: {four}"));
+        assert_eq!(
+            line(4, wrong(5)).text(),
+            format!("5 of 9 threads not where they belong: {four}; and so on")
+        );
+        assert_eq!(line(5, wrong(4)).text(), format!("4 of 9 threads not where they belong: {four}"));
+        let other = Line { page: PageSays::Policy(vec!["PIN_CPUS", "PIN_VHOST"]), ..line(9, wrong(0)) };
+        let said = "9 threads where they belong; QEMU's status page has another PIN_CPUS and PIN_VHOST, which does not count";
+        assert_eq!((other.is_good(), other.text().as_str()), (false, said));
+        assert!(!Line::default().is_good());
     }
 }

@@ -126,16 +126,6 @@ pub(crate) fn all(kernel: &dyn Kernel) -> Result<Found<'_>, Failure> {
     Ok(found)
 }
 
-/// The domain's QEMU, by the UUID that libvirt starts it with.
-pub(crate) fn by_uuid<'k>(kernel: &'k dyn Kernel, uuid: &str) -> Option<Process<'k>> {
-    let is_meant = |process: &Process<'_>| {
-        let arguments = process.arguments();
-        arguments.windows(2).any(|pair| matches!(pair, [option, value] if option == "-uuid" && value == uuid))
-            && is_qemu(*process)
-    };
-    Process::all(kernel).ok()?.into_iter().find(is_meant)
-}
-
 /// Whether a process looks like a QEMU that the library would act in, by its executable's name.
 pub(crate) fn is_qemu(process: Process<'_>) -> bool {
     let target = std::env::var_os("PIN_TARGET");
@@ -249,20 +239,5 @@ mod tests {
         assert_eq!(found(&kernel, "100"), Ok(100));
         let found = all(&kernel).unwrap();
         assert_eq!((found.pinned.len(), found.not_looked_at), (0, 2), "one is enough for {PATIENCE:?}");
-    }
-
-    #[test]
-    fn a_domain_is_found_by_the_uuid_of_its_qemu_alone() {
-        let kernel = FakeKernel::new();
-        let process = |pid, executable, uuid| {
-            let process = kernel.process(pid, &["/usr/bin/qemu-system-x86_64", "-uuid", uuid]);
-            process.executable(executable).thread(pid, "qemu-system-x86", "0");
-        };
-        process(90, "/usr/bin/timeout", "u-1");
-        process(100, "/usr/bin/qemu-system-x86_64", "u-1");
-        process(200, "/usr/bin/qemu-system-x86_64", "u-2");
-        assert_eq!(by_uuid(&kernel, "u-1").map(|process| process.pid), Some(100));
-        assert_eq!(by_uuid(&kernel, "u-2").map(|process| process.pid), Some(200));
-        assert!(by_uuid(&kernel, "u").is_none());
     }
 }
