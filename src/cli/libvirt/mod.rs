@@ -6,6 +6,7 @@ pub(crate) mod domain_log;
 pub(crate) mod domain_xml;
 pub(crate) mod faults;
 pub(crate) mod folders;
+pub(crate) mod left_for;
 pub(crate) mod placement_element;
 pub(crate) mod policy;
 pub(crate) mod qemu_process;

@@ -1,0 +1,70 @@
+//! The variables that root's own files hold for a domain of `qemu:///system` that runs.
+
+use crate::libvirt::domain_file;
+use crate::libvirt::folders::Folders;
+use crate::libvirt::policy::{Variables, manager};
+use crate::libvirt::qemu_process::QemuProcess;
+use crate::sys::kernel::Kernel;
+use crate::sys::process::Process;
+use std::ffi::OsStr;
+
+/// The variables that the hook has left for the domain with this name, or that the administrator's file has, if
+/// the process is the domain's QEMU. The name may be the process's own word: it is libvirt that says whose it is.
+///
+/// # Errors
+/// Why there are none, in a sentence.
+#[cfg_attr(not(test), expect(dead_code, reason = "`apply` asks it from its next change on"))]
+pub(crate) fn left_for(
+    kernel: &dyn Kernel,
+    folders: &Folders,
+    process: Process<'_>,
+    name: &str,
+) -> Result<Variables, String> {
+    let domain = OsStr::new(name);
+    let qemu = QemuProcess::find(kernel, &folders.pid_files, domain)?;
+    if qemu.process.pid != process.pid {
+        return Err(format!("libvirt's {name} is process {}, not {}", qemu.process.pid, process.pid));
+    }
+    for folder in [&folders.run, &folders.config] {
+        if let Some(mut variables) = domain_file::read(kernel, &folder.join("domains"), domain)? {
+            variables.push(manager());
+            return Ok(variables);
+        }
+    }
+    Err(format!("neither {} nor {} has one", folders.run.display(), folders.config.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fake::FakeKernel;
+
+    const PID_FILE: &str = "/run/libvirt/qemu/web.pid";
+
+    fn said(kernel: &FakeKernel, pid: i32, name: &str) -> Result<String, String> {
+        let process = Process::new(kernel, pid).unwrap();
+        let variables = left_for(kernel, &Folders::default(), process, name)?;
+        Ok(variables.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn the_hooks_file_counts_before_the_administrators_and_for_the_domains_qemu_alone() {
+        let kernel = FakeKernel::new();
+        kernel.act_as_owner();
+        for pid in [100, 200] {
+            let qemu = ["/usr/bin/qemu-system-x86_64", "-name", "guest=web"];
+            kernel.process(pid, &qemu).thread(pid, "qemu-system-x86", "0");
+        }
+        assert_eq!(said(&kernel, 100, "web"), Err(format!("there is no {PID_FILE}")));
+        kernel.write(PID_FILE, "100\n");
+        kernel.lock(PID_FILE, 100);
+        let none = "neither /run/pinshim nor /etc/pinshim has one".to_owned();
+        assert_eq!(said(&kernel, 100, "web"), Err(none));
+        kernel.write("/etc/pinshim/domains/web.env", "PIN_CPUS=1\n");
+        assert_eq!(said(&kernel, 100, "web"), Ok("PIN_CPUS=1 PIN_MANAGER=libvirt".to_owned()));
+        kernel.write("/run/pinshim/domains/web.env", "PIN_CPUS=2\n");
+        assert_eq!(said(&kernel, 100, "web"), Ok("PIN_CPUS=2 PIN_MANAGER=libvirt".to_owned()));
+        // One that only says that it is the domain's.
+        assert_eq!(said(&kernel, 200, "web"), Err("libvirt's web is process 100, not 200".to_owned()));
+    }
+}
