@@ -12,11 +12,12 @@
 mod libvirt_world;
 
 use std::fs;
+use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
 use harness::{
-    Expected, LIBVIRT_SANDBOX, Observation, Rule, ThreadSeen, TimeLimit, TwoCpus, brokers_of, judge,
+    Expected, LIBVIRT_SANDBOX, Observation, Program, Rule, ThreadSeen, TimeLimit, TwoCpus, brokers_of, judge,
     kvm_missing, or_skip, skip, two_cpus, until,
 };
 use libvirt_world::{Domain, Libvirt, Qemu};
@@ -272,6 +273,58 @@ fn a_bad_pinning_is_refused() {
     libvirt.define(&domain);
     let qemu = libvirt.start_domain(&domain);
     assert!(libvirt.domain_log(&domain).contains("pinshim: warning: PIN_VHOST=8191: "));
+    libvirt.destroy(&domain, qemu);
+}
+
+/// QEMU may write to its status page and, by a descriptor that libvirt leaves open to it, to its pid file. Neither
+/// brings root's hook to move a thread elsewhere than where the domain's XML says.
+#[test]
+fn what_qemu_can_write_to_moves_no_thread() {
+    let _limit = TimeLimit::seconds(150);
+    let Some((mut libvirt, cpus)) = world(false) else { return };
+    let (here, there) = (cpus.first, cpus.second);
+    if here > 9 || there > 9 {
+        return skip("the test changes one digit of a CPU's number");
+    }
+    let domain = Domain::new(&libvirt, "liar", false).placement(&format!("cpus='{here}'"));
+    libvirt.define(&domain);
+    let qemu = libvirt.start_domain(&domain);
+    soon_on(qemu, "CPU 0/TCG", here);
+    let said = |libvirt: &Libvirt, what: &str| -> String {
+        until(20, "the hook's line", || {
+            libvirt.hook_lines(&domain).into_iter().find(|line| line.contains(what))
+        })
+    };
+    said(&libvirt, "threads where they belong");
+
+    // The page: one digit of the text, and the one set.
+    let path = qemu.descriptor(|target| target.starts_with("/memfd:pinshim")).expect("a status page");
+    let mut page = fs::read(&path).expect("read the page");
+    let text = format!("PIN_CPUS={here}\0").into_bytes();
+    let at = page.windows(text.len()).position(|part| part == text).expect("the policy's text");
+    page[at + "PIN_CPUS=".len()] = b'0' + there as u8;
+    // Where the sets begin: the header's field after magic, version, owner and size.
+    let sets_at = u32::from_ne_bytes(page[24..28].try_into().expect("four bytes")) as usize;
+    page[sets_at..sets_at + 8].copy_from_slice(&(1u64 << there).to_ne_bytes());
+    fs::File::options().write(true).open(&path).expect("open").write_all(&page).expect("change the page");
+    libvirt.restart();
+    let line = said(&libvirt, "which does not count");
+    assert!(line.contains("QEMU's status page has another PIN_CPUS"), "{line}");
+    for (_, allowed) in qemu.all_threads() {
+        assert_eq!(allowed, here.to_string());
+    }
+
+    // The pid file: QEMU holds it open, and libvirt's lock on it.
+    let path = qemu.descriptor(|target| target.ends_with(".pid")).expect("libvirt leaves it open");
+    let victim = Program::new("sleep").arg("1000").affinity(&[there]).start();
+    let mut file = fs::File::options().write(true).truncate(true).open(&path).expect("open the pid file");
+    file.write_all(format!("{}\n", victim.pid()).as_bytes()).expect("change the pid file");
+    libvirt.restart();
+    let line = said(&libvirt, "libvirt's lock on it is held by");
+    assert!(line.contains("no thread was moved or checked"), "{line}");
+    assert_eq!(Qemu { pid: victim.pid() }.cpus_of("sleep"), Some(there.to_string()));
+    let mut file = fs::File::options().write(true).truncate(true).open(&path).expect("open the pid file");
+    file.write_all(format!("{}\n", qemu.pid).as_bytes()).expect("put it back");
     libvirt.destroy(&domain, qemu);
 }
 

@@ -588,6 +588,103 @@ mod hook {
     }
 
     #[test]
+    fn what_is_not_understood_keeps_a_domain_from_starting_with_the_reason() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        let namespace = "xmlns:pin='urn:pinshim:domain:1'";
+        for (inside, why) in [
+            (format!("<pin:placement {namespace} pin:cpus='0'/>"), "attribute pin:cpus has a prefix"),
+            (
+                format!("<pin:placement {namespace} cpus='0'><vcpu/></pin:placement>"),
+                "holds an element, <vcpu>",
+            ),
+            (format!("<pin:placement {namespace} cpus='0'>1</pin:placement>"), "holds text: 1"),
+            (format!("<pin:placement {namespace}/>"), "has no attribute; there are cpus"),
+            (format!("<pin:placements {namespace} cpus='0'/>"), "<pin:placements> is not known"),
+            (format!("<x><pin:placement {namespace} cpus='0'/></x>"), "stands in <x>"),
+            ("<p:placement xmlns:p='urn:pinshim:domain:2' cpus='0'/>".to_owned(), "is of the namespace"),
+        ] {
+            let xml = format!("<domain><uuid>{UUID}</uuid><metadata>{inside}</metadata></domain>");
+            let done = installed.hook(&["web", "prepare", "begin", "-"], &xml);
+            assert_eq!((done.code(), done.stdout.as_str()), (78, ""), "{inside}");
+            assert!(done.stderr.starts_with("pinshim: ") && done.stderr.contains(why), "{done:?}");
+            assert!(installed.left().is_empty());
+            let started = installed.hook(&["web", "started", "begin", "-"], &xml);
+            assert_eq!(started.code(), 0);
+            assert!(started.stderr.contains("no thread was moved or checked"), "{started:?}");
+        }
+    }
+
+    /// The hook, with as much time on a CPU and memory as any domain's XML may take.
+    fn bounded(hook: Program) -> Finished {
+        let bounds = [(libc::RLIMIT_CPU, 3), (libc::RLIMIT_AS, 256 << 20)];
+        let bounded = hook.before_exec(move || {
+            for (kind, most) in bounds {
+                let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+                // SAFETY: a struct that lives across the call.
+                if unsafe { libc::setrlimit(kind, &raw const limit) } != 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+            }
+            Ok(())
+        });
+        bounded.run()
+    }
+
+    #[test]
+    fn an_xml_of_any_shape_and_size_is_answered_within_bounds() {
+        let _limit = TimeLimit::seconds(300);
+        let installed = Installed::new();
+        let pin = "xmlns:pin='urn:pinshim:domain:1'";
+        for bytes in [100_000, 1_000_000, 7_000_000, 40_000_000] {
+            let many = |one: &str| one.repeat(bytes / one.len());
+            let declared: String = (0..60).map(|number| format!(" xmlns:n{number}='urn:n'")).collect();
+            let rules: String = (0..bytes / 10).map(|number| format!("a{number}@0,")).collect();
+            let shapes = [
+                format!("<metadata><pin:placement {pin} cpus='{}'/></metadata>", many("x,")),
+                format!("<metadata><pin:placement {pin} threads='{rules}'/></metadata>"),
+                format!("<metadata><pin:placement {pin}{}/></metadata>", many(" a=''")),
+                format!(
+                    "<metadata><pin:placement {pin} cpus='0'>{}</pin:placement></metadata>",
+                    many("<a/>")
+                ),
+                format!("<metadata>{}<pin:placement {pin} cpus='x'/></metadata>", many("<a>")),
+                format!(
+                    "<metadata><pin:placement {pin} cpus='x'/></metadata><a{declared}>{}</a>",
+                    many("<z:a/>")
+                ),
+                format!("<a xmlns:a='{}' xmlns:b='urn:pinshim'>{}</a>", many("u"), many("<a:b/>")),
+                format!("<p xmlns='urn:pinshim'>{}</p>", many("<a/>")),
+            ];
+            for inside in shapes {
+                let xml = format!("<domain><uuid>{UUID}</uuid>{inside}</domain>");
+                let input = installed.write("input.xml", &xml);
+                let done = bounded(installed.hook_program(&input, &["web", "prepare", "begin", "-"]));
+                let shape = inside.get(..80).unwrap_or(&inside);
+                assert_eq!(done.code(), 78, "{bytes} {shape}: {done:?}");
+                assert!(!done.stderr.contains("before it was done"), "{bytes} {shape}: {done:?}");
+                assert!((1..8000).contains(&done.stderr.len()), "{bytes} {shape}: {}", done.stderr.len());
+                assert!(installed.left().is_empty());
+                let done = bounded(installed.hook_program(&input, &["web", "reconnect", "begin", "-"]));
+                assert_eq!(done.code(), 0, "{bytes} {shape}: {done:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_xml_that_does_not_end_keeps_a_domain_from_starting() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        let pipe = installed.path("pipe");
+        Program::new("mkfifo").arg(&pipe).run().assert_clean();
+        let mut writer = fs::File::options().read(true).write(true).open(&pipe).expect("open the pipe");
+        writer.write_all(b"<domain>").expect("begin the XML");
+        let done = installed.hook_reading(&pipe, &["web", "prepare", "begin", "-"]);
+        assert_eq!(done.code(), 78);
+        assert!(done.stderr.contains("that may have a <pin:placement>"), "{done:?}");
+    }
+
+    #[test]
     fn it_gives_up_when_nobody_writes() {
         let _limit = TimeLimit::seconds(100);
         let installed = Installed::new();

@@ -308,15 +308,31 @@ pub(crate) struct Qemu {
 impl Qemu {
     /// The threads of that name, with the CPUs that they may run on.
     pub(crate) fn threads(self, name: &str) -> Vec<(u32, String)> {
+        self.threads_that(|comm| comm == name)
+    }
+
+    fn threads_that(self, is_meant: impl Fn(&str) -> bool) -> Vec<(u32, String)> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
         let of = |task: fs::DirEntry| {
             let comm = fs::read_to_string(task.path().join("comm")).ok()?;
             let status = fs::read_to_string(task.path().join("status")).ok()?;
             let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
             let tid = task.file_name().to_str()?.parse().ok()?;
-            (comm.trim_end() == name).then(|| (tid, allowed.trim().to_owned()))
+            is_meant(comm.trim_end()).then(|| (tid, allowed.trim().to_owned()))
         };
         tasks.filter_map(of).collect()
+    }
+
+    /// All threads, with the CPUs that they may run on.
+    pub(crate) fn all_threads(self) -> Vec<(u32, String)> {
+        self.threads_that(|_| true)
+    }
+
+    /// The path in /proc of a descriptor, by what it stands for.
+    pub(crate) fn descriptor(self, is_meant: impl Fn(&str) -> bool) -> Option<PathBuf> {
+        let all = fs::read_dir(format!("/proc/{}/fd", self.pid)).into_iter().flatten().flatten();
+        let mut paths = all.map(|entry| entry.path());
+        paths.find(|path| fs::read_link(path).is_ok_and(|target| is_meant(&target.to_string_lossy())))
     }
 
     /// The CPUs of the one thread of that name.
