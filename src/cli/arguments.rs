@@ -178,7 +178,8 @@ pub(crate) struct Check {
 /// are told apart by their names (QEMU's `-name …,debug-threads=on`) or by QMP, and later threads start where their
 /// creator is.
 ///
-/// Another user's QEMU does not choose the CPUs: say where its threads belong, or give --trust-vm.
+/// Another user's QEMU does not choose the CPUs: say where its threads belong, or give --trust-vm. For a domain of
+/// libvirt's, root's file says it: the one that libvirt's hook has left, or the administrator's.
 #[derive(Debug, clap::Args)]
 #[command(
     after_long_help = "Exit status: 0 if every thread is where it belongs now, 1 if one could not be put there, 3 if the \

@@ -2,6 +2,8 @@
 
 use crate::arguments::Apply;
 use crate::commands::repair::Repair;
+use crate::libvirt::folders::Folders;
+use crate::libvirt::left_for::left_for;
 use crate::output::exit_status::{FAILED, NOT_PINNED, OFF, SUCCESS};
 use crate::output::failure::{Done, Failure};
 use crate::output::print::Output;
@@ -18,7 +20,10 @@ use pinning::{CpuSet, Host, Policy, Tid};
 pub(crate) fn apply(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output) -> Done {
     let vm = find::named(kernel, &arguments.vm)?;
     let look = vm.look(&Ask::default())?;
-    let variables = arguments.placement.variables();
+    let given = arguments.placement.variables().into_iter().map(|(name, value)| (name.to_owned(), value));
+    let given: Vec<(String, String)> = given.collect();
+    // Another user's VM has no say, but root may have: in the file that libvirt's hook has left for it.
+    let variables = if given.is_empty() && !is_trusted(&vm, arguments) { by_root(&vm) } else { given };
     let policy = if variables.is_empty() {
         needs_own_policy(&vm, look)?;
         must_be_trusted(&vm, arguments)?;
@@ -64,6 +69,12 @@ fn is_trusted(vm: &Vm<'_>, arguments: &Apply) -> bool {
     !vm.is_anothers() || arguments.trust_vm
 }
 
+/// The variables that root's own files hold for a VM of libvirt's; none for any other.
+fn by_root(vm: &Vm<'_>) -> Vec<(String, String)> {
+    let name = vm.name.as_deref().unwrap_or_default();
+    left_for(vm.process.kernel, &Folders::default(), vm.process, name).unwrap_or_default()
+}
+
 /// Fails for a VM whose own policy must not be followed.
 fn must_be_trusted(vm: &Vm<'_>, arguments: &Apply) -> Result<(), Failure> {
     if is_trusted(vm, arguments) {
@@ -78,11 +89,11 @@ fn must_be_trusted(vm: &Vm<'_>, arguments: &Apply) -> Result<(), Failure> {
     .next("say where they belong, with --cpus and the like, or give --trust-vm to follow its word"))
 }
 
-/// The policy that was given on the command line; `None` if it is faulty, and then the faults have been said.
+/// The policy that was given on the command line, or by root's files; `None` if it is faulty, and then the faults have been said.
 fn given_policy(
     vm: &Vm<'_>,
     look: &Look,
-    variables: &[(&'static str, String)],
+    variables: &[(String, String)],
     arguments: &Apply,
     output: &mut Output,
 ) -> Result<Option<Policy>, Failure> {
@@ -351,6 +362,22 @@ moved 101 CPU 0/KVM (vcpu 0) from 2 to 1
         }
         assert_eq!(applied(&kernel, "web").0, 0);
         assert_eq!(kernel.asked(), ["101 on 1"]);
+    }
+
+    #[test]
+    fn another_users_vm_is_put_where_the_file_of_libvirts_hook_says() {
+        let kernel = FakeKernel::new();
+        web(&kernel).user(1001);
+        kernel.act_as_owner();
+        kernel.write("/run/libvirt/qemu/web.pid", "100\n");
+        kernel.lock("/run/libvirt/qemu/web.pid", 100);
+        kernel.write("/run/pinshim/domains/web.env", "PIN_CPUS=0\nPIN_VCPUS=1,3\nPIN_IOTHREADS=io1@3\n");
+        let (status, text) = applied(&kernel, "web");
+        assert_eq!(status, 0, "{text}");
+        assert_eq!(kernel.asked(), ["102 on 3"]);
+        // libvirt says of no other process that it is this domain's.
+        kernel.lock("/run/libvirt/qemu/web.pid", 200);
+        assert_eq!((applied(&kernel, "web").0, kernel.asked()), (2, Vec::new()));
     }
 
     #[test]

@@ -13,7 +13,6 @@ use std::ffi::OsStr;
 ///
 /// # Errors
 /// Why there are none, in a sentence.
-#[cfg_attr(not(test), expect(dead_code, reason = "`apply` asks it from its next change on"))]
 pub(crate) fn left_for(
     kernel: &dyn Kernel,
     folders: &Folders,
