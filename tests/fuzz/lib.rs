@@ -23,6 +23,9 @@ mod targets;
 #[path = "../../src/cli/libvirt"]
 mod libvirt {
     pub(crate) mod domain_xml;
+    pub(crate) mod faults;
+    pub(crate) mod placement_element;
+    pub(crate) mod tuning;
 }
 
 /// What QEMU's arguments say.
