@@ -22,7 +22,7 @@ impl CpuSet {
     ///
     /// # Errors
     /// The mistakes in the text, in the order of their columns; a set without a CPU is one, and so is a text
-    /// of more than [`MAX_VALUE_BYTES`](crate::MAX_VALUE_BYTES). Of very many mistakes the first are told.
+    /// of more than [`MAX_VALUE_BYTES`]. Of very many mistakes the first are told.
     pub fn parse(text: &str, all: &CpuSet) -> Result<CpuSet, Vec<Mistake>> {
         if text.len() > MAX_VALUE_BYTES {
             return Err(vec![too_long()]);
