@@ -33,6 +33,9 @@ const GENERATION: u32 = 8;
 /// How long the thread waits for its creator. It takes the creator one system call; the limit is for a creator that was
 /// cancelled in the middle of it, and never comes back to use the handle.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The wait is made of pieces of this length. A process that is stopped for longer than [`PATIENCE`] (SIGSTOP, a frozen
+/// cgroup) uses up one of them, and its creator has the others to finish before the thread goes on.
+const PIECE: Duration = Duration::from_millis(50);
 /// How often the creator yields its CPU to the thread before it sleeps, which helps where the thread has a lower
 /// real-time priority.
 const YIELDS: usize = 100;
@@ -40,13 +43,12 @@ const YIELDS: usize = 100;
 /// The word, in the thread's slot. A test puts another kind of word here, and tries every order of the two threads' steps.
 pub(crate) struct Handover<W = AtomicU32>(W);
 
-/// What the two threads do with the word. The first four are an atomic word's own.
+/// What the two threads do with the word. The first three are an atomic word's own.
 pub(crate) trait Word {
     fn load(&self, order: Ordering) -> u32;
     fn store(&self, value: u32, order: Ordering);
-    fn swap(&self, value: u32, order: Ordering) -> u32;
     fn compare_exchange(&self, old: u32, new: u32, success: Ordering, failure: Ordering) -> Result<u32, u32>;
-    /// Waits until the word is no longer `value`, but no longer than `limit`.
+    /// Waits until the word is no longer `value`, but no longer than `limit`, in pieces.
     fn wait_while(&self, value: u32, limit: Duration);
     /// Wakes a thread that waits for the word.
     fn wake(&self);
@@ -82,12 +84,18 @@ impl<W: Word> Handover<W> {
         match self.0.compare_exchange(open, generation | CREATOR, Ordering::Acquire, Ordering::Acquire) {
             Ok(_) => {
                 work();
-                // The word is still of this generation: the thread waits, or has yet to come.
-                if self.0.swap(generation | DONE, Ordering::Release) == generation | AWAITED {
+                // Only a word of this generation is changed: a thread that has waited too long may have ended, and its
+                // slot may have been given to another.
+                let (creator, awaited, done) =
+                    (generation | CREATOR, generation | AWAITED, generation | DONE);
+                let finish =
+                    |from| self.0.compare_exchange(from, done, Ordering::Release, Ordering::Relaxed).is_ok();
+                if !finish(creator) && finish(awaited) {
                     self.0.wake();
                 }
             }
-            // The thread is first. It needs two instructions, unless it is preempted between them.
+            // The thread is first. It writes the handle and sets the word, which is two instructions away unless it is
+            // preempted between them: so this loop ends as soon as the thread has run again.
             Err(mut now) => {
                 for turn in 0.. {
                     if now != generation | CHILD {
@@ -143,18 +151,13 @@ impl Word for AtomicU32 {
     }
 
     #[inline(always)]
-    fn swap(&self, value: u32, order: Ordering) -> u32 {
-        self.swap(value, order)
-    }
-
-    #[inline(always)]
     fn compare_exchange(&self, old: u32, new: u32, success: Ordering, failure: Ordering) -> Result<u32, u32> {
         self.compare_exchange(old, new, success, failure)
     }
 
-    #[inline(always)]
     fn wait_while(&self, value: u32, limit: Duration) {
-        wait::wait_while(self, value, Instant::now() + limit);
+        let pieces = limit.as_millis() / PIECE.as_millis();
+        let _ = (0..pieces).find_map(|_| wait::wait_while(self, value, Instant::now() + PIECE));
     }
 
     #[inline(always)]

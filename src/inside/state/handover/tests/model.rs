@@ -21,7 +21,6 @@ use std::time::Duration;
 pub(super) enum Step {
     Load(Ordering),
     Store(u32, Ordering),
-    Swap(u32, Ordering),
     Exchange(u32, u32, Ordering, Ordering),
     /// futex(2), FUTEX_WAIT.
     Wait(u32),
@@ -75,10 +74,6 @@ impl Word for Script {
 
     fn store(&self, value: u32, order: Ordering) {
         self.step(Step::Store(value, order));
-    }
-
-    fn swap(&self, value: u32, order: Ordering) -> u32 {
-        self.step(Step::Swap(value, order))
     }
 
     fn compare_exchange(&self, old: u32, new: u32, success: Ordering, failure: Ordering) -> Result<u32, u32> {
@@ -326,7 +321,6 @@ impl Model {
                 }
                 return Ok(all);
             }
-            Step::Swap(value, order) => exchange(value, order),
             Step::Store(value, order) => {
                 answered(0, &move |state, known| self.write(state, known, value, order, false))
             }
