@@ -733,10 +733,7 @@ mod tests {
             ("entities", element(&format!("cpus='{}'", many("&a;")))),
             (
                 "placements",
-                format!(
-                    "<metadata>{}</metadata>",
-                    many(&format!("<p:placement xmlns:p='urn:pinshim:domain:1'/>"))
-                ),
+                format!("<metadata>{}</metadata>", many("<p:placement xmlns:p='urn:pinshim:domain:1'/>")),
             ),
             (
                 "children",
