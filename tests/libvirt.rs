@@ -13,6 +13,7 @@ mod libvirt_world;
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::thread;
 use std::time::Duration;
 
@@ -177,7 +178,9 @@ fn the_ways_of_a_pinning() {
     let qemu = start(&plain);
     assert_eq!(qemu.variable("LD_PRELOAD"), None);
     assert_eq!(qemu.variable("PIN_MANAGER"), None);
-    assert!(libvirt.hook_lines(&plain).is_empty(), "nothing to say");
+    let line = until(10, "the hook's line", || libvirt.hook_lines(&plain).pop());
+    assert!(line.contains("but it runs unpinned"), "{line}");
+    assert_eq!(libvirt.hook_lines(&plain).len(), 1);
     libvirt.destroy(&plain, qemu);
 
     // The administrator's file, with a name that has to be found in QEMU's arguments first.
@@ -297,16 +300,18 @@ fn what_qemu_can_write_to_moves_no_thread() {
     };
     said(&libvirt, "threads where they belong");
 
-    // The page: one digit of the text, and the one set.
+    // The page: one digit of the text, and the one set. It is sealed, so only QEMU's own mapping can be written to.
     let path = qemu.descriptor(|target| target.starts_with("/memfd:pinshim")).expect("a status page");
-    let mut page = fs::read(&path).expect("read the page");
+    let page = fs::read(&path).expect("read the page");
     let text = format!("PIN_CPUS={here}\0").into_bytes();
     let at = page.windows(text.len()).position(|part| part == text).expect("the policy's text");
-    page[at + "PIN_CPUS=".len()] = b'0' + there as u8;
     // Where the sets begin: the header's field after magic, version, owner and size.
-    let sets_at = u32::from_ne_bytes(page[24..28].try_into().expect("four bytes")) as usize;
-    page[sets_at..sets_at + 8].copy_from_slice(&(1u64 << there).to_ne_bytes());
-    fs::File::options().write(true).open(&path).expect("open").write_all(&page).expect("change the page");
+    let sets_at = u32::from_ne_bytes(page[24..28].try_into().expect("four bytes"));
+    let mapped = qemu.mapping("/memfd:pinshim").expect("QEMU's mapping of the page");
+    let memory = fs::File::options().write(true).open(format!("/proc/{}/mem", qemu.pid)).expect("open");
+    let change = |at: u64, bytes: &[u8]| memory.write_all_at(bytes, mapped + at).expect("change the page");
+    change((at + "PIN_CPUS=".len()) as u64, &[b'0' + there as u8]);
+    change(u64::from(sets_at), &(1u64 << there).to_ne_bytes());
     libvirt.restart();
     let line = said(&libvirt, "which does not count");
     assert!(line.contains("QEMU's status page has another PIN_CPUS"), "{line}");

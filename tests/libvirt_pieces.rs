@@ -653,7 +653,7 @@ mod hook {
                     "<metadata><pin:placement {pin} cpus='x'/></metadata><a{declared}>{}</a>",
                     many("<z:a/>")
                 ),
-                format!("<a xmlns:a='{}' xmlns:b='urn:pinshim'>{}</a>", many("u"), many("<a:b/>")),
+                format!("<a xmlns:a='{}' xmlns:b='urn:pinshim'>{}<b:c/></a>", many("u"), many("<a:b/>")),
                 format!("<p xmlns='urn:pinshim'>{}</p>", many("<a/>")),
             ];
             for inside in shapes {

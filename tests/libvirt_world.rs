@@ -335,6 +335,13 @@ impl Qemu {
         paths.find(|path| fs::read_link(path).is_ok_and(|target| is_meant(&target.to_string_lossy())))
     }
 
+    /// The address at which it has mapped a file of this name.
+    pub(crate) fn mapping(self, name: &str) -> Option<u64> {
+        let maps = fs::read_to_string(format!("/proc/{}/maps", self.pid)).ok()?;
+        let line = maps.lines().find(|line| line.contains(name))?;
+        u64::from_str_radix(line.split('-').next()?, 16).ok()
+    }
+
     /// The CPUs of the one thread of that name.
     pub(crate) fn cpus_of(self, name: &str) -> Option<String> {
         self.threads(name).pop().map(|(_, cpus)| cpus)
