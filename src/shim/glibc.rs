@@ -47,6 +47,6 @@ unsafe extern "C" fn fstat(fd: libc::c_int, into: *mut libc::stat64) -> libc::c_
 
 #[cfg(target_arch = "x86_64")]
 unsafe extern "C" fn stat(path: *const libc::c_char, into: *mut libc::stat64) -> libc::c_int {
-    // SAFETY: as above.
+    // SAFETY: the caller upholds that `path` ends with a NUL and `into` can be written to; x86-64 has one layout of stat.
     unsafe { libc::syscall(libc::SYS_stat, path, into) as libc::c_int }
 }

@@ -1,5 +1,6 @@
 //! The memory that QEMU and the broker share: the answers, and how many messages the broker has dealt with.
 
+use crate::sys::memory;
 use std::sync::atomic::AtomicU32;
 
 /// How many answers can be waited for at the same time.
@@ -46,22 +47,10 @@ impl Shared {
     }
 }
 
-/// Anonymous memory shared with forked children: zeroed, never unmapped.
+/// Words that are shared with forked children, all 0.
 fn shared_words<const N: usize>() -> Option<&'static [AtomicU32; N]> {
-    // SAFETY: a new mapping at an address of the kernel's choice.
-    let base = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            size_of::<[AtomicU32; N]>(),
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
-    };
-    if base == libc::MAP_FAILED {
-        return None;
-    }
-    // SAFETY: page-aligned, zeroed, of that size, never unmapped, and atomics alone.
-    Some(unsafe { &*base.cast::<[AtomicU32; N]>() })
+    let memory = memory::shared(size_of::<[AtomicU32; N]>(), None)?;
+    // SAFETY: `memory::shared` upholds that it is of that size, zeroed, aligned to a page and never unmapped; the words are
+    // atomics, so that the broker may write to them at the same time.
+    Some(unsafe { memory.cast::<[AtomicU32; N]>().as_ref() })
 }

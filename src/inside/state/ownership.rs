@@ -4,7 +4,7 @@
 //! A forked child shares the status page with its parent and must not write to it. The answer is a word in a
 //! page of memory that the kernel zeroes in every forked child (madvise(2), MADV_WIPEONFORK, from Linux 4.14 on).
 
-use crate::sys::thread;
+use crate::sys::{memory, thread};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 
 /// Where the word is: 1 in the owner, 0 in a forked child. Null where the kernel has no MADV_WIPEONFORK.
@@ -19,7 +19,7 @@ pub(crate) fn is_ours() -> bool {
     if mark.is_null() {
         return OWNER.load(Ordering::Relaxed) == thread::getpid();
     }
-    // SAFETY: `claim` put the address of a mapping here that is never unmapped.
+    // SAFETY: `claim`, the only writer, put the address of an aligned word here whose memory is never unmapped.
     let mark = unsafe { &*mark };
     mark.load(Ordering::Relaxed) != 0
 }
@@ -35,11 +35,11 @@ pub(crate) fn was_taken_over() -> bool {
 /// Makes the calling process, with this id, the owner. True if there was none before.
 pub(crate) fn claim(pid: i32) -> bool {
     if MARK.load(Ordering::Acquire).is_null() {
-        MARK.store(page_emptied_in_children(), Ordering::Release);
+        MARK.store(word_zeroed_in_children(), Ordering::Release);
     }
     let mark = MARK.load(Ordering::Acquire);
     if !mark.is_null() {
-        // SAFETY: as above.
+        // SAFETY: as in `is_ours`.
         unsafe { &*mark }.store(1, Ordering::Relaxed);
     }
     let before = OWNER.swap(pid, Ordering::AcqRel);
@@ -49,22 +49,9 @@ pub(crate) fn claim(pid: i32) -> bool {
     before == 0
 }
 
-fn page_emptied_in_children() -> *mut AtomicI32 {
-    const BYTES: usize = 4096;
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    // SAFETY: a new mapping at an address of the kernel's choice.
-    let page = unsafe { libc::mmap(std::ptr::null_mut(), BYTES, protection, flags, -1, 0) };
-    if page == libc::MAP_FAILED {
-        return std::ptr::null_mut();
-    }
-    // SAFETY: the mapping just made.
-    if unsafe { libc::madvise(page, BYTES, libc::MADV_WIPEONFORK) } == 0 {
-        return page.cast();
-    }
-    // SAFETY: the same; nobody else has its address.
-    unsafe { libc::munmap(page, BYTES) };
-    std::ptr::null_mut()
+/// A new word that is 0, and is 0 again in every forked child; null where the kernel has no such memory.
+fn word_zeroed_in_children() -> *mut AtomicI32 {
+    memory::zeroed_in_children(4096).map_or(std::ptr::null_mut(), |memory| memory.as_ptr().cast())
 }
 
 #[cfg(test)]

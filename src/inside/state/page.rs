@@ -4,7 +4,7 @@
 //! cleaning up, it can be made in sandboxes and chroots, and it ends with the process. It may fail: a process
 //! without a page is pinned all the same.
 
-use crate::sys::file;
+use crate::sys::memory;
 use pinning::status_page::{ENTRIES, Entry, Header, NAME, NewPage};
 use pinning::{Host, Policy};
 use std::ffi::CString;
@@ -21,26 +21,11 @@ pub(crate) struct Page {
 /// memory, which only the broker can read from outside; `None` if there is no memory even for that.
 pub(crate) fn make(policy: &Policy, host: &Host) -> Option<Page> {
     let new = NewPage::new(policy, host)?;
-    let fd = sealed_memfd(new.page_bytes());
-    let share = if fd.is_some() { libc::MAP_SHARED } else { libc::MAP_SHARED | libc::MAP_ANONYMOUS };
-    // SAFETY: a new mapping at an address of the kernel's choice.
-    let base = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            new.page_bytes(),
-            libc::PROT_READ | libc::PROT_WRITE,
-            share,
-            fd.unwrap_or(-1),
-            0,
-        )
-    };
-    if base == libc::MAP_FAILED {
-        return None;
+    let file = CString::new(NAME).ok().and_then(|name| memory::file_without_folder(&name, new.page_bytes()));
+    let base = memory::shared(new.page_bytes(), file)?.as_ptr();
+    if let Some(file) = file {
+        memory::seal(file);
     }
-    if let Some(fd) = fd {
-        seal(fd);
-    }
-    let base = base.cast::<u8>();
     let beginning = new.beginning();
     // SAFETY: the mapping is new, so nothing overlaps, and it has `page_bytes` bytes, of which `NewPage` has the
     // beginning end where the entries begin.
@@ -54,34 +39,6 @@ pub(crate) fn make(policy: &Policy, host: &Host) -> Option<Page> {
     // made of atomics alone.
     let entries = unsafe { std::slice::from_raw_parts(entries.cast::<Entry>(), ENTRIES) };
     Some(Page { header, entries })
-}
-
-fn sealed_memfd(bytes: usize) -> Option<i32> {
-    let name = CString::new(NAME).ok()?;
-    // SAFETY: the name is a C string.
-    let fd = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
-    if fd < 0 {
-        return None;
-    }
-    let fd = file::move_fd(fd, file::FD_FLOOR);
-    // SAFETY: a descriptor of our own.
-    if unsafe { libc::ftruncate(fd, i64::try_from(bytes).ok()?) } != 0 {
-        file::close(fd);
-        return None;
-    }
-    Some(fd)
-}
-
-/// After this nobody can change the file's size (a reader would get SIGBUS), and it can be written to through
-/// this mapping only. F_SEAL_FUTURE_WRITE exists from Linux 5.1 on.
-fn seal(fd: i32) {
-    let size = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
-    for seals in [size | libc::F_SEAL_FUTURE_WRITE | libc::F_SEAL_SEAL, size | libc::F_SEAL_SEAL] {
-        // SAFETY: a descriptor of our own.
-        if unsafe { libc::fcntl(fd, libc::F_ADD_SEALS, seals) } == 0 {
-            return;
-        }
-    }
 }
 
 impl Page {

@@ -153,9 +153,10 @@ unsafe fn receive(passed: *mut c_void) -> (Creation, Option<u16>) {
         return (unsafe { slot.creation.into_inner().assume_init() }, None);
     }
     let number = (slot as usize).wrapping_sub(SLOTS.as_ptr() as usize) / size_of::<Slot>();
-    // SAFETY: static; the caller's alone until it is released.
+    // SAFETY: it points into SLOTS, which is static. A slot that a claim has taken (TAKEN) is used by this new thread
+    // alone until it is released.
     let slot = unsafe { &*slot };
-    // SAFETY: the creator has finished with it, and nobody else reads it.
+    // SAFETY: the creator wrote it before this thread existed, and only the new thread reads it, as the caller upholds.
     let creation = unsafe { *slot.creation.get() };
     // SAFETY: Claim::new wrote it.
     let creation = unsafe { creation.assume_init() };

@@ -5,6 +5,7 @@
 pub(crate) mod errno;
 
 pub(crate) mod file;
+pub(crate) mod memory;
 #[forbid(unsafe_code)]
 pub(crate) mod path;
 #[forbid(unsafe_code)]
