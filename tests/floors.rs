@@ -16,7 +16,7 @@ const HOUSE: &[Crate] = &[
         name: "pinning",
         imports: &[],
         floors: &[
-            &["cpus", "glob", "kernel_thread", "process", "role", "tid"],
+            &["cpus", "glob", "harmful", "kernel_thread", "process", "role", "tid"],
             &["policy"],
             &["environment"],
             &["status_page"],

@@ -7,7 +7,7 @@
 use crate::broker;
 use crate::identity::{qemu, role};
 use crate::placing::enlist;
-use crate::report;
+use crate::report::stderr;
 use crate::state::shim::{self, Shim};
 use crate::state::{current, end, ownership, page, slots};
 use crate::sys::errno::keeping_errno;
@@ -43,7 +43,7 @@ fn start() -> Option<&'static Shim> {
 fn start_once() -> Option<&'static Shim> {
     let shim = shim::decide_once(decide);
     if let Some(shim) = shim {
-        // Only the first caller, since slot 0 is taken once.
+        // Only the first call lists the main thread.
         if ownership::claim(thread::getpid()) {
             enlist_main(shim);
         }
@@ -53,7 +53,7 @@ fn start_once() -> Option<&'static Shim> {
 
 /// Reads the environment. Ends the process if it is a target and its placement is faulty, unless `PIN_ERRORS=warn`.
 fn decide() -> Option<Shim> {
-    // By /etc/ld.so.preload the library may be in a program that gives its user more rights than he has. His environment
+    // By /etc/ld.so.preload the library may be in a program that has more rights than its user. The user's environment
     // must not decide what such a program does.
     if process::has_foreign_rights() {
         return None;
@@ -65,16 +65,16 @@ fn decide() -> Option<Shim> {
     {
         return None;
     }
-    report::note_stderr();
+    stderr::note_stderr();
     let host = host();
     let parsed = Policy::parse(arguments, &host);
     print_faults(&parsed);
     if !parsed.faults.is_empty() && parsed.on_error == OnError::Exit {
-        // Nothing of QEMU's is run at this exit: QEMU has not begun.
+        // QEMU's main has not run, so no exit handler of QEMU's is left out.
         process::exit(EX_CONFIG.into());
     }
     let policy = parsed.policy?;
-    report::start(policy.log_filter());
+    stderr::start_log(policy.log_filter());
     end::make_key();
     Some(Shim {
         page: page::make(&policy, &host),
@@ -94,10 +94,10 @@ fn daemonizes() -> bool {
 /// Prints what is wrong in the environment, whatever `PIN_LOG` says.
 fn print_faults(parsed: &ParsedEnvironment) {
     for fault in &parsed.faults {
-        report::line(format_args!("{fault}"));
+        stderr::line(format_args!("{fault}"));
     }
     for warning in &parsed.warnings {
-        report::line(format_args!("warning: {warning}"));
+        stderr::line(format_args!("warning: {warning}"));
     }
 }
 

@@ -13,13 +13,14 @@
 //! | `cpus` | CPU numbers, sets, masks, cpulists |
 //! | `role`, `kernel_thread` | what a thread is for, by its name |
 //! | `process` | what the library and the command must agree on about processes |
-//! | `tid`, `glob` | thread ids; globs on names |
+//! | `tid`, `glob`, `harmful` | thread ids; globs on names; characters that must not reach a terminal |
 
 #![forbid(unsafe_code)]
 
 mod cpus;
 mod environment;
 mod glob;
+mod harmful;
 mod kernel_thread;
 mod policy;
 mod process;
@@ -33,6 +34,7 @@ pub use environment::{
     acts_in,
 };
 pub use glob::glob_matches;
+pub use harmful::is_harmful;
 pub use kernel_thread::KernelThread;
 pub use policy::{Host, IoThreadId, Manager, Placement, Policy, SetId, VCPU_LIMIT, VcpuRange};
 pub use process::{BROKER_NAME, DELETED, EX_CONFIG, strip_deleted};

@@ -83,7 +83,8 @@ redhook::hook! {
             // SAFETY: the caller's own call, unchanged.
             return unsafe { of_interest(fd, request, argument) };
         }
-        // SAFETY: the address of ioctl, which has this type as far as a register's width goes.
+        // SAFETY: `resolve` and `of_interest`, the only writers, put the address of ioctl here. ioctl is variadic; its third
+        // argument is passed in the same register whether it is a pointer or a number (x86-64 and AArch64 ELF ABIs).
         let real = unsafe { std::mem::transmute::<*mut c_void, Ioctl>(real) };
         // SAFETY: the caller's own call, unchanged.
         unsafe { real(fd, request, argument) }

@@ -3,9 +3,8 @@
 //! IOThreads are named as far as QEMU's arguments name them. The sets of all others follow from the policy
 //! alone.
 
-use crate::output::text::is_harmful;
 use crate::vm::command_line;
-use pinning::{Policy, Role, SetId, VCPU_LIMIT, VcpuIndex};
+use pinning::{Policy, Role, SetId, VCPU_LIMIT, VcpuIndex, is_harmful};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 

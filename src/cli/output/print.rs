@@ -7,7 +7,7 @@
 
 use crate::output::exit_status::READER_HAS_GONE;
 use crate::output::line::Line;
-use crate::output::text::is_harmful;
+use pinning::is_harmful;
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 

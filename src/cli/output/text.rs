@@ -1,25 +1,7 @@
 //! Words for messages: text of others made harmless, and counts with their nouns.
 
+use pinning::is_harmful;
 use std::borrow::Cow;
-
-/// Whether a character must not reach a terminal or a log out of a text that others chose: it commands a
-/// terminal (all of C0 and C1, the newline too), ends a line, reorders text or hides it (Unicode's bidirectional
-/// controls and characters without a width).
-pub(crate) fn is_harmful(c: char) -> bool {
-    let is_invisible = matches!(
-        c,
-        '\u{ad}'
-            | '\u{61c}'
-            | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}'
-    );
-    c.is_control() || is_invisible
-}
 
 /// Bytes that others chose as text for one line: each harmful character becomes `?`.
 pub(crate) fn harmless(bytes: &[u8]) -> String {

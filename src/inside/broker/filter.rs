@@ -2,7 +2,8 @@
 //!
 //! QEMU cannot write to the broker's memory (the broker is not dumpable), and it can only send messages of a fixed form. The
 //! filter is there in case one of these has a hole: a broker that QEMU has taken over can execute, create, connect, map or
-//! write nothing.
+//! write nothing. What it could still do is to read files that its user may read, and to set affinities that its user may
+//! set.
 
 use crate::sys::errno::Errno;
 use crate::sys::process;

@@ -1,7 +1,7 @@
 //! Starting the broker, by system calls alone, since QEMU may have several threads by then.
 //!
 //! It takes two raw clones. The first child makes the second, ends at once, and is waited for here. So the broker, the
-//! second, is a child of init's: it never becomes a zombie of QEMU's, and sends it no SIGCHLD. libc's `fork` would run
+//! second, becomes a child of init, or of a subreaper: it is never a zombie of QEMU's, and sends it no SIGCHLD. libc's `fork` would run
 //! QEMU's atfork handlers, which start a thread in the child.
 
 use crate::broker::client::{self, CHANNEL, Channel, Waited};

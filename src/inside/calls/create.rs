@@ -68,7 +68,7 @@ pub unsafe fn create(
             handover.creator(generation, || {
                 // SAFETY: as the caller of pthread_create upholds.
                 unsafe { asked.handle_to.write(handle) };
-                // If this fails, the thread sees so when it places itself, and does what is to be done.
+                // If this fails, the thread sets its affinity itself.
                 direct::place_new_thread(handle, shim.policy.set(set));
             });
         }

@@ -47,7 +47,7 @@ pub fn around_ioctl(request: c_ulong, real: impl FnOnce() -> c_int) -> c_int {
     let first = quietly(|| match number {
         KVM_RUN => before_run(),
         _ => {
-            meanwhile();
+            look_during_first_run();
             false
         }
     });
@@ -98,7 +98,7 @@ fn vcpu_created() {
 fn before_run() -> bool {
     let Some(shim) = shim::shim().filter(|_| current::update(|current| FIRST_RUN.vcpu_enters(current)))
     else {
-        meanwhile();
+        look_during_first_run();
         return false;
     };
     put_back_self(shim, &current::thread());
@@ -137,7 +137,7 @@ fn after_first_run() {
 /// Some thread makes an ioctl. While the first KVM_RUN of all goes on, it looks for the thread that the
 /// kernel makes.
 #[cold]
-fn meanwhile() {
+fn look_during_first_run() {
     if FIRST_RUN.take_look() {
         look_for_kernel_threads();
     }

@@ -4,14 +4,16 @@
 //! worker may be created by any worker of the pool, or by a vCPU that happens to poll the main loop's context.
 //! Any thread may create threads, so nothing here locks or allocates.
 
+use crate::identity::iothreads::IOTHREADS;
 use crate::identity::pools::POOLS;
 use crate::identity::qemu::Thread;
-use crate::report::{self, Cause, targets};
+use crate::report::once::{self, Cause};
+use crate::report::targets;
 use crate::state::current;
 use crate::state::shim::Shim;
 use crate::state::thread_identity::ThreadIdentity;
 use pinning::{Policy, Role, RoleKind, VcpuIndex};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Who the thread is that the calling thread is about to create. `thread` is what QEMU says of it; `None` if it is no
 /// thread of QEMU's.
@@ -33,7 +35,7 @@ pub(crate) fn new_thread(shim: &Shim, thread: Option<&Thread<'_>>) -> ThreadIden
     };
     warn_if_list_too_short(policy, role, order);
     let rule = policy.rule_for(thread.name);
-    // A user whose rule names an exempt thread wants it placed.
+    // A rule that names the thread overrides the exemption.
     let role = if rule.is_some() && role == Role::Exempt { Role::Emulator } else { role };
     let set = rule.unwrap_or_else(|| policy.cpus_for(role, order, home));
     let index = match role {
@@ -62,7 +64,7 @@ pub(crate) fn unnamed_vcpu(policy: &Policy) -> ThreadIdentity {
 }
 
 fn warn_if_list_too_short(policy: &Policy, role: Role<'_>, order: u32) {
-    if !policy.list_too_short(role, order) || !report::first_time(role.kind(), Cause::ListTooShort) {
+    if !policy.list_too_short(role, order) || !once::first_time(role.kind(), Cause::ListTooShort) {
         return;
     }
     let set = policy.set(policy.cpus_for(role, order, policy.emulator()));
@@ -76,73 +78,13 @@ fn warn_if_list_too_short(policy: &Policy, role: Role<'_>, order: u32) {
     }
 }
 
-/// The IOThreads of this process.
-static IOTHREADS: Order = Order::new();
-
-/// The order of creation of IOThreads. One that is deleted and made again with the same id keeps its number, since the id
-/// is all that a user sees of it.
-struct Order {
-    /// A hash of the id of each; 0 in a free place.
-    seen: [AtomicU64; 256],
-    /// Beyond so many an id is not remembered: each gets the next number.
-    beyond: AtomicU32,
-}
-
-impl Order {
-    const fn new() -> Self {
-        Self { seen: [const { AtomicU64::new(0) }; 256], beyond: AtomicU32::new(256) }
-    }
-
-    /// The number of the IOThread with this id, from 0.
-    fn number_of(&self, id: &[u8]) -> u32 {
-        let key = fnv1a(id);
-        for (number, seen) in (0u32..).zip(&self.seen) {
-            let before = seen.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed);
-            if before.is_ok() || before == Err(key) {
-                return number;
-            }
-        }
-        self.beyond.fetch_add(1, Ordering::Relaxed)
-    }
-}
-
-/// The FNV-1a hash of 64 bits, but never 0, which marks a free place.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    hash.max(1)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Order, fnv1a, main_thread, new_thread, unnamed_vcpu};
+    use super::{main_thread, new_thread, unnamed_vcpu};
     use crate::identity::qemu::Thread;
     use crate::testing;
     use pinning::{CpuId, RoleKind, SetId};
     use proptest::prelude::*;
-
-    #[test]
-    fn iothreads_are_numbered_in_the_order_of_their_first_creation() {
-        let order = Order::new();
-        let ids: Vec<_> = (0..300).map(|number| format!("io{number}")).collect();
-        for (number, id) in (0..).zip(&ids) {
-            assert_eq!(order.number_of(id.as_bytes()), number);
-        }
-        // Made again with the same id; where there is no room for the id each creation is a new one.
-        for (number, id) in (0..256).zip(&ids) {
-            assert_eq!(order.number_of(id.as_bytes()), number);
-        }
-        assert_eq!(order.number_of(ids[256].as_bytes()), 300);
-    }
-
-    #[test]
-    fn the_hash_of_an_id_is_fnv_1a() {
-        // draft-eastlake-fnv, test vectors.
-        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
-        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
-    }
 
     proptest! {
         #[test]

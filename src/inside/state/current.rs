@@ -1,7 +1,7 @@
 //! The calling thread, as the library knows it.
 //!
-//! One word of thread-local storage with no destructor, so it is there from a thread's first instruction to
-//! its last, thread-specific-data destructors included.
+//! A small thread-local value without a destructor, so it can be read from a thread's first instruction to its
+//! last, in thread-specific-data destructors too.
 
 use crate::state::thread_identity::ThreadIdentity;
 use pinning::{RoleKind, SetId};

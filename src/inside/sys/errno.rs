@@ -13,10 +13,10 @@ pub(crate) struct Errno(pub(crate) c_int);
 
 impl std::fmt::Display for Errno {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // strerror would take the locale's lock. These are the errors that pinning a thread can meet.
+        // strerror would take the locale's lock. These are the errors that pinning a thread or starting the broker can meet.
         match self.0 {
             libc::EPERM => f.write_str("not permitted (EPERM)"),
-            libc::EINVAL => f.write_str("none of these CPUs is in the thread's cpuset (EINVAL)"),
+            libc::EINVAL => f.write_str("invalid argument (EINVAL)"),
             libc::ESRCH => f.write_str("no such thread (ESRCH)"),
             libc::EAGAIN => f.write_str("no process may be added (EAGAIN, see RLIMIT_NPROC)"),
             libc::ENOSYS => f.write_str("the kernel has no such call (ENOSYS)"),

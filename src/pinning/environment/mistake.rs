@@ -1,5 +1,7 @@
 //! A mistake in a text: where it is, what is wrong there, and what would be right.
 
+use crate::harmful::is_harmful;
+
 /// At most this many characters of a user's text stand in one message: an environment may hold 128 KiB.
 const SHOWN: usize = 160;
 
@@ -66,7 +68,7 @@ pub(crate) fn shown(text: &str) -> String {
             line.push('…');
             break;
         }
-        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+        if is_harmful(c) { line.extend(c.escape_default()) } else { line.push(c) }
     }
     line
 }

@@ -3,6 +3,7 @@
 use super::bytes::{i32_at, part, u16_at, u32_at, u64_at};
 use super::layout::{Entry, NAME_BYTES, NO_INDEX};
 use super::state::State;
+use crate::harmful::is_harmful;
 use crate::policy::SetId;
 use crate::role::RoleKind;
 use crate::tid::Tid;
@@ -49,7 +50,7 @@ impl Listed {
             set: SetId(set),
             home: SetId(home),
             born_ns: u64_at(entry, offset_of!(Entry, born_ns))?,
-            name: String::from_utf8_lossy(name).replace(char::is_control, "?"),
+            name: String::from_utf8_lossy(name).replace(is_harmful, "?"),
         })
     }
 }

@@ -9,31 +9,12 @@ use crate::sys::errno::keeping_errno;
 use crate::sys::file;
 use log::{Level, Log, Metadata, Record};
 use once_cell::sync::OnceCell;
-use pinning::RoleKind;
+use pinning::is_harmful;
 use std::fmt::{self, Write};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The most bytes of one line. It is less than PIPE_BUF, so that lines of several threads never mix.
 const LINE_BYTES: usize = 512;
-
-/// The targets of the log's records, which users name in `PIN_LOG` (`pinshim::affinity=info`).
-///
-/// Each record names one of these. Without that its target would be the path of the module that it stands in, and moving
-/// code from one file to another would break a user's filter.
-pub(crate) mod targets {
-    /// Where threads were put, and what the kernel refused.
-    pub(crate) const AFFINITY: &str = "pinshim::affinity";
-    /// The broker, while it is asked.
-    pub(crate) const BROKER: &str = "pinshim::broker";
-    /// The start of the broker.
-    pub(crate) const BROKER_START: &str = "pinshim::broker::start";
-    /// Which role and set a thread gets.
-    pub(crate) const IDENTITY: &str = "pinshim::identity";
-    /// The creation of threads.
-    pub(crate) const THREAD_START: &str = "pinshim::thread_start";
-    /// io_uring's workers.
-    pub(crate) const URING: &str = "pinshim::uring";
-}
 
 static LOG: OnceCell<StderrLog> = OnceCell::new();
 
@@ -73,7 +54,7 @@ pub(crate) fn note_stderr() {
 }
 
 /// Starts the log with an env_logger filter, once.
-pub(crate) fn start(filter: &str) {
+pub(crate) fn start_log(filter: &str) {
     let log =
         LOG.get_or_init(|| StderrLog { filter: env_logger::Builder::new().parse_filters(filter).build() });
     // This fails for a second logger. Nobody else in this library sets one.
@@ -115,44 +96,23 @@ impl Line {
 impl Write for Line {
     /// Fails where there is no room for all of the text, and then has written the letters for which there was room.
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // One byte stays free for the line's end.
-        let room = self.bytes.get_mut(self.used..LINE_BYTES - 1).unwrap_or_default();
-        let mut fits = text.len().min(room.len());
-        while !text.is_char_boundary(fits) {
-            fits -= 1;
+        for letter in text.chars() {
+            let letter = if is_harmful(letter) { ' ' } else { letter };
+            // One byte stays free for the line's end.
+            let room = self.bytes.get_mut(self.used..LINE_BYTES - 1).unwrap_or_default();
+            let room = room.get_mut(..letter.len_utf8()).ok_or(fmt::Error)?;
+            self.used += letter.encode_utf8(room).len();
         }
-        for (to, from) in room.iter_mut().zip(text.bytes().take(fits)) {
-            *to = if from.is_ascii_control() { b' ' } else { from };
-        }
-        self.used += fits;
-        if fits == text.len() { Ok(()) } else { Err(fmt::Error) }
+        Ok(())
     }
-}
-
-/// Why a thread is not on its set. There is one warning for each role and cause.
-#[derive(Clone, Copy)]
-#[repr(u8)]
-pub(crate) enum Cause {
-    /// The cpuset left only a part of the set.
-    Cut = 0,
-    /// The kernel refused.
-    Refused = 1,
-    /// An ordered list had no entry for it.
-    ListTooShort = 2,
-}
-
-/// True the first time it is asked about this role and cause.
-pub(crate) fn first_time(role: RoleKind, cause: Cause) -> bool {
-    static SAID: AtomicU64 = AtomicU64::new(0);
-    let bit = 1u64 << ((role as u8 & 7) * 8 + cause as u8);
-    SAID.fetch_or(bit, Ordering::Relaxed) & bit == 0
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Cause, LINE_BYTES, Line, StderrLog, first_time, targets};
+    use super::{LINE_BYTES, Line, StderrLog};
+    use crate::report::targets;
     use log::{Level, Log, Metadata};
-    use pinning::RoleKind;
+    use pinning::is_harmful;
     use proptest::prelude::*;
     use std::fmt::Write;
     use std::path::Path;
@@ -228,9 +188,9 @@ mod tests {
             prop_assert!(line.len() <= LINE_BYTES);
             let (end, text) = line.split_last().unwrap();
             prop_assert_eq!(*end, b'\n');
-            prop_assert!(!text.iter().any(u8::is_ascii_control));
             let text = std::str::from_utf8(text).expect("whole letters");
-            let whole = pieces.concat().replace(|letter: char| letter.is_ascii_control(), " ");
+            prop_assert!(!text.contains(is_harmful));
+            let whole = pieces.concat().replace(is_harmful, " ");
             prop_assert!(whole.starts_with(text));
             // No letter that follows had room.
             let next = whole[text.len()..].chars().next();
@@ -247,16 +207,6 @@ mod tests {
             let line = written(&[before.clone(), letter.into(), "later".into()]);
             let later = &"later"[..if fits.is_empty() { 0 } else { room - letter.len() }];
             assert_eq!(String::from_utf8(line).unwrap(), format!("{before}{fits}{later}\n"));
-        }
-    }
-
-    #[test]
-    fn each_role_and_cause_is_said_once() {
-        for role in (0..=u8::MAX).filter_map(RoleKind::from_number) {
-            for cause in [Cause::Cut, Cause::Refused, Cause::ListTooShort] {
-                assert!(first_time(role, cause), "{role} {}", cause as u8);
-                assert!(!first_time(role, cause), "{role} {}", cause as u8);
-            }
         }
     }
 }

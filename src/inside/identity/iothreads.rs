@@ -1,0 +1,68 @@
+//! The numbers of IOThreads: their order of creation, by which an ordered list in `PIN_IOTHREADS` goes.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// The IOThreads of this process.
+pub(crate) static IOTHREADS: Numbers = Numbers::new();
+
+/// The order of creation of IOThreads. One that is deleted and made again with the same id keeps its number, since the id
+/// is all that a user sees of it.
+pub(crate) struct Numbers {
+    /// A hash of the id of each; 0 in a free place.
+    seen: [AtomicU64; 256],
+    /// Beyond so many an id is not remembered: each gets the next number.
+    beyond: AtomicU32,
+}
+
+impl Numbers {
+    const fn new() -> Self {
+        Self { seen: [const { AtomicU64::new(0) }; 256], beyond: AtomicU32::new(256) }
+    }
+
+    /// The number of the IOThread with this id, from 0.
+    pub(crate) fn number_of(&self, id: &[u8]) -> u32 {
+        let key = fnv1a(id);
+        for (number, seen) in (0u32..).zip(&self.seen) {
+            let before = seen.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed);
+            if before.is_ok() || before == Err(key) {
+                return number;
+            }
+        }
+        self.beyond.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// The FNV-1a hash of 64 bits, but never 0, which marks a free place.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    hash.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Numbers, fnv1a};
+
+    #[test]
+    fn iothreads_are_numbered_in_the_order_of_their_first_creation() {
+        let numbers = Numbers::new();
+        let ids: Vec<_> = (0..300).map(|number| format!("io{number}")).collect();
+        for (number, id) in (0..).zip(&ids) {
+            assert_eq!(numbers.number_of(id.as_bytes()), number);
+        }
+        // Made again with the same id; where there is no room for the id each creation is a new one.
+        for (number, id) in (0..256).zip(&ids) {
+            assert_eq!(numbers.number_of(id.as_bytes()), number);
+        }
+        assert_eq!(numbers.number_of(ids[256].as_bytes()), 300);
+    }
+
+    #[test]
+    fn the_hash_of_an_id_is_fnv_1a() {
+        // draft-eastlake-fnv, test vectors.
+        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+}
