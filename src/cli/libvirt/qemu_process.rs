@@ -6,6 +6,9 @@
 //! it inherits a lock on the file, which libvirt took in the process that then became QEMU. The kernel says who
 //! holds that lock. Nobody else can take it: it needs a descriptor to write with, and only root may open the
 //! file so. It ends with the process, so that no later process with the same id has it.
+//!
+//! libvirt gives the folder of these files to the user that QEMU runs as. Who may write to it can give one domain's file
+//! the name of another's, so the process must run as the user whose folder it is: he may move its threads anyway.
 
 use crate::libvirt::root_file;
 use crate::sys::kernel::Kernel;
@@ -40,8 +43,8 @@ impl<'k> QemuProcess<'k> {
         let mut name = domain.to_owned();
         name.push(".pid");
         let path = pid_files.join(name);
-        let pid_file = root_file::open(kernel, &path)?;
-        let pid_file = pid_file.ok_or_else(|| format!("there is no {}", path.display()))?;
+        let pid_file = root_file::open_in_any_folder(kernel, &path)?;
+        let (pid_file, owner) = pid_file.ok_or_else(|| format!("there is no {}", path.display()))?;
         let text = root_file::text(&pid_file, &path, PID_FILE_BYTES)?;
         let pid = text.trim().parse().map_err(|_| format!("{} holds no process id", path.display()))?;
         let process = Process { kernel, pid };
@@ -49,6 +52,12 @@ impl<'k> QemuProcess<'k> {
         found.check()?;
         if !process.is_alive() {
             return Err(format!("process {pid}, which {} names, has ended", found.path.display()));
+        }
+        if owner != 0 && owner != kernel.user() && process.user() != Some(owner) {
+            return Err(format!(
+                "{} belongs to user {owner}, and process {pid} runs as another",
+                pid_files.display()
+            ));
         }
         Ok(found)
     }
@@ -74,6 +83,8 @@ impl<'k> QemuProcess<'k> {
 mod tests {
     use super::*;
     use crate::sys::fake::FakeKernel;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
     const FOLDER: &str = "/run/libvirt/qemu";
     const FILE: &str = "/run/libvirt/qemu/web.pid";
@@ -143,5 +154,42 @@ mod tests {
         let qemu = QemuProcess::find(&kernel, Path::new(FOLDER), OsStr::new("web")).unwrap();
         kernel.unlock(FILE);
         assert!(qemu.check().is_err());
+    }
+
+    /// libvirt gives the folder to the user that QEMU runs as.
+    #[test]
+    fn the_folder_may_belong_to_the_user_that_qemu_runs_as_and_to_no_other() {
+        let kernel = kernel();
+        kernel.write(FILE, "100\n");
+        kernel.lock(FILE, 100);
+        let other = kernel.user() + 7;
+        if chown(kernel.path(FOLDER), Some(other), None).is_err() {
+            // Only root may give a folder away.
+            return;
+        }
+        let why = format!("{FOLDER} belongs to user {other}, and process 100 runs as another");
+        assert_eq!(found(&kernel), Err(why));
+        kernel.existing(100).user(other);
+        assert_eq!(found(&kernel), Ok(100));
+
+        // What that user has put there himself is not root's.
+        chown(kernel.path(FILE), Some(other), None).unwrap();
+        assert_eq!(found(&kernel), Err(format!("{FILE} belongs to user {other}, not to root")));
+        std::fs::remove_file(kernel.path(FILE)).unwrap();
+        kernel.write("/run/other.pid", "100\n");
+        kernel.lock("/run/other.pid", 100);
+        symlink(kernel.path("/run/other.pid"), kernel.path(FILE)).unwrap();
+        let why = found(&kernel).unwrap_err();
+        assert!(why.starts_with(&format!("{FILE} cannot be read: ")), "{why}");
+    }
+
+    #[test]
+    fn the_folder_above_is_roots() {
+        let kernel = kernel();
+        kernel.write(FILE, "100\n");
+        kernel.lock(FILE, 100);
+        std::fs::set_permissions(kernel.path("/run/libvirt"), Permissions::from_mode(0o777)).unwrap();
+        let why = found(&kernel).unwrap_err();
+        assert!(why.starts_with("/run/libvirt can be written to by others than root"), "{why}");
     }
 }

@@ -1,7 +1,8 @@
 //! Files of which the content counts as root's word.
 //!
-//! Such a file, its folder and the folder above belong to root, and nobody else may write to them. Nothing else
-//! is read: a pipe could block, a large file could fill the memory.
+//! Such a file, its folder and the folder above belong to root, and nobody else may write to them. (One kind of file is
+//! in a folder of another user's, and then more has to be asked.) Nothing else is read: a pipe could block, a large file
+//! could fill the memory.
 
 use crate::sys::kernel::Kernel;
 use std::fs::{self, File, Metadata};
@@ -14,18 +15,42 @@ use std::path::Path;
 /// # Errors
 /// There is one, and here is why it does not count, in a sentence.
 pub(crate) fn open(kernel: &dyn Kernel, path: &Path) -> Result<Option<File>, String> {
-    let because = |path: &Path, error: &io::Error| format!("{} cannot be read: {error}", path.display());
     // The folder above is checked first: it decides what the one below it is.
     let folders: Vec<&Path> = path.ancestors().skip(1).take(2).collect();
     for folder in folders.into_iter().rev() {
-        match kernel.locate(folder).and_then(fs::metadata) {
-            Ok(about) => check(kernel, folder, &about)?,
-            Err(error) if is_missing(&error) => return Ok(None),
-            Err(error) => return Err(because(folder, &error)),
-        }
+        let Some(about) = about_folder(kernel, folder)? else { return Ok(None) };
+        check(kernel, folder, &about)?;
     }
+    open_alone(kernel, path, 0)
+}
+
+/// Opens a file of root's in a folder that may be another user's, if the folder above is root's. `None`: there is
+/// none. Answers that user, too: he can put another file in its place, but only one of root's out of the same folder.
+///
+/// # Errors
+/// There is one, and here is why it does not count, in a sentence.
+pub(crate) fn open_in_any_folder(kernel: &dyn Kernel, path: &Path) -> Result<Option<(File, u32)>, String> {
+    let mut folders = path.ancestors().skip(1);
+    let (Some(folder), Some(above)) = (folders.next(), folders.next()) else { return Ok(None) };
+    let Some(about) = about_folder(kernel, above)? else { return Ok(None) };
+    check(kernel, above, &about)?;
+    let Some(about) = about_folder(kernel, folder)? else { return Ok(None) };
+    // A link could lead to a file of root's anywhere.
+    Ok(open_alone(kernel, path, libc::O_NOFOLLOW)?.map(|file| (file, about.uid())))
+}
+
+fn about_folder(kernel: &dyn Kernel, folder: &Path) -> Result<Option<Metadata>, String> {
+    match kernel.locate(folder).and_then(fs::metadata) {
+        Ok(about) => Ok(Some(about)),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(unreadable(folder, &error)),
+    }
+}
+
+/// Opens a file of root's, whatever its folders are.
+fn open_alone(kernel: &dyn Kernel, path: &Path, further: libc::c_int) -> Result<Option<File>, String> {
     // Neither may a pipe block nor a terminal become this process's own.
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC | further;
     let opened = kernel.locate(path).and_then(|at| File::options().read(true).custom_flags(flags).open(at));
     let file = match opened {
         Ok(file) => file,
@@ -33,14 +58,18 @@ pub(crate) fn open(kernel: &dyn Kernel, path: &Path) -> Result<Option<File>, Str
         Err(error) if is_missing(&error) && !kernel.locate(path).is_ok_and(|at| at.is_symlink()) => {
             return Ok(None);
         }
-        Err(error) => return Err(because(path, &error)),
+        Err(error) => return Err(unreadable(path, &error)),
     };
-    let about = file.metadata().map_err(|error| because(path, &error))?;
+    let about = file.metadata().map_err(|error| unreadable(path, &error))?;
     if !about.is_file() {
         return Err(format!("{} is no plain file", path.display()));
     }
     check(kernel, path, &about)?;
     Ok(Some(file))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    format!("{} cannot be read: {error}", path.display())
 }
 
 /// The text of a file of root's, of at most so many bytes. `None`: there is none.
@@ -59,7 +88,7 @@ pub(crate) fn text(mut file: impl Read, path: &Path, most: u64) -> Result<String
             Err(format!("{} has more than {most} bytes, which are not read", path.display()))
         }
         Ok(_) => Ok(text),
-        Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
+        Err(error) => Err(unreadable(path, &error)),
     }
 }
 

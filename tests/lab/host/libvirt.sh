@@ -95,3 +95,10 @@ expect_pinned_life() { # kvm|qemu [saved]
     virsh --quiet destroy web
     virsh --quiet undefine web
 }
+
+# The hook has verified each start, from outside, and nothing kept it from that.
+expect_hooks_word() {
+    journalctl --identifier pinshim --output cat >hook.log
+    grep -q "threads where they belong" hook.log || fail "the hook has not verified the domain: $(cat hook.log)"
+    ! grep -E "no thread was moved or checked|does not run under" hook.log || fail "the hook could not do its work"
+}
