@@ -13,6 +13,7 @@
 
 use inside::calls::create::{self, Asked};
 use inside::calls::ioctl::{around_ioctl, ioctl_is_of_interest};
+use inside::calls::prctl::{around_prctl, prctl_is_of_interest};
 use inside::calls::{io_uring, sandbox, setaffinity};
 use inside::{Optional, set_errno};
 use libc::{c_int, c_uint, c_ulong, c_void, pthread_attr_t, pthread_t, size_t};
@@ -102,6 +103,27 @@ unsafe extern "C" fn of_interest(fd: c_int, request: c_ulong, argument: *mut c_v
         // SAFETY: the caller's own call, unchanged.
         unsafe { real(fd, request, argument) }
     })
+}
+
+// SAFETY: the type below is this function's.
+static PRCTL: Optional<Prctl> = unsafe { Optional::new(c"prctl") };
+type Prctl = unsafe extern "C" fn(c_int, c_ulong, c_ulong, c_ulong, c_ulong) -> c_int;
+
+redhook::hook! {
+    unsafe fn prctl(option: c_int, second: c_ulong, third: c_ulong, fourth: c_ulong, fifth: c_ulong) -> c_int => on_prctl {
+        let Some(real) = PRCTL.get() else {
+            set_errno(libc::ENOSYS);
+            return -1;
+        };
+        // SAFETY: the caller's own call, unchanged. prctl is variadic, and glibc passes on four longs whichever the option
+        // takes; those that the caller left out are whatever their registers held, here as there.
+        let call = || unsafe { real(option, second, third, fourth, fifth) };
+        if prctl_is_of_interest(option) {
+            around_prctl(option, [second, third, fourth, fifth], call)
+        } else {
+            call()
+        }
+    }
 }
 
 // SAFETY: the type below is this function's.

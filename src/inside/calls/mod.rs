@@ -5,6 +5,8 @@ pub mod io_uring;
 #[forbid(unsafe_code)]
 pub mod ioctl;
 #[forbid(unsafe_code)]
+pub mod prctl;
+#[forbid(unsafe_code)]
 pub mod sandbox;
 #[forbid(unsafe_code)]
 pub mod setaffinity;
