@@ -7,24 +7,17 @@
 
 use crate::output::exit_status::READER_HAS_GONE;
 use crate::output::line::Line;
+use crate::output::style::Style;
 use pinning::is_harmful;
 use std::fmt;
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, ErrorKind, Write};
 
 /// The two streams of a command.
 pub(crate) struct Output {
     results: Box<dyn Write>,
     notes: Box<dyn Write>,
-    style: Style,
-}
-
-/// How text for people may look on stdout.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Style {
-    /// It goes to a terminal, which has a width and can be cleared.
-    pub(crate) is_terminal: bool,
-    /// It may be coloured: it goes to a terminal, and `NO_COLOR` is not set (no-color.org).
-    pub(crate) may_colour: bool,
+    /// What stdout is at this moment.
+    style: Box<dyn Fn() -> Style>,
 }
 
 /// Clears the screen and goes to its top left corner (console_codes(4)).
@@ -33,15 +26,16 @@ const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
 impl Output {
     /// This process's stdout and stderr.
     pub(crate) fn standard() -> Self {
-        let is_terminal = io::stdout().is_terminal();
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let style = Style { is_terminal, may_colour: is_terminal && !no_colour };
-        Self::new(io::stdout(), io::stderr(), style)
+        Self::new(io::stdout(), io::stderr(), Style::of_stdout)
     }
 
     /// Streams for results and for notes.
-    pub(crate) fn new(results: impl Write + 'static, notes: impl Write + 'static, style: Style) -> Self {
-        Self { results: Box::new(results), notes: Box::new(notes), style }
+    pub(crate) fn new(
+        results: impl Write + 'static,
+        notes: impl Write + 'static,
+        style: impl Fn() -> Style + 'static,
+    ) -> Self {
+        Self { results: Box::new(results), notes: Box::new(notes), style: Box::new(style) }
     }
 
     /// Writes one line of results.
@@ -56,7 +50,7 @@ impl Output {
 
     /// Writes lines of results; on a terminal in place of what is on it.
     pub(crate) fn instead<L: Into<Line>>(&mut self, lines: impl IntoIterator<Item = L>) {
-        let clear = if self.style.is_terminal { CLEAR } else { "" };
+        let clear = if self.style().may_redraw { CLEAR } else { "" };
         self.write(&format!("{clear}{}", self.text(lines)));
     }
 
@@ -83,13 +77,14 @@ impl Output {
         let _ = self.notes.write_all(line.written(false).as_bytes());
     }
 
-    /// How results may look.
+    /// How results may look now.
     pub(crate) fn style(&self) -> Style {
-        self.style
+        (self.style)()
     }
 
     fn text<L: Into<Line>>(&self, lines: impl IntoIterator<Item = L>) -> String {
-        lines.into_iter().map(|line| line.into().written(self.style.may_colour)).collect()
+        let may_colour = self.style().may_colour;
+        lines.into_iter().map(|line| line.into().written(may_colour)).collect()
     }
 
     /// Writes results. Ends the process quietly where nobody reads them any more.

@@ -1,7 +1,8 @@
 //! What a command would have written, for tests.
 
 use crate::output::failure::Done;
-use crate::output::print::{Output, Style};
+use crate::output::print::Output;
+use crate::output::style::Style;
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::rc::Rc;
@@ -21,7 +22,7 @@ impl Transcript {
     /// An output that is written down here.
     fn output(&self) -> Output {
         let stream = |mark| Stream { text: Rc::clone(&self.text), mark };
-        Output::new(stream(""), stream("2> "), Style::default())
+        Output::new(stream(""), stream("2> "), Style::default)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Colour only adds emphasis: everything is there in words.
 
 use crate::output::line::{Emphasis, Line};
-use crate::output::print::Style;
+use crate::output::style::Style;
 use crate::output::text::one_line;
 use crate::verdict::judge::Verdict;
 use crate::vm::expected::VmThread;
@@ -22,9 +22,7 @@ pub(crate) fn render(threads: &[VmThread], verdicts: &[Verdict], style: Style) -
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(HEADER);
-    if !style.is_terminal {
-        table.force_no_tty().set_width(WIDTH);
-    }
+    table.set_width(style.size.map_or(WIDTH, |(columns, _)| columns));
     for (at, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         match HEADER.get(at) {

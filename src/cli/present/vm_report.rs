@@ -2,7 +2,7 @@
 
 use crate::output::failure::Failure;
 use crate::output::line::Line;
-use crate::output::print::Style;
+use crate::output::style::Style;
 use crate::output::text::{count, cut};
 use crate::present::table;
 use crate::sys::threads::Migrations;
