@@ -4,8 +4,11 @@
 
 use super::items::Item;
 use super::mistake::{Mistake, shown};
-use super::range::{backwards, number, range};
+use super::range::{backwards, number, range, without_leading_zeros};
 use crate::cpus::{CPU_LIMIT, CpuId, CpuSet};
+
+/// A message names the CPUs of a mask by a list of no more than so many characters.
+const CPUS_SHOWN: usize = 40;
 
 /// What one item says.
 pub(crate) enum CpuItem {
@@ -104,7 +107,7 @@ impl Steps {
 
 /// The CPUs of a mask in hexadecimal digits; the last digit is for CPUs 0-3. `None` if it has other digits or
 /// none.
-fn mask(digits: &str) -> Option<NamedCpus> {
+pub(crate) fn mask(digits: &str) -> Option<NamedCpus> {
     if digits.is_empty() {
         return None;
     }
@@ -128,7 +131,39 @@ fn clamped(cpu: u64) -> CpuId {
     CpuId(u32::try_from(cpu).unwrap_or(u32::MAX))
 }
 
+/// The mistake of a text that is CPUs if it is read as a list, and others if it is read as a mask without its
+/// `0x`. `list` is how the list is written, `digits` are those of the mask.
+pub(crate) fn list_or_mask(item: Item<'_>, list: &str, digits: &str) -> Mistake {
+    let what = format!("{} can be read in two ways", shown(item.text));
+    let digits = digits.trim_start_matches('0');
+    let hex = shown(digits);
+    let cpus = mask(digits).map(|named| named.set.to_string()).filter(|cpus| !cpus.is_empty());
+    let hint = match cpus {
+        Some(cpus) if cpus.len() <= CPUS_SHOWN => {
+            format!("write {list} for {}, or 0x{hex} for {}", in_words(list), in_words(&cpus))
+        }
+        Some(_) => format!("write {list} for {}, or 0x{hex} for the mask", in_words(list)),
+        None => format!("write {list} for {}", in_words(list)),
+    };
+    Mistake::at(item.column, what).hint(hint)
+}
+
+/// A list of CPUs with its noun.
+fn in_words(list: &str) -> String {
+    let noun = if number(list).is_some() { "CPU" } else { "CPUs" };
+    format!("{noun} {list}")
+}
+
 fn unreadable(item: Item<'_>) -> Mistake {
+    if let Some(plain) = without_leading_zeros(item.text) {
+        if number(&plain).is_some() {
+            return list_or_mask(item, &shown(&plain), item.text);
+        }
+        if CpuItem::parse(Item { text: &plain, ..item }).is_ok() {
+            let what = format!("{} has a number that begins with a zero", shown(item.text));
+            return Mistake::at(item.column, what).hint(format!("did you mean {}?", shown(&plain)));
+        }
+    }
     let text = shown(item.text);
     let mistake = Mistake::at(item.column, format!("{text} is not a set of CPUs"));
     if let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {

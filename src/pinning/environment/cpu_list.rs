@@ -1,11 +1,12 @@
 //! The text of a set, a cpulist with additions: `0-3,^2`, `0-6:2`, `all`, `0x2`.
 //!
-//! `1` is CPU 1 and never a mask. An item that has none of the forms exactly is a mistake.
+//! `1` is CPU 1 and never a mask, and a text that may be meant as one, `01` or `00000000,00000003`, is a mistake. So is
+//! an item that has none of the forms exactly.
 
-use super::cpu_item::{CpuItem, NamedCpus, Steps};
+use super::cpu_item::{CpuItem, NamedCpus, Steps, list_or_mask};
 use super::items::{self, Item, Separators};
 use super::mistake::{self, Mistake, shown};
-use super::range::range;
+use super::range::{range, without_leading_zeros};
 use super::variables::{MAX_VALUE_BYTES, too_long};
 use crate::cpus::{CpuList, CpuSet, write_run};
 
@@ -53,6 +54,10 @@ pub(crate) fn parse(text: &str, column: usize, available: &CpuSet) -> ParsedSet 
         );
         return parsed;
     }
+    if let Some(mistake) = mask_of_the_kernel(text, column, &items) {
+        parsed.mistakes.push(mistake);
+        return parsed;
+    }
     // If the set is empty in the end, the message points to the last item that took CPUs out.
     let mut emptied = column;
     for (at, &item) in items.iter().enumerate() {
@@ -77,6 +82,31 @@ pub(crate) fn parse(text: &str, column: usize, available: &CpuSet) -> ParsedSet 
     }
     parsed.mistakes.sort_by_key(|mistake| mistake.column);
     parsed
+}
+
+/// The mistake of a text that the kernel would write for a mask: groups of eight hexadecimal digits for 32 CPUs
+/// each, as in `/proc/irq/*/smp_affinity` (bitmap_print_to_pagebuf(), lib/bitmap-str.c). With digits up to 9 alone it
+/// is a list too.
+fn mask_of_the_kernel(text: &str, column: usize, items: &[Item<'_>]) -> Option<Mistake> {
+    let (first, groups) = items.split_first()?;
+    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_group = |item: &Item<'_>| item.text.len() == 8 && is_hex(item.text);
+    let is_first = (1..=8).contains(&first.text.len()) && is_hex(first.text);
+    if groups.is_empty() || !is_first || !groups.iter().all(is_group) {
+        return None;
+    }
+    let whole = Item { column, text: text.trim_matches(items::is_blank) };
+    let digits: String = items.iter().map(|item| item.text).collect();
+    let decimal = digits.bytes().all(|byte| byte.is_ascii_digit());
+    match without_leading_zeros(whole.text).filter(|_| decimal) {
+        Some(list) => Some(list_or_mask(whole, &shown(&list), &digits)),
+        None if decimal => None,
+        None => {
+            let what = format!("{} is not a set of CPUs", shown(whole.text));
+            let digits = digits.trim_start_matches('0');
+            Some(Mistake::at(column, what).hint(format!("did you mean the mask 0x{}?", shown(digits))))
+        }
+    }
 }
 
 /// Parses a set in brackets. `None` where the item is not in brackets.
@@ -191,7 +221,6 @@ mod tests {
     #[test]
     fn every_form_is_read() {
         means("1", "1");
-        means("007", "7");
         means("0-3,6", "0-3,6");
         means(" 6 , 0-3\n", "0-3,6");
         means("0\t1", "0-1");
@@ -224,6 +253,36 @@ mod tests {
         is_wrong("0-1:0", 1, "0-1:0 has a step of 0", "every second CPU is 0-1:2");
         is_wrong("0,^3-1", 3, "the range 3-1 runs backwards", "did you mean 1-3?");
         is_wrong("0,^0", 3, "the set holds no CPU", "name at least one");
+    }
+
+    #[test]
+    fn a_text_that_may_be_a_mask_is_a_mistake_that_shows_both_readings() {
+        let both =
+            |text: &str, hint: &str| is_wrong(text, 1, &format!("{text} can be read in two ways"), hint);
+        both("01", "write 1 for CPU 1, or 0x1 for CPU 0");
+        both("010", "write 10 for CPU 10, or 0x10 for CPU 4");
+        both("00", "write 0 for CPU 0");
+        both("007", "write 7 for CPU 7, or 0x7 for CPUs 0-2");
+        both(
+            "0555555555555555555",
+            "write 555555555555555555 for CPU 555555555555555555, or 0x555555555555555555 for the mask",
+        );
+        both("00000000,00000003", "write 0,3 for CPUs 0,3, or 0x3 for CPUs 0-1");
+        both("3,00000000", "write 3,0 for CPUs 3,0, or 0x300000000 for CPUs 32-33");
+        is_wrong("f,00000000", 1, "f,00000000 is not a set of CPUs", "did you mean the mask 0xf00000000?");
+        is_wrong("1,01", 3, "01 can be read in two ways", "write 1 for CPU 1, or 0x1 for CPU 0");
+        let zero = |text: &str, plain: &str| {
+            let what = format!("{text} has a number that begins with a zero");
+            is_wrong(text, 1, &what, &format!("did you mean {plain}?"));
+        };
+        zero("00-03", "0-3");
+        zero("0-03", "0-3");
+        zero("0-6:02", "0-6:2");
+        is_wrong("1,^00", 3, "^00 has a number that begins with a zero", "did you mean ^0?");
+        // What cannot be meant as a mask stays what it was.
+        means("0", "0");
+        means("0,10", "0,10");
+        means("0x01", "0");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::items::Item;
 use super::mistake::{Mistake, shown};
-use super::range::{backwards, range};
+use super::range::{backwards, range, without_leading_zeros};
 use crate::policy::{IoThreadId, VCPU_LIMIT, VcpuRange};
 use crate::role::VcpuIndex;
 
@@ -27,6 +27,11 @@ pub(crate) trait Key: Ord {
 impl Key for VcpuRange {
     fn parse(item: Item<'_>) -> Result<Self, Mistake> {
         let Some((first, last)) = range(item.text) else {
+            let plain = without_leading_zeros(item.text).filter(|plain| range(plain).is_some());
+            if let Some(plain) = plain {
+                let what = format!("{} has a number that begins with a zero", shown(item.text));
+                return Err(Mistake::at(item.column, what).hint(format!("did you mean {}?", shown(&plain))));
+            }
             let what = if item.text.is_empty() {
                 "no vCPU is named before the @".to_owned()
             } else {
@@ -77,7 +82,7 @@ impl Key for IoThreadId {
                 Mistake::at(item.column, "no IOThread is named before the @").hint("write its id: io1@5")
             );
         }
-        if range(item.text).is_some() {
+        if item.text.starts_with(|c: char| c.is_ascii_digit()) {
             let what = format!("{} is not the id of an IOThread", shown(item.text));
             return Err(Mistake::at(item.column, what)
                 .hint("write its id, as in io1@5, or an ordered list without keys, as in 5,6"));

@@ -43,6 +43,11 @@ fn bad_sets() {
     cpus("^1", &["nothing stands before ^1 that it could be left out of; did you mean all,^1?"]);
     cpus("7-9", &["CPUs 7-9 are not available here (0-1)"]);
     cpus("0,9", &["column 3: CPU 9 is not available here (0-1)"]);
+    cpus("01", &["01 can be read in two ways; write 1 for CPU 1, or 0x1 for CPU 0"]);
+    cpus(
+        "00000000,00000003",
+        &["column 1: 00000000,00000003 can be read in two ways; write 0,3 for CPUs 0,3, or 0x3 for CPUs 0-1"],
+    );
     cpus("[0", &["this bracket is never closed; close it with ]"]);
 }
 
@@ -95,6 +100,10 @@ fn bad_placements() {
         &["column 5: x names nobody while other entries do; \
            write WHO@CPU for each; several CPUs for one stand in brackets, as in 0@[2,3]"],
     );
+    vcpus("01", &["01 can be read in two ways; write 1 for CPU 1, or 0x1 for CPU 0"]);
+    vcpus("0@01", &["column 3: 01 can be read in two ways; write 1 for CPU 1, or 0x1 for CPU 0"]);
+    vcpus("[01]", &["column 2: 01 can be read in two ways; write 1 for CPU 1, or 0x1 for CPU 0"]);
+    vcpus("00-01@0", &["00-01 has a number that begins with a zero; did you mean 0-1?"]);
     let iothreads = |value, faults| value_is_reported_as("PIN_IOTHREADS", value, faults);
     iothreads(
         "0@1",
@@ -112,6 +121,7 @@ fn bad_placements() {
 #[test]
 fn bad_rules() {
     let threads = |value, faults| value_is_reported_as("PIN_THREADS", value, faults);
+    threads("w@01", &["column 3: 01 can be read in two ways; write 1 for CPU 1, or 0x1 for CPU 0"]);
     threads("", &["the value is empty; write GLOB@SET or unset the variable"]);
     threads(
         "worker@0,1",

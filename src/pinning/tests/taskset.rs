@@ -61,6 +61,10 @@ fn a_list_means_what_it_means_to_taskset() {
     let config = Config { cases: 150, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
         .run(&list, |list| {
+            if list.split([',', '-', ':']).any(|number| number.starts_with("00")) {
+                prop_assert!(CpuSet::parse(&list, &CpuSet::new()).is_err(), "{} may be a mask", list);
+                return Ok(());
+            }
             if let (Ok(ours), Some(theirs)) = (CpuSet::parse(&list, &CpuSet::new()), taskset(&list)) {
                 compared.set(compared.get() + 1);
                 prop_assert_eq!(ours.intersection(&available), theirs, "{}", list);
