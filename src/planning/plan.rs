@@ -1,0 +1,47 @@
+//! The question and the answer.
+
+use crate::arrange::{Arranged, arrange, reasons};
+use crate::choose::choose;
+use crate::guest::GuestTopology;
+use crate::reason::{MOST_VCPUS, NoPlan, Reason};
+use crate::request::{Free, Request};
+use crate::topology::Topology;
+use pinning::{CpuId, CpuSet};
+
+/// Which CPUs a VM's threads should have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The CPU of each vCPU, in the order of their numbers.
+    pub vcpus: Vec<CpuId>,
+    /// The CPUs of each IOThread, in their order.
+    pub iothreads: Vec<CpuSet>,
+    /// The CPUs of the emulator, its workers, and all threads besides.
+    pub emulator: CpuSet,
+    /// CPUs that nobody should have: siblings of the vCPUs' CPUs.
+    pub idle: CpuSet,
+    /// The guest's topology that fits.
+    pub guest: GuestTopology,
+    /// Why these.
+    pub reasons: Vec<Reason>,
+}
+
+/// Chooses the CPUs of a VM.
+///
+/// # Errors
+/// Where there is no room, with what there is room for.
+pub fn plan(host: &Topology, free: &Free, request: &Request) -> Result<Plan, NoPlan> {
+    if request.vcpus == 0 || request.vcpus > MOST_VCPUS {
+        return Err(NoPlan::Count(request.vcpus));
+    }
+    if let Some(node) = request.node {
+        if !host.iter().any(|(_, cpu)| cpu.node == node) {
+            return Err(NoPlan::Node(node));
+        }
+    }
+    let chosen = choose(host, free, request)?;
+    let arranged = arrange(&chosen, request);
+    let guest = GuestTopology::of(&arranged.vcpus, host);
+    let reasons = reasons(&chosen, &arranged, host, free, request);
+    let Arranged { vcpus, iothreads, emulator, idle } = arranged;
+    Ok(Plan { vcpus, iothreads, emulator, idle, guest, reasons })
+}
