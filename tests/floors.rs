@@ -23,6 +23,21 @@ const HOUSE: &[Crate] = &[
             &["lib"],
         ],
     },
+    // Choosing CPUs.
+    Crate {
+        folder: "planning",
+        name: "planning",
+        imports: &["pinning"],
+        floors: &[
+            &["cost", "request", "topology"],
+            &["domains", "guest", "reason"],
+            &["search"],
+            &["choose"],
+            &["arrange"],
+            &["plan"],
+            &["lib"],
+        ],
+    },
     // All that lives in QEMU but the exported functions.
     Crate {
         folder: "inside",
@@ -50,7 +65,7 @@ const HOUSE: &[Crate] = &[
     Crate {
         folder: "cli",
         name: "pinshim_cli",
-        imports: &["pinning"],
+        imports: &["pinning", "planning"],
         floors: &[
             &["output"],
             &["arguments", "preload", "sys"],

@@ -32,6 +32,7 @@ pub(crate) enum Command {
     Show(Show),
     Check(Check),
     Apply(Apply),
+    Plan(Plan),
     #[command(hide = true)]
     LibvirtHook(LibvirtHook),
     #[command(hide = true)]
@@ -218,6 +219,82 @@ pub(crate) struct Apply {
     pub(crate) placement: Placement,
 }
 
+/// Choose the CPUs of a VM, and say why these
+///
+/// Looks at what this host's CPUs share and what other VMs have, and finds the best of all ways: whole cores; within one
+/// cache, else one NUMA node, else one package; vCPUs that are siblings in the guest on siblings of the host; the
+/// emulator and IOThreads in the same NUMA node, on other cores. Among equals: near the device, isolated CPUs,
+/// fast ones, those that others may not run on, what fits tightest, not the core of CPU 0, the lowest numbers. CPUs that other
+/// VMs are pinned to are left to them. Nothing is changed: it only says which CPUs.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_long_help = "Exit status: 0 if there is a plan, 1 if there is no room, 2 if none could be made.\n\n\
+        Examples:\n  \
+        pinshim plan --vcpus 4 --iothreads 1\n  \
+        pinshim plan --vcpus 8 --near eth0 --memory 16G --format libvirt\n  \
+        env $(pinshim plan --vcpus 2 --format env) pinshim run -- qemu-system-x86_64 -smp 2 disk.img"
+)]
+pub(crate) struct Plan {
+    /// How many vCPUs
+    #[arg(long, value_name = "N", required_unless_present = "save_host")]
+    pub(crate) vcpus: Option<u32>,
+
+    /// How many IOThreads
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) iothreads: u32,
+
+    /// How many vCPUs share a core: as many as it has siblings if their number allows, unless this says 1
+    #[arg(long, value_name = "1 | 2", value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub(crate) threads_per_core: Option<u32>,
+
+    /// Only CPUs of this NUMA node
+    #[arg(long, value_name = "NODE")]
+    pub(crate) node: Option<u32>,
+
+    /// CPUs near this device, where there is a choice: a PCI address, a network interface or a disk
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) near: Option<String>,
+
+    /// CPUs that are kept for something else
+    #[arg(long, value_name = "SET", allow_hyphen_values = true)]
+    pub(crate) reserve: Option<String>,
+
+    /// The guest's memory, such as 4G: NUMA nodes with as much free come first
+    #[arg(long, value_name = "SIZE", value_parser = memory_size)]
+    pub(crate) memory: Option<u64>,
+
+    /// So many VMs of this kind, none of which has a core of another
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) vms: u32,
+
+    /// How to print it
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+
+    /// Plan for the host of which this folder has a copy
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) sysfs: Option<PathBuf>,
+
+    /// Write a copy of what /sys says of this host's CPUs into a folder, and plan nothing
+    #[arg(long, value_name = "FOLDER", conflicts_with = "sysfs")]
+    pub(crate) save_host: Option<PathBuf>,
+}
+
+/// How a plan is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// A picture of the host, and why
+    Table,
+    /// The PIN_* variables, on a line for each VM
+    Env,
+    /// Elements of a domain's XML
+    Libvirt,
+    /// QEMU's -smp
+    Qemu,
+    /// One JSON document on one line
+    Json,
+}
+
 /// Carries a domain's pinning from its XML to qemu-pinned, and checks it once QEMU runs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LibvirtHook {
@@ -286,6 +363,22 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Parses an amount of memory: bytes, or with K, M, G or T units of 1024, as QEMU's `-m` has them.
+fn memory_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text.get(digits.len()..) {
+        Some("") => 1,
+        Some("K" | "k") => 1 << 10,
+        Some("M" | "m") => 1 << 20,
+        Some("G" | "g") => 1 << 30,
+        Some("T" | "t") => 1 << 40,
+        _ => 0,
+    };
+    let size =
+        digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).filter(|&size| size > 0);
+    size.ok_or_else(|| "write a size such as 512M or 4G".to_owned())
+}
+
 /// The arguments of this process. `Err`: clap has printed help, a version or an error, and this is how to exit.
 pub(crate) fn read() -> Result<Arguments, ExitCode> {
     Arguments::try_parse().map_err(|error| {
@@ -320,7 +413,7 @@ mod tests {
 
     #[test]
     fn the_help_of_a_subcommand_names_its_exit_statuses() {
-        for name in ["run", "show", "check", "apply"] {
+        for name in ["run", "show", "check", "apply", "plan"] {
             let command = Arguments::command().find_subcommand(name).unwrap().clone();
             let help = command.get_after_long_help().unwrap().to_string();
             let line = help.lines().find_map(|line| line.strip_prefix("Exit status: ")).unwrap();
@@ -357,6 +450,15 @@ mod tests {
         assert_eq!(given.iter().map(|v| v.split_once('=').unwrap().0).collect::<Vec<_>>(), names);
         assert_eq!(given.last().unwrap(), "PIN_THREADS=a@1,b@2");
         assert_eq!(run.command, ["qemu", "--cpus", "7"]);
+    }
+
+    #[test]
+    fn memory_is_written_as_for_qemu() {
+        let sizes = ["1", "2K", "3M", "4G", "5T"].map(memory_size);
+        assert_eq!(sizes, [1, 2 << 10, 3 << 20, 4 << 30, 5 << 40].map(Ok));
+        for text in ["", "G", "4X", "4GB", "-1G", "1.5G", "0", "99999999999T"] {
+            assert!(memory_size(text).is_err(), "{text}");
+        }
     }
 
     #[test]

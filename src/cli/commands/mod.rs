@@ -9,6 +9,7 @@ pub(crate) mod generate;
 #[cfg(test)]
 mod hostile_text;
 pub(crate) mod libvirt_hook;
+pub(crate) mod plan;
 pub(crate) mod repair;
 pub(crate) mod run;
 pub(crate) mod show;

@@ -8,6 +8,9 @@ pub(crate) const SUCCESS: u8 = 0;
 /// `check` and `apply`: a thread is not where it belongs, or could not be put there.
 pub(crate) const OFF: u8 = 1;
 
+/// `plan`: there is no room for such a VM.
+pub(crate) const NO_ROOM: u8 = 1;
+
 /// What was asked for could not be done. clap uses the same for arguments that make no sense.
 pub(crate) const FAILED: u8 = 2;
 
@@ -31,10 +34,11 @@ pub(crate) const READER_HAS_GONE: i32 = 141;
 
 /// Which subcommand ends with which of them, but for `libvirt-hook`, which only libvirt calls.
 #[cfg(test)]
-pub(crate) const TABLE: [(u8, &[&str]); 7] = [
-    (SUCCESS, &["show", "check", "apply"]),
+pub(crate) const TABLE: [(u8, &[&str]); 8] = [
+    (SUCCESS, &["show", "check", "apply", "plan"]),
     (OFF, &["check", "apply"]),
-    (FAILED, &["show", "check", "apply"]),
+    (NO_ROOM, &["plan"]),
+    (FAILED, &["show", "check", "apply", "plan"]),
     (NOT_PINNED, &["check", "apply"]),
     (OWN_FAILURE, &["run"]),
     (NOT_EXECUTABLE, &["run"]),

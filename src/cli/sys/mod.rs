@@ -1,4 +1,4 @@
-//! The kernel: processes, threads, affinities and cpusets.
+//! The kernel: processes, threads, affinities and cpusets, and what CPUs a host has.
 //!
 //! Only `linux` and `rights` make system calls of their own, and only they have unsafe code.
 
@@ -16,12 +16,20 @@ pub(crate) mod held_file;
 #[forbid(unsafe_code)]
 pub(crate) mod host;
 #[forbid(unsafe_code)]
+pub(crate) mod host_tree;
+#[forbid(unsafe_code)]
 pub(crate) mod kernel;
 pub(crate) mod linux;
+#[forbid(unsafe_code)]
+pub(crate) mod near;
 #[forbid(unsafe_code)]
 pub(crate) mod process;
 pub(crate) mod rights;
 #[forbid(unsafe_code)]
+pub(crate) mod saved_host;
+#[forbid(unsafe_code)]
 pub(crate) mod threads;
+#[forbid(unsafe_code)]
+pub(crate) mod topology;
 #[forbid(unsafe_code)]
 pub(crate) mod user;

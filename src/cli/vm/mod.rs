@@ -7,6 +7,7 @@ pub(crate) mod homes;
 pub(crate) mod identify;
 mod layout_1;
 pub(crate) mod look;
+pub(crate) mod occupied;
 pub(crate) mod page;
 pub(crate) mod put;
 pub(crate) mod qmp;

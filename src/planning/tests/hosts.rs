@@ -83,7 +83,7 @@ fn one_node_comes_before_one_cache_too_many() {
         &request(12, 0),
         "vcpus 4,5,6,7,8,9,10,11,12,13,14,15; iothreads ; emulator 0",
     );
-    assert_eq!(chosen.guest.to_string(), "12,sockets=2,cores=6,threads=1");
+    assert_eq!(chosen.guest.to_string(), "12,sockets=1,cores=12,threads=1");
 }
 
 #[test]

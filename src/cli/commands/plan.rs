@@ -1,0 +1,120 @@
+//! `pinshim plan`: chooses the CPUs of VMs, and says why these.
+
+use crate::arguments::{Format, Plan as Arguments};
+use crate::output::exit_status::{FAILED, NO_ROOM, SUCCESS};
+use crate::output::failure::{Done, Failure};
+use crate::output::print::Output;
+use crate::present::plan as present;
+use crate::sys::host;
+use crate::sys::host_tree::HostTree;
+use crate::sys::kernel::Kernel;
+use crate::sys::{near, saved_host, topology};
+use crate::vm::occupied::{self, Occupied};
+use pinning::{CpuSet, Fault};
+use planning::{Free, NoPlan, Plan, Request, Taken, Topology, plan};
+
+/// Plans, or saves what a plan is made of.
+pub(crate) fn plan_vms(arguments: &Arguments, kernel: &dyn Kernel, output: &mut Output) -> Done {
+    let tree = match &arguments.sysfs {
+        Some(folder) => HostTree::copy(kernel, folder),
+        None => HostTree::here(kernel),
+    };
+    let topology = topology::read(&tree);
+    if topology.cpus().is_empty() {
+        let what = match &arguments.sysfs {
+            Some(folder) => format!(
+                "{} is no copy of a host: there is no sys/devices/system/cpu/online",
+                folder.display()
+            ),
+            None => "/sys does not say which CPUs this host has".to_owned(),
+        };
+        return Err(Failure::new(what).next("`pinshim plan --save-host FOLDER` makes a copy"));
+    }
+    if let Some(folder) = &arguments.save_host {
+        saved_host::save(&tree, folder).map_err(|error| {
+            Failure::new(format!(
+                "the copy of the host could not be written to {}: {error}",
+                folder.display()
+            ))
+        })?;
+        return Ok(SUCCESS);
+    }
+    let free = free(arguments, &tree, &topology)?;
+    let request = request(arguments, &tree, &topology)?;
+    let mut plans: Vec<Plan> = Vec::new();
+    for number in 1..=arguments.vms {
+        let plan = plan(&topology, &free_beside(&free, &plans), &request)
+            .map_err(|none| no_plan(&none, number, arguments.vms))?;
+        plans.push(plan);
+    }
+    match arguments.format {
+        Format::Table => output.lines(present::table(&plans, &topology, &free)),
+        Format::Env => output.lines(present::environment(&plans)),
+        Format::Libvirt => output.lines(present::libvirt(&plans)),
+        Format::Qemu => output.lines(present::qemu(&plans)),
+        Format::Json => present::print_json(output, &plans)?,
+    }
+    Ok(SUCCESS)
+}
+
+fn no_plan(none: &NoPlan, number: u32, vms: u32) -> Failure {
+    let status = if matches!(none, NoPlan::Room { .. }) { NO_ROOM } else { FAILED };
+    let which = if vms > 1 { format!("VM {number} of {vms}: ") } else { String::new() };
+    Failure::new(format!("{which}{none}")).status(status)
+}
+
+/// What of the host may be used. Of a copy all of it: who runs there is not known.
+fn free(arguments: &Arguments, tree: &HostTree<'_>, topology: &Topology) -> Result<Free, Failure> {
+    let (available, occupied) = if arguments.sysfs.is_some() {
+        (topology.cpus(), Occupied::default())
+    } else {
+        let kernel = tree.kernel();
+        let available = host::here(kernel).available.intersection(&topology.cpus());
+        let occupied = occupied::by_vms(kernel, &available)?;
+        (available, occupied)
+    };
+    let reserved = arguments.reserve.as_ref().map(|text| set("--reserve", text, &available)).transpose()?;
+    let memory = topology::free_memory(tree);
+    let Occupied { taken, shared } = occupied;
+    Ok(Free { available, reserved: reserved.unwrap_or_default(), taken, shared, memory })
+}
+
+/// The same, less what VMs that are planned already have.
+fn free_beside(free: &Free, plans: &[Plan]) -> Free {
+    let mut free = free.clone();
+    for (number, plan) in (1..).zip(plans) {
+        let all = plan.iothreads.iter().fold(plan.emulator.union(&plan.idle), |all, set| all.union(set));
+        let cpus = plan.vcpus.iter().copied().collect::<CpuSet>().union(&all);
+        free.taken.push(Taken { cpus, by: format!("VM {number}") });
+    }
+    free
+}
+
+fn request(arguments: &Arguments, tree: &HostTree<'_>, topology: &Topology) -> Result<Request, Failure> {
+    let near = match &arguments.near {
+        None => None,
+        Some(device) => Some(near::near(tree, device).ok_or_else(|| {
+            Failure::new(format!(
+                "--near {device}: there is no such device, or it is near no CPUs in particular"
+            ))
+            .next("name a PCI address such as 0000:03:00.0, a network interface or a disk")
+        })?),
+    };
+    Ok(Request {
+        vcpus: arguments.vcpus.unwrap_or(1),
+        iothreads: arguments.iothreads,
+        threads_per_core: arguments.threads_per_core,
+        node: arguments.node,
+        near: near.map(|near| near.intersection(&topology.cpus())),
+        memory: arguments.memory,
+    })
+}
+
+/// A set that an option names.
+fn set(option: &'static str, text: &str, all: &CpuSet) -> Result<CpuSet, Failure> {
+    CpuSet::parse(text, all).map_err(|mistakes| {
+        let faults =
+            mistakes.into_iter().map(|mistake| Fault { variable: option, value: text.to_owned(), mistake });
+        Failure::new(faults.map(|fault| fault.to_string()).collect::<Vec<_>>().join("\n"))
+    })
+}

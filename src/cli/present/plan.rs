@@ -1,0 +1,234 @@
+//! How plans are written down: a picture of the host with words, and what the library, libvirt and QEMU take.
+
+use crate::output::failure::Failure;
+use crate::output::print::Output;
+use pinning::{CpuId, CpuSet};
+use planning::{Free, GuestTopology, HostCpu, Plan, Topology};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// So many cores stand beside each other in the picture.
+const CORES_IN_A_ROW: usize = 16;
+
+/// The host with who got which CPU, then each VM's CPUs and why these.
+pub(crate) fn table(plans: &[Plan], host: &Topology, free: &Free) -> Vec<String> {
+    let marks = Marks::new(plans, free);
+    let mut lines = Vec::new();
+    for ((package, node, cache), cores) in groups(host) {
+        lines.push(format!("package {package}, NUMA node {node}, cache {cache}"));
+        for row in cores.chunks(CORES_IN_A_ROW) {
+            lines.extend(picture(row, &marks));
+        }
+    }
+    lines.push(marks.legend(plans.len()));
+    for (number, plan) in (1..).zip(plans) {
+        lines.push(String::new());
+        if plans.len() > 1 {
+            lines.push(format!("VM {number}"));
+        }
+        lines.extend(words(plan));
+    }
+    lines
+}
+
+/// The cores of each cache, with their CPUs.
+fn groups(host: &Topology) -> BTreeMap<(u32, u32, u32), Vec<Vec<CpuId>>> {
+    let mut cores: BTreeMap<((u32, u32, u32), u32), Vec<CpuId>> = BTreeMap::new();
+    for (cpu, about) in host.iter() {
+        let HostCpu { package, node, cache, core, .. } = *about;
+        cores.entry(((package, node, cache), core)).or_default().push(cpu);
+    }
+    let mut groups: BTreeMap<_, Vec<Vec<CpuId>>> = BTreeMap::new();
+    for ((group, _), cpus) in cores {
+        groups.entry(group).or_default().push(cpus);
+    }
+    groups
+}
+
+/// Who has each CPU, in a few characters.
+struct Marks<'p> {
+    by_cpu: BTreeMap<CpuId, String>,
+    free: &'p Free,
+}
+
+impl<'p> Marks<'p> {
+    fn new(plans: &[Plan], free: &'p Free) -> Self {
+        let mut by_cpu = BTreeMap::new();
+        for (number, plan) in (1..).zip(plans) {
+            let vm = if plans.len() > 1 { format!("{number}:") } else { String::new() };
+            let mut mark = |cpu: CpuId, mark: String| by_cpu.insert(cpu, format!("{vm}{mark}"));
+            plan.idle.iter().for_each(|cpu| drop(mark(cpu, "-".to_owned())));
+            plan.emulator.iter().for_each(|cpu| drop(mark(cpu, "e".to_owned())));
+            for (index, set) in plan.iothreads.iter().enumerate() {
+                let own = set.difference(&plan.emulator);
+                own.iter().for_each(|cpu| drop(mark(cpu, format!("i{index}"))));
+            }
+            for (index, &cpu) in plan.vcpus.iter().enumerate() {
+                mark(cpu, format!("v{index}"));
+            }
+        }
+        Self { by_cpu, free }
+    }
+
+    fn of(&self, cpu: CpuId) -> &str {
+        let is_taken = || self.free.taken.iter().any(|taken| taken.cpus.contains(cpu));
+        match self.by_cpu.get(&cpu) {
+            Some(mark) => mark,
+            None if !self.free.available.contains(cpu) => "x",
+            None if self.free.reserved.contains(cpu) => "r",
+            None if is_taken() => "#",
+            None => ".",
+        }
+    }
+
+    fn legend(&self, plans: usize) -> String {
+        let vm = if plans > 1 { "1: the first VM's, " } else { "" };
+        format!(
+            "{vm}v0 vCPU 0, i0 IOThread 0, e emulator, - to be left idle, . free, # another VM's, r reserved, x outside \
+             the cpuset"
+        )
+    }
+}
+
+/// A row of cores: for each of their threads a line with the CPUs' numbers and one with who has them.
+fn picture(cores: &[Vec<CpuId>], marks: &Marks<'_>) -> Vec<String> {
+    let threads = cores.iter().map(Vec::len).max().unwrap_or(0);
+    let cell = |text: Option<&str>| format!(" {:>5}", text.unwrap_or_default());
+    let line = |head: &str, cells: String| format!("  {head:<4}{cells}").trim_end().to_owned();
+    let each = |thread: usize| {
+        let cpus: Vec<Option<CpuId>> = cores.iter().map(|core| core.get(thread).copied()).collect();
+        let numbers: Vec<Option<String>> = cpus.iter().map(|cpu| cpu.map(|cpu| cpu.0.to_string())).collect();
+        [
+            line("CPU", numbers.iter().map(|number| cell(number.as_deref())).collect()),
+            line("", cpus.iter().map(|cpu| cell(cpu.map(|cpu| marks.of(cpu)))).collect()),
+        ]
+    };
+    (0..threads).flat_map(each).collect()
+}
+
+/// A VM's CPUs, and why these.
+fn words(plan: &Plan) -> Vec<String> {
+    let row = |head: &str, text: &str| format!("{head:<11}{text}");
+    let mut lines = vec![row("vCPUs", &ordered(plan.vcpus.iter().map(|&cpu| CpuSet::from_iter([cpu]))))];
+    if !plan.iothreads.is_empty() {
+        lines.push(row("IOThreads", &ordered(plan.iothreads.iter().cloned())));
+    }
+    lines.push(row("emulator", &plan.emulator.to_string()));
+    lines.push(row("guest", &smp(&plan.guest)));
+    for (number, reason) in plan.reasons.iter().enumerate() {
+        lines.push(row(if number == 0 { "why" } else { "" }, &reason.to_string()));
+    }
+    lines
+}
+
+/// Sets as an ordered list of a placement variable.
+fn ordered(sets: impl Iterator<Item = CpuSet>) -> String {
+    let entries = sets.map(|set| if set.len() == 1 { set.to_string() } else { format!("[{set}]") });
+    entries.collect::<Vec<_>>().join(",")
+}
+
+/// The variables that place a VM so, each with its value.
+pub(crate) fn variables(plan: &Plan) -> Vec<(&'static str, String)> {
+    let mut variables = vec![
+        ("PIN_CPUS", plan.emulator.to_string()),
+        ("PIN_VCPUS", ordered(plan.vcpus.iter().map(|&cpu| CpuSet::from_iter([cpu])))),
+    ];
+    if !plan.iothreads.is_empty() {
+        variables.push(("PIN_IOTHREADS", ordered(plan.iothreads.iter().cloned())));
+    }
+    variables
+}
+
+/// A line of shell for each VM: its environment. No value needs quotes but one with brackets.
+pub(crate) fn environment(plans: &[Plan]) -> Vec<String> {
+    let line = |plan: &Plan| {
+        let variables = variables(plan).into_iter().map(|(name, value)| {
+            let needs_quotes = value.contains('[');
+            if needs_quotes { format!("{name}='{value}'") } else { format!("{name}={value}") }
+        });
+        variables.collect::<Vec<_>>().join(" ")
+    };
+    plans.iter().map(line).collect()
+}
+
+/// What the domain's XML gets: inside `<metadata>`, and beside it.
+pub(crate) fn libvirt(plans: &[Plan]) -> Vec<String> {
+    let domain = |plan: &Plan| {
+        let attributes: String = (variables(plan).into_iter())
+            .filter_map(|(name, value)| Some((name.strip_prefix("PIN_")?.to_lowercase(), value)))
+            .map(|(name, value)| format!(" {name}=\"{value}\""))
+            .collect();
+        let GuestTopology { sockets, cores, threads } = plan.guest;
+        [
+            "<metadata>".to_owned(),
+            format!("  <pin:placement xmlns:pin=\"urn:pinshim:domain:1\"{attributes}/>"),
+            "</metadata>".to_owned(),
+            format!("<vcpu>{}</vcpu>", plan.guest.vcpus()),
+            "<cpu mode=\"host-passthrough\">".to_owned(),
+            format!("  <topology sockets=\"{sockets}\" cores=\"{cores}\" threads=\"{threads}\"/>"),
+            "</cpu>".to_owned(),
+        ]
+    };
+    let several = plans.len() > 1;
+    let numbered = (1..).zip(plans);
+    numbered
+        .flat_map(|(number, plan)| {
+            several.then(|| format!("<!-- VM {number} -->")).into_iter().chain(domain(plan))
+        })
+        .collect()
+}
+
+/// QEMU's own option for each VM.
+pub(crate) fn qemu(plans: &[Plan]) -> Vec<String> {
+    plans.iter().map(|plan| smp(&plan.guest)).collect()
+}
+
+fn smp(guest: &GuestTopology) -> String {
+    format!("-smp {guest}")
+}
+
+/// What `pinshim plan --format json` prints.
+#[derive(Debug, Serialize)]
+struct Planned {
+    version: u32,
+    plans: Vec<PlannedVm>,
+}
+
+/// One VM.
+#[derive(Debug, Serialize)]
+struct PlannedVm {
+    /// The CPU of each vCPU.
+    vcpus: Vec<u32>,
+    /// The set of each IOThread.
+    iothreads: Vec<String>,
+    emulator: String,
+    /// Siblings that are to be left idle.
+    idle: String,
+    /// The guest's topology.
+    sockets: u32,
+    cores: u32,
+    threads: u32,
+    /// The variables that place it so.
+    environment: BTreeMap<&'static str, String>,
+    /// Sentences.
+    reasons: Vec<String>,
+}
+
+/// Prints plans as a JSON document.
+///
+/// # Errors
+/// It cannot be made.
+pub(crate) fn print_json(output: &mut Output, plans: &[Plan]) -> Result<(), Failure> {
+    let vm = |plan: &Plan| PlannedVm {
+        vcpus: plan.vcpus.iter().map(|cpu| cpu.0).collect(),
+        iothreads: plan.iothreads.iter().map(ToString::to_string).collect(),
+        emulator: plan.emulator.to_string(),
+        idle: if plan.idle.is_empty() { String::new() } else { plan.idle.to_string() },
+        sockets: plan.guest.sockets,
+        cores: plan.guest.cores,
+        threads: plan.guest.threads,
+        environment: variables(plan).into_iter().collect(),
+        reasons: plan.reasons.iter().map(ToString::to_string).collect(),
+    };
+    crate::present::json::print(output, &Planned { version: 1, plans: plans.iter().map(vm).collect() })
+}

@@ -1,0 +1,90 @@
+//! The files of /sys that say what CPUs a host has: of this host, or of another from a copy.
+
+use crate::sys::kernel::Kernel;
+use pinning::{CpuId, CpuSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The system files of a host, below a folder that stands for its `/`.
+#[derive(Debug, Clone)]
+pub(crate) struct HostTree<'k> {
+    kernel: &'k dyn Kernel,
+    root: PathBuf,
+}
+
+impl<'k> HostTree<'k> {
+    /// This host's.
+    pub(crate) fn here(kernel: &'k dyn Kernel) -> Self {
+        Self { kernel, root: PathBuf::from("/") }
+    }
+
+    /// Those of the host of which there is a copy in a folder.
+    pub(crate) fn copy(kernel: &'k dyn Kernel, root: &Path) -> Self {
+        Self { kernel, root: root.to_owned() }
+    }
+
+    /// The text of a file, without white space around it. `None`: it cannot be read.
+    pub(crate) fn text(&self, file: impl AsRef<Path>) -> Option<String> {
+        let text = self.kernel.read_text(self.root.join(file)).ok()?;
+        Some(text.trim().to_owned())
+    }
+
+    /// A number.
+    pub(crate) fn number(&self, file: impl AsRef<Path>) -> Option<u32> {
+        // A package is numbered -1 where there are none (topology_physical_package_id of the kernel's
+        // include/linux/topology.h).
+        let number: i64 = self.text(file)?.parse().ok()?;
+        u32::try_from(number).ok()
+    }
+
+    /// A cpulist; none of its CPUs where it cannot be read.
+    pub(crate) fn cpus(&self, file: impl AsRef<Path>) -> CpuSet {
+        let text = self.text(file).unwrap_or_default();
+        CpuSet::parse(&text, &CpuSet::new()).unwrap_or_default()
+    }
+
+    /// The names in a folder, sorted; none where it cannot be read.
+    pub(crate) fn names(&self, folder: impl AsRef<Path>) -> Vec<String> {
+        let names = self.kernel.names_in(&self.root.join(folder));
+        let mut names: Vec<String> =
+            names.into_iter().flatten().filter_map(|name| name.into_string().ok()).collect();
+        names.sort();
+        names
+    }
+
+    /// The numbers of the folders that are called `NAME` and a number, lowest first.
+    pub(crate) fn numbered(&self, folder: impl AsRef<Path>, name: &str) -> Vec<u32> {
+        let names = self.names(folder);
+        let mut numbers: Vec<u32> =
+            names.iter().filter_map(|entry| entry.strip_prefix(name)?.parse().ok()).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// The text of a file of this name in the folder that a link leads to, or in the nearest one above it. `None`: there
+    /// is no such folder, or none of them has it.
+    pub(crate) fn text_above(&self, folder: impl AsRef<Path>, name: &str) -> Option<String> {
+        let real = |path: &Path| self.kernel.locate(path).ok()?.canonicalize().ok();
+        let top = real(&self.root)?;
+        let folder = real(&self.root.join(folder))?;
+        let above = folder.ancestors().take_while(|above| above.starts_with(&top));
+        let text = above.map(|above| fs::read_to_string(above.join(name))).find_map(Result::ok)?;
+        Some(text.trim().to_owned())
+    }
+
+    /// The kernel that reads them.
+    pub(crate) fn kernel(&self) -> &'k dyn Kernel {
+        self.kernel
+    }
+}
+
+/// The folder of a CPU.
+pub(crate) fn cpu_folder(cpu: CpuId) -> PathBuf {
+    PathBuf::from(format!("{CPUS}/cpu{}", cpu.0))
+}
+
+/// The folder with a folder for each CPU.
+pub(crate) const CPUS: &str = "sys/devices/system/cpu";
+
+/// The folder with a folder for each NUMA node.
+pub(crate) const NODES: &str = "sys/devices/system/node";
