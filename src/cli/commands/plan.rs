@@ -52,7 +52,7 @@ pub(crate) fn plan_vms(arguments: &Arguments, kernel: &dyn Kernel, output: &mut 
         Format::Env => output.lines(present::environment(&plans)),
         Format::Libvirt => output.lines(present::libvirt(&plans)),
         Format::Qemu => output.lines(present::qemu(&plans)),
-        Format::Json => present::print_json(output, &plans)?,
+        Format::Json => present::print_json(output, &plans, &topology)?,
     }
     Ok(SUCCESS)
 }

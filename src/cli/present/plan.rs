@@ -2,6 +2,7 @@
 
 use crate::output::failure::Failure;
 use crate::output::print::Output;
+use crate::present::json;
 use pinning::{CpuId, CpuSet};
 use planning::{Free, GuestTopology, HostCpu, Plan, Topology};
 use serde::Serialize;
@@ -191,7 +192,22 @@ fn smp(guest: &GuestTopology) -> String {
 #[derive(Debug, Serialize)]
 struct Planned {
     version: u32,
+    /// The host's CPUs that are online.
+    host: Vec<PlannedCpu>,
     plans: Vec<PlannedVm>,
+}
+
+/// One of the host's CPUs. Numbers that are equal stand for the same thing.
+#[derive(Debug, Serialize)]
+struct PlannedCpu {
+    cpu: u32,
+    package: u32,
+    node: u32,
+    cache: u32,
+    core: u32,
+    /// 1024 is as fast as the fastest.
+    capacity: u32,
+    isolated: bool,
 }
 
 /// One VM.
@@ -218,7 +234,11 @@ struct PlannedVm {
 ///
 /// # Errors
 /// It cannot be made.
-pub(crate) fn print_json(output: &mut Output, plans: &[Plan]) -> Result<(), Failure> {
+pub(crate) fn print_json(output: &mut Output, plans: &[Plan], host: &Topology) -> Result<(), Failure> {
+    let cpu = |(cpu, about): (CpuId, &HostCpu)| {
+        let HostCpu { package, node, cache, core, capacity, is_isolated } = *about;
+        PlannedCpu { cpu: cpu.0, package, node, cache, core, capacity, isolated: is_isolated }
+    };
     let vm = |plan: &Plan| PlannedVm {
         vcpus: plan.vcpus.iter().map(|cpu| cpu.0).collect(),
         iothreads: plan.iothreads.iter().map(ToString::to_string).collect(),
@@ -230,5 +250,6 @@ pub(crate) fn print_json(output: &mut Output, plans: &[Plan]) -> Result<(), Fail
         environment: variables(plan).into_iter().collect(),
         reasons: plan.reasons.iter().map(ToString::to_string).collect(),
     };
-    crate::present::json::print(output, &Planned { version: 1, plans: plans.iter().map(vm).collect() })
+    let host = host.iter().map(cpu).collect();
+    json::print(output, &Planned { version: 1, host, plans: plans.iter().map(vm).collect() })
 }

@@ -46,7 +46,8 @@ impl Occupied {
             // Of a QEMU without a page the threads' names may say nothing: then what differs from the main thread was
             // given to it on purpose.
             let is_guests = match thread.role {
-                RoleKind::Vcpu | RoleKind::IoThread => true,
+                RoleKind::Vcpu => true,
+                RoleKind::IoThread => *set != emulator,
                 _ => vm.page.is_err() && *set != emulator,
             };
             let all = if is_guests { &mut taken } else { &mut shared };
