@@ -36,7 +36,7 @@ pub(crate) enum Place {
     Slowness,
     /// On how many of the CPUs others may run, counted for each of them.
     Shared,
-    /// Free cores left over beside the vCPUs, in their caches: the tightest fit leaves others whole.
+    /// Free cores left over in the caches that are used: the tightest fit leaves others whole.
     LeftOver,
     /// Whether vCPUs are on the core of CPU 0, which has the host's own work.
     CpuZero,

@@ -81,7 +81,7 @@ impl<'d> Table<'d> {
                     before.join(Self::of(part, request, limits), limits)
                 });
                 match level {
-                    Some(level) => joined.as_group(*level, *lacks_memory),
+                    Some(level) => joined.with_group(*level, *lacks_memory),
                     None => joined,
                 }
             }
@@ -139,7 +139,7 @@ impl<'d> Table<'d> {
     }
 
     /// Adds what the group costs as a whole.
-    fn as_group(mut self, level: Level, lacks_memory: bool) -> Self {
+    fn with_group(mut self, level: Level, lacks_memory: bool) -> Self {
         for (rest, row) in self.rows.iter_mut().enumerate() {
             for (vcpus, place) in row.iter_mut().enumerate() {
                 let Some(cost) = place else { continue };
@@ -150,8 +150,8 @@ impl<'d> Table<'d> {
                     }
                 } else if level == Level::Node {
                     *cost = cost.and(Place::Away, u32::try_from(rest).unwrap_or(u32::MAX));
-                } else if level == Level::Cache {
-                    // Nothing of it is used by vCPUs, so that nothing is left over beside them.
+                } else if level == Level::Cache && rest == 0 {
+                    // Nothing of it is used, so that nothing is left over.
                     *cost = cost.without(Place::LeftOver);
                 }
             }

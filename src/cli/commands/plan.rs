@@ -118,3 +118,63 @@ fn set(option: &'static str, text: &str, all: &CpuSet) -> Result<CpuSet, Failure
         Failure::new(faults.map(|fault| fault.to_string()).collect::<Vec<_>>().join("\n"))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::{Command, from_words};
+    use crate::output::transcript::said;
+    use crate::sys::fake::FakeKernel;
+    use crate::vm::sample::web;
+
+    /// A host with CPUs 0 to 3 that share one cache.
+    fn host() -> FakeKernel {
+        let kernel = FakeKernel::new();
+        kernel.write("/sys/devices/system/cpu/online", "0-3\n");
+        kernel
+    }
+
+    fn planned(kernel: &FakeKernel, words: &str) -> (u8, String) {
+        let Command::Plan(arguments) = from_words(&format!("pinshim plan {words}")) else {
+            panic!("{words}")
+        };
+        said(|output| plan_vms(&arguments, kernel, output))
+    }
+
+    #[test]
+    fn vms_that_are_planned_together_have_nothing_in_common() {
+        let both = planned(&host(), "--vcpus 1 --vms 2 --format env");
+        assert_eq!(both, (0, "PIN_CPUS=0 PIN_VCPUS=1\nPIN_CPUS=3 PIN_VCPUS=2\n".to_owned()));
+        let (status, text) = planned(&host(), "--vcpus 1 --vms 3");
+        let expected = "2> pinshim: VM 3 of 3: no room for 1 vCPU (one a core) and a core for the emulator; free: \
+                        none; VM 1 has 0-1; VM 2 has 2-3; there is room for no vCPU\n";
+        assert_eq!((status, text.as_str()), (1, expected));
+    }
+
+    #[test]
+    fn what_runs_and_what_is_reserved_is_left_alone() {
+        let kernel = host();
+        web(&kernel);
+        let (status, text) = planned(&kernel, "--vcpus 1 --reserve 0");
+        let expected = "2> pinshim: no room for 1 vCPU (one a core) and a core for the emulator; free: none; web (PID \
+                        100) has 1-3; reserved: 0; there is room for no vCPU\n";
+        assert_eq!((status, text.as_str()), (1, expected));
+        kernel.end_process(100);
+        assert_eq!(planned(&kernel, "--vcpus 2 --reserve 0 --format env").1, "PIN_CPUS=3 PIN_VCPUS=1,2\n");
+    }
+
+    #[test]
+    fn a_word_that_is_not_understood_is_named() {
+        let kernel = host();
+        for (words, expected) in [
+            ("--vcpus 1 --reserve 9-x", "--reserve=9-x: column 1: 9-x is not a set of CPUs"),
+            ("--vcpus 1 --near eth9", "--near eth9: there is no such device"),
+            ("--vcpus 1 --node 7", "there is no NUMA node 7"),
+            ("--vcpus 0", "0 vCPUs: a VM has 1 to 4096"),
+            ("--vcpus 1 --sysfs /nowhere", "/nowhere is no copy of a host"),
+        ] {
+            let (status, text) = planned(&kernel, words);
+            assert!(status == 2 && text.contains(expected), "{words}: {status} {text}");
+        }
+    }
+}

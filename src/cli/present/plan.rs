@@ -32,9 +32,12 @@ pub(crate) fn table(plans: &[Plan], host: &Topology, free: &Free) -> Vec<String>
     lines
 }
 
+/// A package, a NUMA node and a cache.
+type Group = (u32, u32, u32);
+
 /// The cores of each cache, with their CPUs.
-fn groups(host: &Topology) -> BTreeMap<(u32, u32, u32), Vec<Vec<CpuId>>> {
-    let mut cores: BTreeMap<((u32, u32, u32), u32), Vec<CpuId>> = BTreeMap::new();
+fn groups(host: &Topology) -> BTreeMap<Group, Vec<Vec<CpuId>>> {
+    let mut cores: BTreeMap<(Group, u32), Vec<CpuId>> = BTreeMap::new();
     for (cpu, about) in host.iter() {
         let HostCpu { package, node, cache, core, .. } = *about;
         cores.entry(((package, node, cache), core)).or_default().push(cpu);
@@ -252,4 +255,84 @@ pub(crate) fn print_json(output: &mut Output, plans: &[Plan], host: &Topology) -
     };
     let host = host.iter().map(cpu).collect();
     json::print(output, &Planned { version: 1, host, plans: plans.iter().map(vm).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fake::cpus;
+    use planning::{Request, Taken, plan};
+
+    /// Two caches of three cores with two threads each.
+    fn host() -> Topology {
+        let cpu = |cpu: u32| {
+            let core = cpu % 6;
+            (CpuId(cpu), HostCpu { cache: core / 3 * 3, core, capacity: 1024, ..HostCpu::default() })
+        };
+        Topology::new((0..12).map(cpu))
+    }
+
+    fn free(host: &Topology) -> Free {
+        let web = Taken { cpus: cpus("5,11"), by: "web (PID 7)".to_owned() };
+        let available = host.cpus().difference(&cpus("4"));
+        Free { available, reserved: cpus("10"), taken: vec![web], ..Free::default() }
+    }
+
+    #[test]
+    fn the_picture_shows_who_has_which_cpu() {
+        let host = host();
+        let free = free(&host);
+        let request = Request { vcpus: 2, iothreads: 1, threads_per_core: Some(1), ..Request::default() };
+        let plan = plan(&host, &free, &request).unwrap();
+        let expected = "\
+package 0, NUMA node 0, cache 0
+  CPU      0     1     2
+           e    v0    v1
+  CPU      6     7     8
+           e     -     -
+package 0, NUMA node 0, cache 3
+  CPU      3     4     5
+          i0     x     #
+  CPU      9    10    11
+           .     r     #
+v0 vCPU 0, i0 IOThread 0, e emulator, - to be left idle, . free, # another VM's, r reserved, x outside the cpuset
+
+vCPUs      1,2
+IOThreads  3
+emulator   0,6
+guest      -smp 2,sockets=1,cores=2,threads=1
+why        all vCPUs share one cache
+           each vCPU has a core to itself: keep the siblings 7-8 idle";
+        assert_eq!(table(&[plan], &host, &free).join("\n"), expected);
+    }
+
+    #[test]
+    fn several_vms_are_told_apart() {
+        let host = host();
+        let all = Free { available: host.cpus(), ..Free::default() };
+        let request = Request { vcpus: 2, ..Request::default() };
+        let first = plan(&host, &all, &request).unwrap();
+        let taken = Taken { cpus: cpus("0-1,6-7"), by: "VM 1".to_owned() };
+        let second = plan(&host, &Free { taken: vec![taken], ..all.clone() }, &request).unwrap();
+        let plans = [first, second];
+        let lines = table(&plans, &host, &all);
+        assert_eq!(lines[2], "         1:e  1:v0     .");
+        assert_eq!(lines[7], "        2:v0   2:e     .");
+        assert_eq!(environment(&plans), ["PIN_CPUS=0,6 PIN_VCPUS=1,7", "PIN_CPUS=4,10 PIN_VCPUS=3,9"]);
+        let xml = libvirt(&plans).join("\n");
+        let second = "<!-- VM 2 -->\n<metadata>\n  <pin:placement xmlns:pin=\"urn:pinshim:domain:1\" cpus=\"4,10\" \
+                      vcpus=\"3,9\"/>\n</metadata>\n<vcpu>2</vcpu>\n<cpu mode=\"host-passthrough\">\n  <topology \
+                      sockets=\"1\" cores=\"1\" threads=\"2\"/>\n</cpu>";
+        assert!(xml.ends_with(second), "{xml}");
+        assert_eq!(qemu(&plans)[0], "-smp 2,sockets=1,cores=1,threads=2");
+    }
+
+    #[test]
+    fn a_set_of_several_cpus_has_brackets_and_a_shell_reads_it() {
+        let host = host();
+        let few = Free { available: cpus("0-1,6-7"), ..Free::default() };
+        let request = Request { vcpus: 2, iothreads: 1, ..Request::default() };
+        let plan = plan(&host, &few, &request).unwrap();
+        assert_eq!(environment(&[plan]), ["PIN_CPUS=0,6 PIN_VCPUS=1,7 PIN_IOTHREADS='[0,6]'"]);
+    }
 }

@@ -65,3 +65,51 @@ impl Occupied {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fake::{FakeKernel, cpus};
+    use crate::vm::sample::web;
+
+    const QEMU: [&str; 1] = ["/usr/bin/qemu-system-x86_64"];
+
+    fn occupied(kernel: &FakeKernel) -> (Vec<(String, String)>, Vec<String>) {
+        let Occupied { taken, shared } = by_vms(kernel, &cpus("0-3")).unwrap();
+        let taken = taken.into_iter().map(|taken| (taken.by, taken.cpus.to_string())).collect();
+        (taken, shared.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_pinned_vm_has_the_cpus_of_its_guest() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        assert_eq!(
+            occupied(&kernel),
+            (vec![("web (PID 100)".to_owned(), "1-3".to_owned())], vec!["0".to_owned()])
+        );
+        // An IOThread beside the emulator is no more its own than the emulator's.
+        kernel.move_to(103, "0");
+        assert_eq!(occupied(&kernel).0, [("web (PID 100)".to_owned(), "1-2".to_owned())]);
+        // Threads that may run anywhere take nothing from anybody.
+        for tid in 100..105 {
+            kernel.move_to(tid, "0-3");
+        }
+        assert_eq!(occupied(&kernel), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_vm_without_the_library_has_what_somebody_gave_to_its_threads() {
+        let kernel = FakeKernel::new();
+        let qemu = |pid| kernel.process(pid, &QEMU).thread(pid, "qemu-system-x86", "0-1");
+        // As `taskset` leaves it, and as libvirt's <cputune> does.
+        qemu(10).thread(11, "qemu-system-x86", "0-1");
+        qemu(20)
+            .thread(21, "qemu-system-x86", "2")
+            .thread(22, "qemu-system-x86", "3")
+            .thread(23, "worker", "0-1");
+        let title = |pid| format!("qemu-system-x86_64 (PID {pid})");
+        let taken = vec![(title(10), "0-1".to_owned()), (title(20), "2-3".to_owned())];
+        assert_eq!(occupied(&kernel), (taken, vec!["0-1".to_owned()]));
+    }
+}

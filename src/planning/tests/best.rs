@@ -47,10 +47,12 @@ impl Way<'_> {
         let per_core = self.request.threads_per_core.unwrap() as usize;
         let whole = |core: u32| -> CpuSet { self.cores[&core].iter().copied().collect() };
         let nodes = self.different(|cpu| cpu.node);
-        let caches: BTreeSet<(u32, u32, u32)> = (self.vcpus.keys())
-            .map(|&core| self.first(core))
-            .map(|cpu| (cpu.package, cpu.node, cpu.cache))
-            .collect();
+        let cache = |core: u32| {
+            let cpu = self.first(core);
+            (cpu.package, cpu.node, cpu.cache)
+        };
+        let caches: BTreeSet<_> = self.vcpus.keys().map(|&core| cache(core)).collect();
+        let used_caches: BTreeSet<_> = used().map(cache).collect();
         let needed = self.request.memory.unwrap_or(0);
         let lacking = nodes.iter().filter(|node| self.free.memory.get(node).is_some_and(|&has| has < needed));
         let away = self.rest.iter().filter(|&&core| !nodes.contains(&self.first(core).node));
@@ -63,11 +65,10 @@ impl Way<'_> {
             })
             .sum();
         let left_over = self.cores.keys().filter(|&&core| {
-            let cpu = self.first(core);
             self.usable(core) > 0
-                && caches.contains(&(cpu.package, cpu.node, cpu.cache))
+                && used_caches.contains(&cache(core))
                 && !used().any(|other| other == core)
-                && self.request.node.is_none_or(|node| node == cpu.node)
+                && self.request.node.is_none_or(|node| node == self.first(core).node)
         });
         let fastest = self.host.iter().map(|(_, cpu)| cpu.capacity).max().unwrap();
         let slowness: u32 = (self.vcpus.iter())

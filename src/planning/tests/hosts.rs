@@ -177,9 +177,9 @@ fn holes_in_the_numbers_do_no_harm() {
 
 #[test]
 fn hosts_with_many_cpus_are_planned_whole() {
-    let host = regular(4, 4, 8, 8, 2);
-    assert_eq!(host.cpus().len(), 2048);
-    let chosen = plan(&host, &all_free(&host), &request(1024, 4)).unwrap();
-    assert_eq!(chosen.guest.to_string(), "1024,sockets=2,cores=256,threads=2");
-    assert_eq!(chosen.reasons.first(), Some(&Reason::Together { packages: 2, nodes: 8, caches: 64 }));
+    let host = regular(4, 4, 6, 6, 2);
+    assert_eq!(host.cpus().len(), 1152);
+    let chosen = plan(&host, &all_free(&host), &request(300, 4)).unwrap();
+    assert_eq!(chosen.guest.to_string(), "300,sockets=1,cores=150,threads=2");
+    assert_eq!(chosen.reasons.first(), Some(&Reason::Together { packages: 2, nodes: 5, caches: 25 }));
 }
