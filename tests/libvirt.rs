@@ -222,6 +222,58 @@ fn the_ways_of_a_pinning() {
     libvirt.destroy(&forgotten, qemu);
 }
 
+/// The administrator's file goes by the domain's UUID: a renamed domain keeps it, and a later one of the name has none.
+#[test]
+fn a_domains_file_follows_its_uuid() {
+    let _limit = TimeLimit::seconds(150);
+    let Some((libvirt, cpus)) = world(false) else { return };
+    let there = cpus.second.to_string();
+    let start = |domain: &Domain| {
+        libvirt.virsh_ok(&["start", "--paused", &domain.name]);
+        libvirt.qemu(domain).expect("a QEMU")
+    };
+    let file = |name: &str| {
+        let path = libvirt.path(&format!("etc/pinshim/domains/{name}.env"));
+        fs::write(&path, format!("PIN_CPUS={there}\n")).expect("write the domain's file");
+        path
+    };
+    let said = "found by the domain's name, which can change and become another's";
+
+    // By the name, which is said.
+    let mut domain = Domain::new(&libvirt, "named", false);
+    libvirt.define(&domain);
+    let by_name = file(&domain.name);
+    let qemu = start(&domain);
+    assert_eq!(qemu.cpus_of("call_rcu"), Some(there.clone()));
+    assert!(libvirt.domain_log(&domain).contains(said), "{}", libvirt.domain_log(&domain));
+    libvirt.destroy(&domain, qemu);
+    fs::remove_file(by_name).expect("remove the file");
+
+    // By the UUID, before and after the domain gets another name.
+    let by_uuid = file(libvirt.virsh_ok(&["domuuid", &domain.name]).trim());
+    for name in ["named", "renamed"] {
+        let before = domain.name.clone();
+        domain.name = format!("pinshim-{}-{name}", std::process::id());
+        if domain.name != before {
+            libvirt.rename(&before, &domain);
+        }
+        let qemu = start(&domain);
+        assert_eq!(qemu.cpus_of("call_rcu"), Some(there.clone()), "{name}");
+        let line = until(10, "the hook's line", || libvirt.hook_lines(&domain).pop());
+        assert!(line.contains("where they belong"), "{line}");
+        libvirt.destroy(&domain, qemu);
+    }
+    assert!(!libvirt.domain_log(&domain).contains(said), "{}", libvirt.domain_log(&domain));
+
+    // A later domain of the name has another UUID.
+    libvirt.virsh_ok(&["undefine", &domain.name]);
+    libvirt.define(&domain);
+    let qemu = start(&domain);
+    assert_eq!(qemu.variable("PIN_CPUS"), None);
+    libvirt.destroy(&domain, qemu);
+    assert!(by_uuid.exists());
+}
+
 /// A bad pinning: the domain does not start, and virsh says why.
 #[test]
 fn a_bad_pinning_is_refused() {

@@ -168,6 +168,59 @@ mod wrapper {
         assert!(start().contains("PIN_CPUS=2\n") && !start().contains("PIN_VCPUS"), "{}", start());
     }
 
+    /// What the wrapper says of a domain's file that it has found by the domain's name.
+    fn by_name(installed: &Installed, file: &str) -> String {
+        format!(
+            "pinshim: {} is used, found by the domain's name, which can change and become another's; call it {UUID}.env\n",
+            installed.path(file).display()
+        )
+    }
+
+    #[test]
+    fn a_file_is_found_by_the_domains_uuid_whatever_its_name_is() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        let start = |guest: &str, uuid: &str| installed.wrapper(&["-name", guest, "-uuid", uuid]).run();
+        for place in ["home/.config", "etc"] {
+            let folder = format!("{place}/pinshim/domains");
+            let path = installed.write(&format!("{folder}/{UUID}.env"), "PIN_CPUS=3\n");
+            // After `virsh domrename` too, and before a file of that name.
+            installed.write(&format!("{folder}/web.env"), "PIN_CPUS=2\n");
+            for guest in ["guest=web", "guest=renamed"] {
+                let done = start(guest, UUID);
+                done.assert_clean();
+                assert!(done.stdout.contains("PIN_CPUS=3\n"), "{done:?}");
+            }
+            // A later domain of the name has another UUID.
+            fs::remove_file(installed.path(&format!("{folder}/web.env"))).expect("remove it");
+            let later = start("guest=web", "00000000-0000-0000-0000-000000000000");
+            assert!(!later.stdout.contains("PIN_"), "{later:?}");
+            // Nor is a name that looks like a UUID one.
+            let posing = start(&format!("guest={UUID}"), "00000000-0000-0000-0000-000000000000");
+            assert!(!posing.stdout.contains("PIN_"), "{posing:?}");
+            fs::remove_file(path).expect("remove it");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_found_by_the_name_alone_is_said() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        let start = || installed.wrapper(&["-name", "guest=web", "-uuid", UUID]).run();
+        let file = "etc/pinshim/domains/web.env";
+        installed.write(file, "PIN_CPUS=2\n");
+        let done = start();
+        assert!(done.stdout.contains("PIN_CPUS=2\n") && done.code() == 0, "{done:?}");
+        assert_eq!(done.stderr, by_name(&installed, file));
+        // One that names its domain is nobody else's.
+        installed.write(file, &format!("UUID={UUID}\nPIN_CPUS=2\n"));
+        start().assert_clean();
+        installed.write(file, "UUID=00000000-0000-0000-0000-000000000000\nPIN_CPUS=2\n");
+        let done = start();
+        done.assert_clean();
+        assert!(!done.stdout.contains("PIN_"), "{done:?}");
+    }
+
     #[test]
     fn a_bad_file_is_refused_and_never_evaluated() {
         let _limit = TimeLimit::seconds(100);
@@ -251,7 +304,8 @@ mod wrapper {
         let installed = Installed::new();
         let start = || installed.wrapper(&["-name", "guest=web", "-uuid", UUID]).run();
         for place in PLACES {
-            let path = installed.write(&format!("{place}/domains/web.env"), "PIN_CPUS=0\n");
+            let path =
+                installed.write(&format!("{place}/domains/web.env"), &format!("UUID={UUID}\nPIN_CPUS=0\n"));
             start().assert_clean();
             remove(&path);
             fs::create_dir(&path).expect("make a folder");

@@ -167,6 +167,13 @@ impl Libvirt {
         self.domains.lock().unwrap().push(domain.name.clone());
     }
 
+    /// Gives a domain that does not run the name that it has here by now.
+    #[track_caller]
+    pub(crate) fn rename(&self, before: &str, domain: &Domain) {
+        self.virsh_ok(&["domrename", before, &domain.name]);
+        self.domains.lock().unwrap().push(domain.name.clone());
+    }
+
     /// Starts a domain and gives its QEMU.
     #[track_caller]
     pub(crate) fn start_domain(&self, domain: &Domain) -> Qemu {

@@ -371,7 +371,11 @@ moved 101 CPU 0/KVM (vcpu 0) from 2 to 1
         kernel.act_as_owner();
         kernel.write("/run/libvirt/qemu/web.pid", "100\n");
         kernel.lock("/run/libvirt/qemu/web.pid", 100);
-        kernel.write("/run/pinshim/domains/web.env", "PIN_CPUS=0\nPIN_VCPUS=1,3\nPIN_IOTHREADS=io1@3\n");
+        let uuid = "7430d5d9-a334-461e-af4e-526061963a0d";
+        let status_file = format!("<domstatus><domain><uuid>{uuid}</uuid></domain></domstatus>");
+        kernel.write("/run/libvirt/qemu/web.xml", status_file);
+        let left = format!("UUID={uuid}\nPIN_CPUS=0\nPIN_VCPUS=1,3\nPIN_IOTHREADS=io1@3\n");
+        kernel.write("/run/pinshim/domains/web.env", left);
         let (status, text) = applied(&kernel, "web");
         assert_eq!(status, 0, "{text}");
         assert_eq!(kernel.asked(), ["102 on 3"]);

@@ -206,15 +206,18 @@ impl Call<'_> {
         if name != "qemu-pinned" && !name.as_bytes().ends_with(b"-pinned") {
             return;
         }
-        let file = domain_file::path(&self.folders.config.join("domains"), self.domain);
+        let folder = self.folders.config.join("domains");
+        let files = domain_file::administrators_paths(&folder, self.domain, &domain.uuid);
         // A file that is there and cannot be used is for the wrapper to refuse.
-        let is_there = self.kernel.locate(&file).is_ok_and(|at| at.symlink_metadata().is_ok());
+        let is_there = |file: &std::path::PathBuf| {
+            self.kernel.locate(file).is_ok_and(|at| at.symlink_metadata().is_ok())
+        };
         let by_libvirt = domain.environment.iter().map(|(name, value)| (name, value));
-        if !is_there && !Policy::names_placement(by_libvirt) {
+        if !files.iter().any(is_there) && !Policy::names_placement(by_libvirt) {
             self.warning(format_args!(
                 "its <emulator> is {}, but it runs unpinned: its XML has no <pin:placement>, and there is no {}",
                 domain.emulator,
-                file.display()
+                folder.join(format!("{}.env", domain.uuid)).display()
             ));
         }
     }
@@ -620,7 +623,7 @@ mod tests {
         let libvirt = Libvirt::new();
         let wrapper = "<devices><emulator>/usr/bin/qemu-pinned</emulator></devices>";
         let warning = "<28> domain web: its <emulator> is /usr/bin/qemu-pinned, but it runs unpinned: its XML has no \
-                       <pin:placement>, and there is no /etc/pinshim/domains/web.env";
+                       <pin:placement>, and there is no /etc/pinshim/domains/7430d5d9-a334-461e-af4e-526061963a0d.env";
         assert_eq!(libvirt.call("prepare begin", wrapper), (0, lines(&[warning])));
         let other = "<devices><emulator>/usr/bin/qemu-system-x86_64</emulator></devices>";
         assert_eq!(libvirt.call("prepare begin", other), (0, lines(&[])));

@@ -1,6 +1,9 @@
 //! The file that carries a domain's pinning to the wrapper `qemu-pinned`, and the administrator's of the same
 //! form.
 //!
+//! The hook's goes by the domain's name, names its UUID and lives as long as its QEMU. The administrator's goes by the
+//! UUID, which a domain keeps when it is renamed and no later one has; where there is none, by the name.
+//!
 //! The domain's owner chose its name, so the file's name must not lead out of the folder. The file is renamed
 //! into place, so that nobody reads half of it. The wrapper makes the same name and reads the same lines: a
 //! change here needs the same change there.
@@ -93,26 +96,67 @@ pub(crate) fn remove(folder: &Path, domain: &OsStr) -> io::Result<()> {
     }
 }
 
-/// The variables of a domain's file. `None`: there is none.
+/// The variables of the file that the hook has left for a domain, and its UUID. `None`: there is none.
 ///
 /// # Errors
 /// There is one and it does not count: it could be another user's word, or a line is not understood.
-pub(crate) fn read(
+pub(crate) fn left(kernel: &dyn Kernel, folder: &Path, domain: &OsStr) -> Result<Option<Fields>, String> {
+    read(kernel, &path(folder, domain))
+}
+
+/// The variables of the administrator's file for a domain. `None`: there is none.
+///
+/// # Errors
+/// There is one and it does not count: it could be another user's word, or a line is not understood.
+pub(crate) fn administrators(
     kernel: &dyn Kernel,
     folder: &Path,
     domain: &OsStr,
+    uuid: &str,
 ) -> Result<Option<Vec<(String, String)>>, String> {
-    let path = path(folder, domain);
-    let Some(text) = root_file::read(kernel, &path, FILE_BYTES as u64)? else { return Ok(None) };
-    let mut variables = Vec::new();
-    for (number, line) in (1..).zip(text.lines()) {
-        let field = parse_line(line).map_err(|why| format!("{}, line {number}: {why}", path.display()))?;
-        variables.extend(field);
+    for path in administrators_paths(folder, domain, uuid) {
+        let fields = read(kernel, &path)?;
+        let of_this_domain = |fields: &Fields| fields.uuid.as_deref().is_none_or(|of| of == uuid);
+        if let Some(fields) = fields.filter(of_this_domain) {
+            return Ok(Some(fields.variables));
+        }
     }
-    Ok(Some(variables))
+    Ok(None)
 }
 
-/// The variable of a line. `None`: the line has none.
+/// Where the administrator's file for a domain may be, in this order.
+pub(crate) fn administrators_paths(folder: &Path, domain: &OsStr, uuid: &str) -> Vec<PathBuf> {
+    let by_uuid = is_uuid(uuid).then(|| folder.join(format!("{uuid}.env")));
+    // A domain could be given another one's UUID for a name.
+    let has_own_name = !domain.to_str().is_some_and(is_uuid);
+    by_uuid.into_iter().chain(has_own_name.then(|| path(folder, domain))).collect()
+}
+
+/// What a domain's file says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fields {
+    /// The UUID of the only domain that it is for, if it names one.
+    pub(crate) uuid: Option<String>,
+    pub(crate) variables: Vec<(String, String)>,
+}
+
+fn read(kernel: &dyn Kernel, path: &Path) -> Result<Option<Fields>, String> {
+    let Some(text) = root_file::read(kernel, path, FILE_BYTES as u64)? else { return Ok(None) };
+    let mut fields = Fields::default();
+    for (number, line) in (1..).zip(text.lines()) {
+        match parse_line(line).map_err(|why| format!("{}, line {number}: {why}", path.display()))? {
+            None => {}
+            // The wrapper goes by the first one.
+            Some((name, value)) if name == "UUID" => {
+                fields.uuid.get_or_insert(value);
+            }
+            Some(variable) => fields.variables.push(variable),
+        }
+    }
+    Ok(Some(fields))
+}
+
+/// The name and the value of a line. `None`: the line has none.
 fn parse_line(line: &str) -> Result<Option<(String, String)>, String> {
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
@@ -120,7 +164,8 @@ fn parse_line(line: &str) -> Result<Option<(String, String)>, String> {
     let no_variable = || format!("this is no PIN_NAME=value: {}", shown(line));
     let (name, value) = line.split_once('=').ok_or_else(no_variable)?;
     if name == "UUID" {
-        return if is_uuid(value) { Ok(None) } else { Err(format!("{} is no UUID", shown(value))) };
+        let field = || Some((name.to_owned(), value.to_owned()));
+        return if is_uuid(value) { Ok(field()) } else { Err(format!("{} is no UUID", shown(value))) };
     }
     if !name.starts_with("PIN_") || !name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') {
         return Err(no_variable());
@@ -268,10 +313,33 @@ mod tests {
         kernel.act_as_owner();
         let folder = Path::new("/run/pinshim/domains");
         let domain = OsStr::new("web");
-        assert_eq!(read(&kernel, folder, domain), Ok(None));
+        assert_eq!(left(&kernel, folder, domain), Ok(None));
         let variables = pairs(&[("PIN_CPUS", "0-1"), ("PIN_THREADS", "a=b@1")]);
         write(&kernel.locate(folder).unwrap(), domain, UUID, &variables).unwrap();
-        assert_eq!(read(&kernel, folder, domain), Ok(Some(variables)));
+        let fields = Fields { uuid: Some(UUID.to_owned()), variables };
+        assert_eq!(left(&kernel, folder, domain), Ok(Some(fields)));
+    }
+
+    #[test]
+    fn the_administrators_file_goes_by_the_uuid_before_the_name() {
+        let kernel = FakeKernel::new();
+        kernel.act_as_owner();
+        let folder = Path::new("/etc/pinshim/domains");
+        let other = UUID.replace('7', "8");
+        let said = |name: &str, uuid: &str| {
+            let read = administrators(&kernel, folder, OsStr::new(name), uuid).unwrap();
+            read.map(|variables| variables[0].1.clone())
+        };
+        assert_eq!(said("web", UUID), None);
+        kernel.write("/etc/pinshim/domains/web.env", "PIN_CPUS=0\n");
+        assert_eq!((said("web", UUID), said("web", &other)), (Some("0".into()), Some("0".into())));
+        kernel.write(format!("/etc/pinshim/domains/{UUID}.env"), "PIN_CPUS=1\n");
+        assert_eq!((said("web", UUID), said("web", &other)), (Some("1".into()), Some("0".into())));
+        // Renamed; and one that was given another one's UUID for a name.
+        assert_eq!((said("db", UUID), said(UUID, &other)), (Some("1".into()), None));
+        // One that names its domain is for no other.
+        kernel.write("/etc/pinshim/domains/web.env", format!("UUID={UUID}\nPIN_CPUS=0\n"));
+        assert_eq!(said("web", &other), None);
     }
 
     #[test]
@@ -287,7 +355,7 @@ mod tests {
             ("UUID=1", "1 is no UUID"),
         ] {
             kernel.write("/etc/pinshim/domains/web.env", format!("# by hand\n\n{line}\n"));
-            let said = read(&kernel, folder, OsStr::new("web"));
+            let said = administrators(&kernel, folder, OsStr::new("web"), UUID);
             assert_eq!(said, Err(format!("/etc/pinshim/domains/web.env, line 3: {why}")));
         }
     }

@@ -11,6 +11,7 @@ pub(crate) mod placement_element;
 pub(crate) mod policy;
 pub(crate) mod qemu_process;
 pub(crate) mod root_file;
+pub(crate) mod status_file;
 pub(crate) mod syslog;
 pub(crate) mod tuning;
 pub(crate) mod verify;

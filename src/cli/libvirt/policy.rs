@@ -31,7 +31,7 @@ pub(crate) fn variables(
 ) -> Result<Option<Variables>, String> {
     let placement = match &domain.placement {
         Some(placement) => Some(placement.clone()),
-        None => domain_file::read(kernel, &folders.config.join("domains"), name)?,
+        None => domain_file::administrators(kernel, &folders.config.join("domains"), name, &domain.uuid)?,
     };
     Ok(match placement {
         Some(placement) => Some(environment(domain, placement)),
