@@ -13,7 +13,7 @@ mod libvirt_world;
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::thread;
 use std::time::Duration;
 
@@ -272,6 +272,26 @@ fn a_domains_file_follows_its_uuid() {
     assert_eq!(qemu.variable("PIN_CPUS"), None);
     libvirt.destroy(&domain, qemu);
     assert!(by_uuid.exists());
+}
+
+/// What the wrapper runs may be a script that starts QEMU.
+#[test]
+fn a_script_in_place_of_qemu_starts_it_pinned() {
+    let _limit = TimeLimit::seconds(100);
+    let Some((libvirt, cpus)) = world(false) else { return };
+    let script = libvirt.path("my-qemu");
+    fs::write(&script, "#!/bin/sh\nexec /usr/bin/qemu-system-x86_64 \"$@\"\n").expect("write a script");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("make it a program");
+    fs::write(libvirt.path("etc/pinshim/qemu-pinned.conf"), format!("QEMU={}\n", script.display()))
+        .expect("write the settings");
+    let domain = Domain::new(&libvirt, "script", false).placement(&format!("cpus='{}'", cpus.second));
+    libvirt.define(&domain);
+    libvirt.virsh_ok(&["start", "--paused", &domain.name]);
+    let qemu = libvirt.qemu(&domain).expect("a QEMU");
+    let line = until(10, "the hook's line", || libvirt.hook_lines(&domain).pop());
+    assert!(line.contains("where they belong") && !line.contains("libpinshim"), "{line}");
+    assert_eq!(qemu.cpus_of("call_rcu"), Some(cpus.second.to_string()));
+    libvirt.destroy(&domain, qemu);
 }
 
 /// A bad pinning: the domain does not start, and virsh says why.

@@ -251,7 +251,8 @@ mod wrapper {
         let other = installed.echo("bin/my-vmm");
         installed.write("etc/pinshim/domains/web.env", "PIN_CPUS=0\n");
         let done = installed.wrapper(&["-name", "guest=web"]).env("QEMU_PINNED_REAL", &other).run();
-        assert!(done.stdout.contains("PIN_TARGET=my-vmm\n"), "{done:?}");
+        let targets = "PIN_TARGET=qemu-system-*,.qemu-system-*-wrapped,qemu-kvm,kvm,my-vmm\n";
+        assert!(done.stdout.contains(targets), "{done:?}");
         let missing = installed.wrapper(&[]).env("QEMU_PINNED_REAL", "/nonexistent/qemu").run();
         assert_eq!(missing.code(), 78);
         assert!(missing.stderr.contains("/nonexistent/qemu, the real QEMU, is not there"), "{missing:?}");

@@ -65,7 +65,14 @@ pub(crate) fn mistakes(value: &str) -> Vec<Mistake> {
 
 #[cfg(test)]
 mod tests {
-    use super::{acts_in, mistakes};
+    use super::{DEFAULT_TARGETS, acts_in, mistakes};
+
+    /// The wrapper for libvirt adds to it.
+    #[test]
+    fn the_wrapper_has_the_same_default() {
+        let wrapper = include_str!("../../../scripts/qemu-pinned");
+        assert!(wrapper.contains(&format!("\ntargets='{DEFAULT_TARGETS}'\n")));
+    }
 
     #[test]
     fn by_default_only_in_qemus_system_emulators() {
