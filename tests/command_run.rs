@@ -2,7 +2,9 @@
 
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
 
@@ -271,28 +273,83 @@ fn the_library_beside_the_command_and_in_lib_is_found() {
     }
 }
 
+/// Prints its own name and arguments, and what the library reads of the environment, with every byte of them.
+const TELLS_ALL: &str = "#!/bin/sh
+{ printf '%s\\0' \"$0\" \"$@\"; env -0 | grep -z -E '^(PIN_|LD_PRELOAD=)' | sort -z; } | od -An -c
+exit 42
+";
+
+/// A script of this name that tells all.
+fn tells_all(scratch: &Scratch, name: &str) -> PathBuf {
+    let script = scratch.join(name);
+    fs::write(&script, TELLS_ALL).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    script
+}
+
 #[test]
-fn a_dry_run_prints_a_line_that_does_the_same() {
+fn what_a_dry_run_prints_does_the_same_in_a_shell() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let scratch = Scratch::new();
+    let folder = scratch.path().to_str().unwrap();
+    let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
+    let plain = tells_all(&scratch, "start vm's.sh");
+    // Names that a shell would take for an assignment and for a command of its own.
+    let assignment = tells_all(&scratch, "a=b");
+    tells_all(&scratch, "test");
+    let not_text = OsString::from_vec(b"\xff\xfe".to_vec());
+    let words = ["-name", "it's", "", "$HOME `id` \"x\"", "~", "#", "*", "a=b", "!!", "größe"];
+    let harmful = ["a\nb", "end\n\n", "back\\slash\\012", "5%s", "\x1b[2J", "\u{202e}", "%"];
+    let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+    let harmful: Vec<OsString> = harmful.iter().map(OsString::from).chain([not_text]).collect();
+    for (starts, words) in [
+        (plain.as_os_str(), &words),
+        (plain.as_os_str(), &harmful),
+        (assignment.as_os_str(), &words),
+        ("test".as_ref(), &words),
+    ] {
+        let asked = |options: &[&str]| {
+            run()
+                .env("PATH", &path)
+                .env("PIN_VHOST", "all")
+                .env("PIN_TARGET", "*.sh")
+                .env("PIN_NAMES", "off")
+                .env("PIN_ROOT", "/opt/pin")
+                .args(["--vcpus", "*@[all]", "--thread", "it's a*@all"])
+                .args(options)
+                .arg("--")
+                .arg(starts)
+                .args(words)
+                .run()
+        };
+        let (itself, printed) = (asked(&[]), asked(&["--dry-run"]));
+        assert_eq!((itself.code(), &*itself.stderr), (42, ""), "{itself:?}");
+        let text = scratch.join("printed");
+        fs::write(&text, &printed.assert_clean().stdout).unwrap();
+        // Intel Pin's variable is none of ours, and is there in both.
+        for shell in ["dash", "bash", "sh"] {
+            let program = Program::new(shell).env("PATH", &path).env("PIN_ROOT", "/opt/pin");
+            let again = match program.arg(&text).try_start() {
+                Ok(process) => process.wait(),
+                Err(error) => {
+                    skip(format!("{shell}: {error}"));
+                    continue;
+                }
+            };
+            assert_eq!(again, itself, "{shell}:\n{}", printed.stdout);
+        }
+    }
+}
+
+#[test]
+fn a_dry_run_says_where_each_role_would_run() {
     command();
     let _limit = TimeLimit::seconds(60);
     let Some(cpus) = two_cpus() else { return };
     let placement = format!("*@[{},{}]", cpus.first, cpus.second);
-    let words = [
-        "--vcpus",
-        placement.as_str(),
-        "--emulator",
-        "all",
-        "--dry-run",
-        "--",
-        "sh",
-        "-c",
-        "echo \"it's $PIN_VCPUS\"",
-    ];
-    let printed = run().args(words).run();
-    let mut lines = printed.assert_clean().stdout.lines();
-    let again = Program::new("sh").args(["-c", lines.next().unwrap()]).run();
-    assert_eq!(again.assert_clean().stdout, format!("it's {placement}\n"));
-    let rows: Vec<&str> = lines.collect();
+    let printed = run().args(["--vcpus", &placement, "--dry-run", "--", "true"]).run();
+    let rows: Vec<&str> = printed.assert_clean().stdout.lines().skip(1).collect();
     assert!(rows.iter().any(|row| row.contains("every vCPU") && row.ends_with(&cpus.both())), "{rows:?}");
 }
 

@@ -1,54 +1,25 @@
 //! What `pinshim run --dry-run` prints: a shell command that does the same, and the set of each role.
 //!
-//! IOThreads are named as far as QEMU's arguments name them. The sets of all others follow from the policy
-//! alone.
+//! All of it may be given to a shell: what is not the command is a comment. IOThreads are named as far as QEMU's
+//! arguments name them. The sets of all others follow from the policy alone.
 
+use crate::commands::shell;
 use crate::vm::command_line;
-use pinning::{Policy, Role, SetId, VCPU_LIMIT, VcpuIndex, is_harmful};
+use pinning::{Policy, Role, SetId, VCPU_LIMIT, VcpuIndex};
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 
-/// The lines that are printed.
+/// The lines that are printed. `variables` are all that the library would read.
 pub(crate) fn lines(
-    placement: &[(&'static str, String)],
+    variables: &[(&'static str, OsString)],
     preload: &OsStr,
     command: &[OsString],
     policy: Option<&Policy>,
 ) -> Vec<String> {
     let rows = policy.map(|policy| rows(policy, command)).unwrap_or_default();
-    let rows = rows.into_iter().map(|(who, set)| format!("  {who:<28}  {set}"));
-    [line(placement, preload, command)].into_iter().chain(rows).collect()
-}
-
-/// The command for a shell.
-fn line(placement: &[(&'static str, String)], preload: &OsStr, command: &[OsString]) -> String {
-    let variables = placement.iter().map(|(name, value)| format!("{name}={}", quoted(OsStr::new(value))));
-    let preload = format!("LD_PRELOAD={}", quoted(preload));
-    let command = command.iter().map(|argument| quoted(argument));
-    variables.chain([preload]).chain(command).collect::<Vec<_>>().join(" ")
-}
-
-/// A word as a shell reads it back.
-fn quoted(word: &OsStr) -> String {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"%+,-./:=@_".contains(byte);
-    let bytes = word.as_bytes();
-    if !bytes.is_empty() && bytes.iter().all(is_plain) {
-        return word.to_string_lossy().into_owned();
-    }
-    // What is harmful to a terminal would not be printed as it is.
-    let is_printed = word.to_str().is_some_and(|word| !word.contains(is_harmful));
-    if is_printed {
-        return format!("'{}'", word.to_string_lossy().replace('\'', "'\\''"));
-    }
-    let escaped: String = bytes
-        .iter()
-        .map(|byte| match byte {
-            b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
-            b' '..=b'~' => char::from(*byte).to_string(),
-            byte => format!("\\x{byte:02x}"),
-        })
-        .collect();
-    format!("$'{escaped}'")
+    let rows = rows.into_iter().map(|(who, set)| format!("#   {who:<28}  {set}"));
+    let preload = [("LD_PRELOAD", preload.to_owned())];
+    let line = shell::line(variables.iter().chain(&preload), command);
+    [line].into_iter().chain(rows).collect()
 }
 
 /// Each role with its set.
@@ -106,16 +77,6 @@ mod tests {
 
     fn words(words: &[&str]) -> Vec<OsString> {
         words.iter().map(OsString::from).collect()
-    }
-
-    #[test]
-    fn the_line_is_one_that_a_shell_reads_back() {
-        let placement = [("PIN_VCPUS", "*@[0,1]".to_owned()), ("PIN_CPUS", "0-1".to_owned())];
-        let command = words(&["qemu", "-name", "it's me", "", "a\nb", "\u{9b}"]);
-        assert_eq!(
-            line(&placement, OsStr::new("/x.so /l.so"), &command),
-            "PIN_VCPUS='*@[0,1]' PIN_CPUS=0-1 LD_PRELOAD='/x.so /l.so' qemu -name 'it'\\''s me' '' $'a\\x0ab' $'\\xc2\\x9b'"
-        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The subcommands, one file each.
 //!
-//! `dry_run` is the text of `run --dry-run`, and `repair` the work of `apply`.
+//! `dry_run` is the text of `run --dry-run` with its line for a `shell`, and `repair` the work of `apply`.
 
 pub(crate) mod apply;
 pub(crate) mod check;
@@ -12,4 +12,5 @@ pub(crate) mod libvirt_hook;
 pub(crate) mod plan;
 pub(crate) mod repair;
 pub(crate) mod run;
+pub(crate) mod shell;
 pub(crate) mod show;

@@ -12,7 +12,7 @@ use crate::preload::library;
 use crate::preload::reach::{self, Unfit};
 use crate::sys::host;
 use crate::sys::kernel::Kernel;
-use pinning::{OnError, Policy};
+use pinning::{OnError, Policy, VARIABLES};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -52,7 +52,8 @@ pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> 
     reach::check(&path, machine).map_err(unfit)?;
     let preload = library::appended(std::env::var_os("LD_PRELOAD"), &library);
     if arguments.dry_run {
-        output.lines(dry_run::lines(&placement, &preload, &arguments.command, parsed.policy.as_ref()));
+        let obeyed = obeyed(&environment);
+        output.lines(dry_run::lines(&obeyed, &preload, &arguments.command, parsed.policy.as_ref()));
         return Ok(SUCCESS);
     }
     let error = Command::new(&path)
@@ -72,6 +73,12 @@ fn environment(
     let given = |name: &OsString| placement.iter().any(|(given, _)| name == given);
     let given_here = placement.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     inherited.filter(|(name, _)| !given(name)).chain(given_here).collect()
+}
+
+/// Of an environment, the variables that the library reads.
+fn obeyed(environment: &[(OsString, OsString)]) -> Vec<(&'static str, OsString)> {
+    let value_of = |name: &str| environment.iter().find(|(known, _)| known == name);
+    VARIABLES.iter().filter_map(|v| Some((v.name, value_of(v.name)?.1.clone()))).collect()
 }
 
 fn pairs(environment: &[(OsString, OsString)]) -> impl Iterator<Item = (&OsString, &OsString)> + Clone {
@@ -102,5 +109,13 @@ mod tests {
             .map(|(name, value)| format!("{}={}", name.to_str().unwrap(), value.to_str().unwrap()))
             .collect();
         assert_eq!(made, ["A=1", "PIN_VHOST=1", "PIN_CPUS=1"]);
+    }
+
+    #[test]
+    fn of_the_environment_the_variables_that_the_library_reads_are_printed() {
+        let environment = [("PIN_LOG", "info"), ("A", "1"), ("PIN_CPUS", "1"), ("PIN_ROOT", "/pin")];
+        let environment = environment.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let expected = [("PIN_CPUS", OsString::from("1")), ("PIN_LOG", OsString::from("info"))];
+        assert_eq!(obeyed(&environment), expected);
     }
 }
