@@ -701,7 +701,7 @@ const READER_HAS_GONE: i32 = 128 + libc::SIGPIPE;
 fn a_reader_that_goes_away_is_no_matter() {
     command();
     let _limit = TimeLimit::seconds(60);
-    for arguments in [&["show"][..], &["show", "--json"], &["run", "--cpus", "all", "--dry-run", "true"]] {
+    for arguments in [&["show"][..], &["show", "--json"], &["run", "--cpus", "all", "--dry-run", "sh"]] {
         let program = Program::new(command()).env("PINSHIM_LIB", library()).args(arguments);
         let finished = program.stdout(pipe_without_reader()).run();
         assert_eq!((finished.code(), &*finished.stderr), (READER_HAS_GONE, ""), "{arguments:?}");

@@ -211,13 +211,75 @@ fn a_setuid_or_setgid_program_is_refused() {
     }
     fails(&started(0o4755), 125, "is setuid");
     fails(&started(0o2755), 125, "is setgid");
-    started(0o755).assert_clean();
+    assert_eq!(started(0o755).code(), 0);
     // A script whose interpreter is one, too.
     let copy = another_users_copy(&scratch, 0o4755);
     let script = scratch.join("script");
     fs::write(&script, format!("#! {} x\n", copy.display())).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     fails(&run().args(["--cpus", "all", "--"]).arg(&script).run(), 125, "is setuid");
+}
+
+/// What `run` says of a command that it starts all the same: `true`, in the end.
+#[track_caller]
+fn said_of(folder: &Scratch, words: &[&str]) -> String {
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let finished = run().env("PATH", path).args(["--cpus", "all", "--"]).args(words).run();
+    assert_eq!((finished.code(), &*finished.stdout), (0, ""), "{words:?}: {finished:?}");
+    finished.stderr
+}
+
+#[test]
+fn a_command_that_may_end_unpinned_is_named_in_one_line() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let scratch = Scratch::new();
+    // A renamed QEMU, a QEMU, and a sudo as root sees it: it gives its command an environment of its own.
+    let renamed = scratch.join("my-vmm");
+    fs::copy("/bin/true", &renamed).unwrap();
+    let qemu = scratch.join("qemu-system-fake");
+    fs::copy("/bin/true", &qemu).unwrap();
+    let sudo = scratch.join("sudo");
+    fs::write(&sudo, "#!/bin/sh\nexec env -u LD_PRELOAD \"$@\"\n").unwrap();
+    fs::set_permissions(&sudo, fs::Permissions::from_mode(0o755)).unwrap();
+    let (renamed, qemu) = (renamed.to_str().unwrap(), qemu.to_str().unwrap());
+    let targets = "(qemu-system-*,.qemu-system-*-wrapped,qemu-kvm,kvm)";
+    let unknown = format!(
+        "pinshim: warning: my-vmm is none of the programs that PIN_TARGET names {targets}: if it is a QEMU, it runs \
+         unpinned, and PIN_TARGET=my-vmm is missing\n"
+    );
+    assert_eq!(said_of(&scratch, &[renamed]), unknown);
+    assert_eq!(said_of(&scratch, &["timeout", "10", "my-vmm"]), unknown);
+    let kept_back = |what: &str| {
+        format!(
+            "pinshim: warning: {what} does not pass LD_PRELOAD on, and a QEMU behind it runs unpinned; start that one \
+             with `pinshim run` instead\n"
+        )
+    };
+    assert_eq!(said_of(&scratch, &["sudo", qemu]), kept_back("sudo"));
+    assert_eq!(said_of(&scratch, &["timeout", "10", "env", "-i", qemu]), kept_back("`env -i`"));
+    // The library itself, and no warning of `run`, judges these.
+    for words in [&[qemu][..], &["timeout", "10", qemu], &["env", "A=1", qemu], &["sh", "-c", "true"]] {
+        assert_eq!(said_of(&scratch, words), "", "{words:?}");
+    }
+    let named = run().env("PIN_TARGET", "my-*").args(["--cpus", "all", "--", renamed]).run();
+    named.assert_clean();
+}
+
+#[test]
+fn a_set_user_id_program_behind_a_launcher_is_named() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    if let Some(why) = root_missing() {
+        return skip(why);
+    }
+    let scratch = Scratch::new();
+    let copy = another_users_copy(&scratch, 0o4755);
+    if run().args(["--cpus", "all", "--"]).arg(&copy).run().code() == 0 {
+        return skip("the temporary folder is mounted nosuid");
+    }
+    let said = said_of(&scratch, &["nice", copy.to_str().unwrap()]);
+    assert!(said.starts_with("pinshim: warning: ") && said.contains("is setuid"), "{said}");
 }
 
 #[test]
@@ -260,16 +322,12 @@ fn the_library_beside_the_command_and_in_lib_is_found() {
     let pinshim = scratch.join("bin/pinshim");
     fs::copy(command(), &pinshim).unwrap();
     let found = || {
-        let finished = Program::new(&pinshim).args(["run", "--cpus", "all", "--dry-run", "--", "true"]).run();
+        let finished = Program::new(&pinshim).args(["run", "--cpus", "all", "--dry-run", "--", "sh"]).run();
         finished.assert_clean().stdout.clone()
     };
     for place in ["lib/libpinshim.so", "bin/libpinshim.so"] {
         fs::copy(library(), scratch.join(place)).unwrap();
-        assert!(
-            found().contains(&format!("LD_PRELOAD={} true", scratch.join(place).display())),
-            "{}",
-            found()
-        );
+        assert!(found().contains(&format!("LD_PRELOAD={} sh", scratch.join(place).display())), "{}", found());
     }
 }
 
@@ -348,7 +406,7 @@ fn a_dry_run_says_where_each_role_would_run() {
     let _limit = TimeLimit::seconds(60);
     let Some(cpus) = two_cpus() else { return };
     let placement = format!("*@[{},{}]", cpus.first, cpus.second);
-    let printed = run().args(["--vcpus", &placement, "--dry-run", "--", "true"]).run();
+    let printed = run().args(["--vcpus", &placement, "--dry-run", "--", "sh"]).run();
     let rows: Vec<&str> = printed.assert_clean().stdout.lines().skip(1).collect();
     assert!(rows.iter().any(|row| row.contains("every vCPU") && row.ends_with(&cpus.both())), "{rows:?}");
 }

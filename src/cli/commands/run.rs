@@ -8,12 +8,12 @@ use crate::output::exit_status::{NOT_EXECUTABLE, NOT_FOUND, OWN_FAILURE, SUCCESS
 use crate::output::failure::{Done, Failure};
 use crate::output::print::Output;
 use crate::preload::elf::Elf;
-use crate::preload::library;
 use crate::preload::reach::{self, Unfit};
+use crate::preload::{launchers, library};
 use crate::sys::host;
 use crate::sys::kernel::Kernel;
 use pinning::{OnError, Policy, VARIABLES};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -50,6 +50,12 @@ pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> 
     let name = arguments.command.first().cloned().unwrap_or_default();
     let path = reach::path_of(&name).map_err(unfit)?;
     reach::check(&path, machine).map_err(unfit)?;
+    let target =
+        environment.iter().find(|(name, _)| name == "PIN_TARGET").map(|(_, value)| value.as_os_str());
+    let find = |word: &OsStr| reach::executable_of(word, machine);
+    if let Some(doubt) = launchers::doubt(&arguments.command, target, find) {
+        output.note(format_args!("warning: {doubt}"));
+    }
     let preload = library::appended(std::env::var_os("LD_PRELOAD"), &library);
     if arguments.dry_run {
         let obeyed = obeyed(&environment);

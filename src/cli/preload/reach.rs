@@ -4,6 +4,7 @@
 //! than its caller has (ld.so(8), "secure-execution mode"). QEMU would run unpinned, and nobody would notice.
 
 use crate::preload::elf::{Elf, Machine};
+use crate::preload::launchers::Executable;
 use crate::sys::rights;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -79,6 +80,21 @@ pub(crate) fn check(path: &Path, machine: Machine) -> Result<(), Unfit> {
         Ok(Some(_)) => Ok(()),
         Ok(None) => check_interpreter(path),
     }
+}
+
+/// What a word of a command would execute, and whether a preload of a library for `machine` reaches it.
+pub(crate) fn executable_of(word: &OsStr, machine: Machine) -> Option<Executable> {
+    let path = path_of(word).ok()?;
+    let behind_links = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+    let out_of_reach = match check(&path, machine) {
+        Err(Unfit::OutOfReach(why)) => Some(why),
+        _ => None,
+    };
+    Some(Executable {
+        name: behind_links.file_name()?.to_owned(),
+        is_program: matches!(Elf::read(&path), Ok(Some(_))),
+        out_of_reach,
+    })
 }
 
 /// Checks a script by its interpreter. Even a static one passes the environment on to the QEMU that the
