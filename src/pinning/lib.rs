@@ -36,7 +36,7 @@ pub use environment::{
 pub use glob::glob_matches;
 pub use harmful::is_harmful;
 pub use kernel_thread::KernelThread;
-pub use policy::{Host, IoThreadId, Manager, Placement, Policy, SetId, VCPU_LIMIT, VcpuRange};
+pub use policy::{Host, IoThreadId, Manager, Placement, Policy, SetId, Unmet, VCPU_LIMIT, VcpuRange};
 pub use process::{BROKER_NAME, DELETED, EX_CONFIG, strip_deleted};
 pub use role::{Role, RoleKind, VcpuIndex};
 pub use tid::Tid;

@@ -5,9 +5,11 @@ mod placement;
 #[allow(clippy::module_inception, reason = "the room is named for the type that it is about")]
 mod policy;
 mod sets;
+mod unmet;
 
 pub use host::Host;
 pub use placement::{IoThreadId, Placement, VCPU_LIMIT, VcpuRange};
 pub use policy::{Manager, Policy};
 pub use sets::SetId;
+pub use unmet::Unmet;
 pub(crate) use sets::{ALL_SETS_LIMIT, BASE, SETS_LIMIT, Sets};

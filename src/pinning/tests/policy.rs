@@ -240,3 +240,29 @@ fn a_value_with_too_many_sets_leaves_none_of_them_behind() {
     let sets: Vec<String> = policy.sets().iter().map(CpuSet::to_string).collect();
     assert_eq!(sets, ["0-3", "5", "6"]);
 }
+
+/// What a VM with these vCPUs and IOThreads leaves unmet.
+fn unmet(environment: &[(&str, &str)], vcpus: &[u32], iothreads: &[&str]) -> Vec<String> {
+    let iothreads: Vec<&[u8]> = iothreads.iter().map(|id| id.as_bytes()).collect();
+    policy(environment).unmet(vcpus, &iothreads).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn names_of_a_map_that_match_nobody_are_wishes_unmet() {
+    let environment = [("PIN_VCPUS", "0-5@[1],7@1,*@0"), ("PIN_IOTHREADS", "io1@1,fre@1,*@0")];
+    let expected = [
+        "PIN_VCPUS places vCPU 0, and there is no such vCPU",
+        "PIN_VCPUS places vCPUs 3-5, and there are no such vCPUs",
+        "PIN_VCPUS places vCPU 7, and there is no such vCPU",
+        "PIN_IOTHREADS places fre, and there is no such IOThread",
+    ];
+    assert_eq!(unmet(&environment, &[2, 1], &["io1", "other"]), expected);
+    assert_eq!(unmet(&environment, &[7, 0, 1, 2, 3, 4, 5], &["fre", "io1"]), [""; 0]);
+    let named = policy(&environment);
+    assert_eq!(named.named_iothreads().collect::<Vec<_>>(), ["fre", "io1"]);
+}
+
+#[test]
+fn an_ordered_list_that_is_longer_than_the_vm_is_no_wish_unmet() {
+    assert_eq!(unmet(&[("PIN_VCPUS", "0,1,2"), ("PIN_IOTHREADS", "1,2")], &[0], &[]), [""; 0]);
+}

@@ -1,0 +1,73 @@
+//! Wishes that nobody meets: entries of a placement that name a vCPU or an IOThread which a VM does not have.
+//!
+//! An ordered list names nobody, and may be longer than a VM has vCPUs: only the keys of a map count.
+
+use super::placement::Placement;
+use super::policy::Policy;
+
+/// An entry of a placement that names a vCPU or an IOThread which is not there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unmet {
+    /// vCPUs from the first to the last of these indices, both included.
+    Vcpus(u32, u32),
+    /// The IOThread with this id.
+    IoThread(String),
+}
+
+impl std::fmt::Display for Unmet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Unmet::Vcpus(first, last) if first == last => {
+                write!(f, "PIN_VCPUS places vCPU {first}, and there is no such vCPU")
+            }
+            Unmet::Vcpus(first, last) => {
+                write!(f, "PIN_VCPUS places vCPUs {first}-{last}, and there are no such vCPUs")
+            }
+            Unmet::IoThread(id) => write!(f, "PIN_IOTHREADS places {id}, and there is no such IOThread"),
+        }
+    }
+}
+
+impl Policy {
+    /// What the placements name and a VM with these vCPUs (by index, in any order) and IOThreads (by id) does not
+    /// have.
+    pub fn unmet(&self, vcpus: &[u32], iothreads: &[&[u8]]) -> Vec<Unmet> {
+        let mut unmet = Vec::new();
+        if let Some(Placement::Map { named, .. }) = &self.vcpus {
+            let mut present = vcpus.to_vec();
+            present.sort_unstable();
+            for (range, _) in named {
+                missing(range.first.0, range.last.0, &present, &mut unmet);
+            }
+        }
+        if let Some(Placement::Map { named, .. }) = &self.iothreads {
+            let is_there = |id: &str| iothreads.contains(&id.as_bytes());
+            let absent = named.iter().filter(|(id, _)| !is_there(&id.0));
+            unmet.extend(absent.map(|(id, _)| Unmet::IoThread(id.0.clone())));
+        }
+        unmet
+    }
+
+    /// The ids of the IOThreads that the placement names.
+    pub fn named_iothreads(&self) -> impl Iterator<Item = &str> {
+        let named = match &self.iothreads {
+            Some(Placement::Map { named, .. }) => named.as_slice(),
+            _ => &[],
+        };
+        named.iter().map(|(id, _)| id.0.as_str())
+    }
+}
+
+/// Adds the gaps that sorted numbers leave between a first and a last one.
+fn missing(first: u32, last: u32, present: &[u32], unmet: &mut Vec<Unmet>) {
+    let mut next = first;
+    for &number in present.iter().filter(|number| (first..=last).contains(number)) {
+        if number > next {
+            unmet.push(Unmet::Vcpus(next, number - 1));
+        }
+        next = number.saturating_add(1);
+    }
+    if next <= last {
+        unmet.push(Unmet::Vcpus(next, last));
+    }
+}
