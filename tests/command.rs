@@ -707,5 +707,147 @@ fn a_reader_that_goes_away_is_no_matter() {
         assert_eq!((finished.code(), &*finished.stderr), (READER_HAS_GONE, ""), "{arguments:?}");
     }
     let help = Program::new(command()).arg("--help").stdout(pipe_without_reader()).run();
-    assert_eq!((help.code(), &*help.stderr), (0, ""));
+    assert_eq!((help.code(), &*help.stderr), (READER_HAS_GONE, ""));
+}
+
+/// EX_IOERR of sysexits.h.
+const NOT_WRITTEN: i32 = 74;
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure_of_its_own() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let dry_run = ["run", "--cpus", "all", "--dry-run", "true"];
+    for arguments in
+        [&["show"][..], &["check", "no-such-vm", "--json"], &["--help"], &["show", "--help"], &dry_run]
+    {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let program = Program::new(command()).env("PINSHIM_LIB", library()).args(arguments);
+        let finished = program.stdout(full).run();
+        let says = "pinshim: the output could not be written: No space left on device";
+        assert_eq!(finished.code(), NOT_WRITTEN, "{arguments:?} {finished:?}");
+        assert!(finished.stderr.contains(says), "{arguments:?} {finished:?}");
+    }
+}
+
+/// The one document on stdout.
+#[track_caller]
+fn document(finished: &Finished) -> Value {
+    assert_eq!(finished.stdout.lines().count(), 1, "{finished:?}");
+    serde_json::from_str(&finished.stdout).unwrap()
+}
+
+#[test]
+fn every_exit_has_its_json() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    for arguments in [
+        &["check", "no-such-vm", "--json"][..],
+        &["check", "4194304", "--json"],
+        &["check", "-p", "4194304", "--json"],
+        &["check", "--json"],
+        &["check", "--json", "x", "--no-such-option"],
+        &["check", "x", "y", "--qmp", "s", "--json"],
+        &["show", "--json", "--watch", "never"],
+    ] {
+        let finished = pinshim(arguments);
+        let document = document(&finished);
+        assert_eq!((finished.code(), &document["exit_status"]), (2, &Value::from(2)), "{arguments:?}");
+        assert!(document["error"].is_string(), "{document}");
+    }
+    // Documents of their own, with what is wrong beside what was found.
+    let shown = document(&pinshim(&["show", "--json", "no-such-vm"]));
+    assert!(shown["errors"][0].as_str().unwrap().contains("no-such-vm"), "{shown}");
+    let several = document(&pinshim(&["check", "--json", "no-such-vm", "4194304"]));
+    assert_eq!((several["vms"].as_array().unwrap().len(), &several["exit_status"]), (2, &Value::from(2)));
+}
+
+/// `pinshim run … & pinshim check NAME --wait 30`: no sleep is needed between them.
+#[test]
+fn a_vm_that_was_just_started_is_waited_for() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(cpus) = two_cpus() else { return };
+    let name = format!("soon-{}", std::process::id());
+    let waiting = Program::new(command()).args(["check", &name, "--wait", "60", "--json"]).start();
+    let (first, second) = (cpus.first.to_string(), cpus.second.to_string());
+    let vm = VmBuilder::usual(Accel::Tcg).name(&name).env("PIN_CPUS", &first);
+    let Some(vm) =
+        vm.env("PIN_VCPUS", &format!("*@{second}")).env("PIN_IOTHREADS", &format!("io1@{second}")).start()
+    else {
+        return;
+    };
+    let checked = waiting.wait();
+    let said = document(&checked);
+    assert_eq!((checked.code(), &said["pid"], &said["ok"]), (0, &Value::from(vm.pid()), &Value::Bool(true)));
+    assert!(said["threads"].as_u64().unwrap() >= 5, "main, call_rcu, io1 and two vCPUs: {said}");
+    let absent = pinshim(&["check", &format!("never-{name}"), "--wait", "0.2"]);
+    assert_eq!(absent.code(), 2, "{absent:?}");
+}
+
+#[test]
+fn all_vms_are_checked_at_once_and_the_worst_counts() {
+    command();
+    let _limit = TimeLimit::seconds(150);
+    let Some(mut one) = Guest::pinned(Accel::Tcg, |vm| vm) else { return };
+    let Some(other) = Guest::pinned(Accel::Tcg, |vm| vm) else { return };
+    passes(&pinshim(&["check", &one.pid, "-p", &other.pid]));
+    let vcpu = one.vcpu(0);
+    taskset(vcpu, &one.cpus.first.to_string());
+    let checked = pinshim(&["check", &one.pid, &other.pid, "--json"]);
+    let said = document(&checked);
+    assert_eq!(
+        (checked.code(), &said["exit_status"], &said["ok"]),
+        (1, &Value::from(1), &Value::Bool(false))
+    );
+    assert_eq!((&said["vms"][0]["ok"], &said["vms"][1]["ok"]), (&Value::Bool(false), &Value::Bool(true)));
+    // Other tests may have VMs at the same time: these two are among all.
+    let all = document(&pinshim(&["check", "--all", "--json"]));
+    let all = all["vms"].as_array().unwrap();
+    for guest in [&one, &other] {
+        assert!(all.iter().any(|vm| vm["pid"] == guest.vm.pid()), "{all:?}");
+    }
+    let Some(cpus) = two_cpus() else { return };
+    let Some(unpinned) = Guest::start(VmBuilder::usual(Accel::Tcg).without_library(), cpus) else { return };
+    assert_eq!(pinshim(&["check", &one.pid, &other.pid, &unpinned.pid]).code(), 3);
+}
+
+/// Its monitor has neither vCPUs nor IOThreads to tell of.
+#[test]
+fn a_storage_daemons_monitor_is_no_obstacle() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let Some(cpus) = two_cpus() else { return };
+    let program = "qemu-storage-daemon";
+    if Program::new("sh").args(["-c", &format!("command -v {program}")]).run().code() != 0 {
+        return skip(format!("there is no {program}"));
+    }
+    let scratch = Scratch::new();
+    let socket = scratch.join("qmp");
+    let chardev = format!("socket,id=c,path={},server=on,wait=off", socket.display());
+    let daemon = Program::new(program)
+        .with_library()
+        .env("PIN_TARGET", program)
+        .env("PIN_CPUS", cpus.second.to_string())
+        .args(["--object", "iothread,id=io1", "--chardev", &chardev, "--monitor", "chardev=c"])
+        .start();
+    harness::until(30, "the daemon's monitor", || socket.exists().then_some(()));
+    let pid = daemon.pid().to_string();
+    let checked = pinshim(&["check", &pid, "--qmp", socket.to_str().unwrap()]);
+    assert_eq!((checked.code(), &*checked.stdout), (0, ""), "{checked:?}");
+    assert!(checked.stderr.contains("has no query-cpus-fast and no query-iothreads"), "{checked:?}");
+    assert!(!checked.stderr.contains("--qmp wants"), "{checked:?}");
+}
+
+#[test]
+fn threads_that_qemu_places_itself_are_expected_nowhere() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(cpus) = two_cpus() else { return };
+    let context = format!("thread-context,id=tc1,cpu-affinity={}", cpus.first);
+    let Some(guest) = Guest::pinned(Accel::Tcg, |vm| vm.args(&["-object", &context])) else { return };
+    let shown = guest.shown();
+    let exempt =
+        shown["threads"].as_array().unwrap().iter().find(|thread| thread["role"] == "exempt").unwrap();
+    assert_eq!((&exempt["expected"], &exempt["verdict"]), (&Value::Null, &Value::from("exempt")), "{exempt}");
 }

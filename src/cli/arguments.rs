@@ -3,8 +3,11 @@
 //! Help, man pages and completions are all made from it, so that they agree.
 
 use crate::output::exit_status;
-use clap::{Parser, Subcommand};
+use crate::output::failure::Failure;
+use crate::output::print::Output;
+use clap::{ArgGroup, Parser, Subcommand};
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -50,7 +53,8 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 #[command(
     after_long_help = "Exit status: 125 if pinshim itself cannot do its part (a bad placement, no library, a COMMAND \
-        that no preload reaches), 126 if COMMAND cannot be executed, 127 if there is none; else that of COMMAND.\n\n\
+        that no preload reaches), 126 if COMMAND cannot be executed, 127 if there is none, 74 if what --dry-run prints \
+        cannot be written; else that of COMMAND.\n\n\
         Examples:\n  \
         pinshim run --cpus 2-5 -- qemu-system-x86_64 -smp 4 disk.img\n  \
         pinshim run --vcpus 2,3 --iothreads io1@4 --emulator 0-1 -- qemu-system-x86_64 -smp 2 …\n  \
@@ -112,6 +116,58 @@ pub(crate) struct Placement {
     pub(crate) threads: Vec<String>,
 }
 
+/// Which VMs are meant.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Which {
+    /// Process ids, or names as `-name` on QEMU's command line gives them
+    #[arg(value_name = "PID | VM-NAME")]
+    pub(crate) vms: Vec<String>,
+
+    /// A VM by its process id, never by a name; may be given again, or as a list 1,2
+    #[arg(short, long = "pid", value_name = "PID", value_delimiter = ',')]
+    pub(crate) pids: Vec<i32>,
+}
+
+impl Which {
+    /// Each VM that is meant, in the order of the two kinds.
+    pub(crate) fn wanted(&self) -> Vec<Wanted> {
+        let words = self.vms.iter().cloned().map(Wanted::Word);
+        words.chain(self.pids.iter().copied().map(Wanted::Pid)).collect()
+    }
+}
+
+/// Which one VM is meant.
+#[derive(Debug, Clone, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct WhichOne {
+    /// Process id, or name as `-name` on QEMU's command line gives it
+    #[arg(value_name = "PID | VM-NAME")]
+    vm: Option<String>,
+
+    /// The VM by its process id, never by a name
+    #[arg(short, long, value_name = "PID")]
+    pid: Option<i32>,
+}
+
+impl WhichOne {
+    /// The VM that is meant.
+    pub(crate) fn wanted(&self) -> Wanted {
+        match self.pid {
+            Some(pid) => Wanted::Pid(pid),
+            None => Wanted::Word(self.vm.clone().unwrap_or_default()),
+        }
+    }
+}
+
+/// A VM that is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// A process id, or else a name.
+    Word(String),
+    /// A process id.
+    Pid(i32),
+}
+
 /// Show every thread of a VM: where it belongs, where it may run, where it ran
 ///
 /// Without a VM, all pinned VMs that this user may see. EXPECTED is where QEMU's own environment puts the
@@ -120,16 +176,16 @@ pub(crate) struct Placement {
 /// with a ? could not be told from its threads' names.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_long_help = "Exit status: 0, or 2 if a VM that was named could not be shown, or not all could be looked at.\n\n\
+    after_long_help = "Exit status: 0, or 2 if a VM that was named could not be shown, or not all could be looked at, 74 \
+        if the output cannot be written.\n\n\
         Examples:\n  \
         pinshim show\n  \
         pinshim show web --watch 1\n  \
         pinshim show --json | jq '.vms[].threads[] | select(.verdict == \"off\")'"
 )]
 pub(crate) struct Show {
-    /// Process ids, or names as `-name` on QEMU's command line gives them
-    #[arg(value_name = "PID | VM-NAME")]
-    pub(crate) vms: Vec<String>,
+    #[command(flatten)]
+    pub(crate) which: Which,
 
     /// Print one JSON document on one line
     #[arg(long)]
@@ -145,24 +201,43 @@ pub(crate) struct Show {
 /// Looks at every thread at least twice, and says nothing if each may run where it belongs and nowhere else, and
 /// was never seen to have run elsewhere. Threads that QEMU places on purpose are not judged. Of another user's VM it
 /// says on stderr whose it is, even if all is well: any process can give itself any name.
+///
+/// Of several VMs, and with --all of every QEMU on this host, the worst outcome is the exit status: 2 before 3, 3
+/// before 1. All are watched at the same time.
 #[derive(Debug, clap::Args)]
 #[command(
+    group = ArgGroup::new("which").args(["vms", "pids", "all"]).required(true).multiple(true),
     after_long_help = "Exit status: 0 if every thread is where it belongs, 1 if one is not (they are named), 3 if the \
-        process is not pinned, 2 if it cannot be checked.\n\n\
+        process is not pinned, 2 if it cannot be checked, 74 if the output cannot be written.\n\n\
         Examples:\n  \
         pinshim check web\n  \
-        pinshim check 1234 --for 60 --qmp /run/vm/qmp.sock"
+        pinshim check web --wait 30\n  \
+        pinshim check 1234 --for 60 --qmp /run/vm/qmp.sock\n  \
+        pinshim check --all --json | jq '.vms[] | select(.ok | not)'"
 )]
 pub(crate) struct Check {
-    /// Process id, or name as `-name` on QEMU's command line gives it
-    #[arg(value_name = "PID | VM-NAME")]
-    pub(crate) vm: String,
+    #[command(flatten)]
+    pub(crate) which: Which,
+
+    /// Check every QEMU on this host
+    #[arg(long, conflicts_with_all = ["vms", "pids", "qmp"])]
+    pub(crate) all: bool,
+
+    /// Wait up to so many seconds for the VM and for its threads, then check
+    ///
+    /// Waits until there is such a VM, it is pinned, it has its vCPUs and all that its placement names, and every
+    /// thread is where it belongs; after SECONDS it is checked as it is then. With --all it waits until this is so
+    /// for every QEMU that there is then. An id that no process has is not waited for.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) wait: Option<Duration>,
 
     /// Watch it for so many seconds
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     pub(crate) time: Option<Duration>,
 
     /// Compare vCPUs and IOThreads with QEMU's own answer on this QMP socket
+    ///
+    /// A monitor that lacks a command for it, as qemu-storage-daemon's does, is said to, and the rest is checked.
     #[arg(long, value_name = "SOCKET")]
     pub(crate) qmp: Option<PathBuf>,
 
@@ -184,16 +259,16 @@ pub(crate) struct Check {
 #[derive(Debug, clap::Args)]
 #[command(
     after_long_help = "Exit status: 0 if every thread is where it belongs now, 1 if one could not be put there, 3 if the \
-        process is not pinned and no placement was given, 2 if nothing could be done.\n\n\
+        process is not pinned and no placement was given, 2 if nothing could be done, 74 if the output cannot be \
+        written.\n\n\
         Examples:\n  \
         pinshim apply web\n  \
         pinshim apply 1234 --vcpus 2,3 --emulator 0-1 --qmp /run/vm/qmp.sock --dry-run\n  \
         pinshim apply web --watch 5"
 )]
 pub(crate) struct Apply {
-    /// Process id, or name as `-name` on QEMU's command line gives it
-    #[arg(value_name = "PID | VM-NAME")]
-    pub(crate) vm: String,
+    #[command(flatten)]
+    pub(crate) which: WhichOne,
 
     /// Ask QEMU on this QMP socket which threads are vCPUs and IOThreads
     #[arg(long, value_name = "SOCKET")]
@@ -228,7 +303,8 @@ pub(crate) struct Apply {
 /// VMs are pinned to are left to them. Nothing is changed: it only says which CPUs.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_long_help = "Exit status: 0 if there is a plan, 1 if there is no room, 2 if none could be made.\n\n\
+    after_long_help = "Exit status: 0 if there is a plan, 1 if there is no room, 2 if none could be made, 74 if \
+        the output cannot be written.\n\n\
         Examples:\n  \
         pinshim plan --vcpus 4 --iothreads 1\n  \
         pinshim plan --vcpus 8 --near eth0 --memory 16G --format libvirt\n  \
@@ -379,19 +455,31 @@ fn memory_size(text: &str) -> Result<u64, String> {
     size.ok_or_else(|| "write a size such as 512M or 4G".to_owned())
 }
 
-/// The arguments of this process. `Err`: clap has printed help, a version or an error, and this is how to exit.
-pub(crate) fn read() -> Result<Arguments, ExitCode> {
+/// The arguments of this process. `Err`: help, a version or an error was printed, and this is how to exit.
+pub(crate) fn read(output: &mut Output) -> Result<Arguments, ExitCode> {
     Arguments::try_parse().map_err(|error| {
-        // Where this cannot be written, the exit status still tells.
-        let _ = error.print();
-        let runs = std::env::args_os().nth(1).is_some_and(|argument| argument == "run");
-        match error.exit_code() {
-            0 => ExitCode::SUCCESS,
-            // Scripts must be able to tell the exit status of COMMAND from that of `run`.
-            _ if runs => ExitCode::from(exit_status::OWN_FAILURE),
-            _ => ExitCode::from(exit_status::FAILED),
+        let printed = error.print().and_then(|()| io::stdout().flush());
+        if error.exit_code() == 0 {
+            let status = printed.err().map_or(exit_status::SUCCESS, |error| output.not_written(&error));
+            return ExitCode::from(status);
         }
+        let mut words = std::env::args_os().skip(1).take_while(|word| word != "--");
+        if words.next().is_some_and(|subcommand| subcommand == "run") {
+            // Scripts must be able to tell the exit status of COMMAND from that of `run`.
+            return ExitCode::from(exit_status::OWN_FAILURE);
+        }
+        if words.any(|word| word == "--json") {
+            output.document(&Failure::new(first_sentence(&error.to_string())).document());
+        }
+        ExitCode::from(exit_status::FAILED)
     })
+}
+
+/// What is wrong, of a text of clap's in which usage and hints follow after an empty line.
+fn first_sentence(text: &str) -> String {
+    let lines = text.lines().take_while(|line| !line.trim().is_empty());
+    let sentence = lines.map(str::trim).collect::<Vec<_>>().join(" ");
+    sentence.strip_prefix("error: ").unwrap_or(&sentence).to_owned()
 }
 
 /// The subcommand that a line of words asks for.

@@ -37,12 +37,12 @@ use std::process::ExitCode;
 use sys::linux::Linux;
 
 fn main() -> ExitCode {
-    let arguments = match arguments::read() {
+    let mut output = Output::standard();
+    let arguments = match arguments::read(&mut output) {
         Ok(arguments) => arguments,
         Err(exit) => return exit,
     };
     let kernel = Linux::new();
-    let mut output = Output::standard();
     let done = match arguments.command {
         Command::Run(arguments) => commands::run::run(&arguments, &kernel, &mut output),
         Command::Show(arguments) => commands::show::show(&arguments, &kernel, &mut output),

@@ -18,7 +18,7 @@ use pinning::{CpuSet, Host, Policy, Tid};
 
 /// Puts the threads where the policy given on the command line says, or else the VM's own.
 pub(crate) fn apply(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output) -> Done {
-    let vm = find::named(kernel, &arguments.vm)?;
+    let vm = find::wanted(kernel, &arguments.which.wanted())?;
     let look = vm.look(&Ask::default())?;
     let given = arguments.placement.variables().into_iter().map(|(name, value)| (name.to_owned(), value));
     let given: Vec<(String, String)> = given.collect();

@@ -1,51 +1,178 @@
 //! `pinshim check`: the proof, for people and scripts.
 
-use crate::arguments::Check;
+use crate::arguments::{Check, Wanted};
 use crate::output::exit_status::{NOT_PINNED, OFF, SUCCESS};
 use crate::output::failure::{Done, Failure};
 use crate::output::print::Output;
 use crate::output::text::count;
-use crate::present::json::{self, Checked};
+use crate::present::json::{self, Checked, CheckedAll, CheckedOne};
 use crate::present::table;
 use crate::sys::kernel::Kernel;
+use crate::verdict::against_qmp::{self, Comparison};
 use crate::verdict::watch::{self, Offence, Watched};
-use crate::verdict::{against_qmp, diagnosis};
+use crate::verdict::{diagnosis, wait};
 use crate::vm::find;
 use crate::vm::look::{Ask, Vm};
 use crate::vm::page::Missing;
+use std::time::Duration;
 
-/// Watches a VM and judges.
+/// Watches VMs and judges.
 pub(crate) fn check(arguments: &Check, kernel: &dyn Kernel, output: &mut Output) -> Done {
-    let vm = find::named(kernel, &arguments.vm)?;
-    if let Err(missing) = vm.look(&Ask::default())?.content {
+    let done = found(arguments, kernel).and_then(|subjects| {
+        let outcomes = outcomes(arguments, kernel, &subjects);
+        say(arguments, &subjects, outcomes, output)
+    });
+    done.or_else(|failure| Ok(failure.report_as(arguments.json, output)))
+}
+
+/// A VM that is to be checked, or why there is none.
+type Subject<'k> = Result<Vm<'k>, Failure>;
+
+/// What became of the check of a VM.
+enum Outcome {
+    Judged(Watched, Comparison),
+    NotPinned(String),
+    Failed(Failure),
+}
+
+impl Outcome {
+    fn exit_status(&self) -> u8 {
+        match self {
+            Outcome::Judged(watched, comparison)
+                if watched.offences.is_empty() && comparison.differences.is_empty() =>
+            {
+                SUCCESS
+            }
+            Outcome::Judged(..) => OFF,
+            Outcome::NotPinned(_) => NOT_PINNED,
+            Outcome::Failed(failure) => failure.exit_status(),
+        }
+    }
+}
+
+/// The VMs that are to be checked, once they are in place where they are to be waited for.
+fn found<'k>(arguments: &Check, kernel: &'k dyn Kernel) -> Result<Vec<Subject<'k>>, Failure> {
+    let time = arguments.wait.unwrap_or_default();
+    let wanted = arguments.which.wanted();
+    if arguments.qmp.is_some() && wanted.len() > 1 {
+        let named = count(wanted.len(), "VM");
+        return Err(Failure::new(format!("--qmp asks one QEMU, and {named} were named")));
+    }
+    if arguments.all {
+        let is_in_place = |found: &Result<Vec<Vm<'_>>, Failure>| match found {
+            Ok(vms) => !vms.is_empty() && vms.iter().all(wait::is_in_place),
+            Err(_) => true,
+        };
+        let find = || find::all(kernel).and_then(find::Found::into_vms);
+        let found = if time.is_zero() { find() } else { wait::until(kernel, time, find, is_in_place) };
+        return Ok(found?.into_iter().map(Ok).collect());
+    }
+    Ok(wanted.iter().map(|wanted| one(wanted, kernel, time)).collect())
+}
+
+/// A VM, waited for until a time has passed.
+fn one<'k>(wanted: &Wanted, kernel: &'k dyn Kernel, time: Duration) -> Subject<'k> {
+    if !time.is_zero() {
+        let find = || find::look_up(kernel, wanted);
+        wait::until(kernel, time, find, |found| match found {
+            Ok(Some(vm)) => wait::is_in_place(vm),
+            Ok(None) => !find::may_appear(wanted),
+            Err(_) => true,
+        })?;
+    }
+    find::wanted(kernel, wanted)
+}
+
+/// What becomes of the check of each of them.
+fn outcomes(arguments: &Check, kernel: &dyn Kernel, subjects: &[Subject<'_>]) -> Vec<Outcome> {
+    let began = subjects.iter().map(|subject| begin(arguments, subject.as_ref().map_err(Clone::clone)));
+    let began: Vec<Result<Comparison, Outcome>> = began.collect();
+    let to_watch = subjects.iter().zip(&began).filter(|(_, began)| began.is_ok());
+    let vms: Vec<&Vm<'_>> = to_watch.filter_map(|(subject, _)| subject.as_ref().ok()).collect();
+    let mut watched = watch::watch(kernel, &vms, arguments.time.unwrap_or_default()).into_iter();
+    let outcome = |began| match began {
+        Err(outcome) => outcome,
+        Ok(comparison) => match watched.next() {
+            Some(Ok(watched)) => Outcome::Judged(watched, comparison),
+            Some(Err(failure)) => Outcome::Failed(failure),
+            None => Outcome::Failed(Failure::new("it was not watched")),
+        },
+    };
+    began.into_iter().map(outcome).collect()
+}
+
+/// Compares a VM with QEMU's own answer, where that is asked for. `Err`: there is nothing to watch.
+fn begin(arguments: &Check, vm: Result<&Vm<'_>, Failure>) -> Result<Comparison, Outcome> {
+    let vm = vm.map_err(Outcome::Failed)?;
+    if let Err(missing) = vm.look(&Ask::default()).map_err(Outcome::Failed)?.content {
         let why = diagnosis::why_not_pinned(vm.process, &missing);
         if missing == Missing::NotPermitted {
-            return Err(Failure::new(format!("process {} cannot be checked: {why}", vm.process.shown())));
+            let process = vm.process.shown();
+            return Err(Outcome::Failed(Failure::new(format!("process {process} cannot be checked: {why}"))));
         }
-        if arguments.json {
-            json::print(output, &Checked::not_pinned(&vm, why))?;
-        } else {
-            output.line(format_args!("{} is not pinned: {why}", vm.title()));
-        }
-        return Ok(NOT_PINNED);
+        return Err(Outcome::NotPinned(why));
     }
-    let differences = match &arguments.qmp {
-        Some(socket) => against_qmp::differences(&vm, socket)?,
-        None => Vec::new(),
-    };
-    let watched = watch::watch(&vm, arguments.time.unwrap_or_default())?;
-    let is_ok = watched.offences.is_empty() && differences.is_empty();
+    match &arguments.qmp {
+        Some(socket) => against_qmp::compared(vm, socket).map_err(Outcome::Failed),
+        None => Ok(Comparison::default()),
+    }
+}
+
+/// Says what became of them. The answer is the worst exit status.
+fn say(arguments: &Check, subjects: &[Subject<'_>], outcomes: Vec<Outcome>, output: &mut Output) -> Done {
+    let statuses = outcomes.iter().map(Outcome::exit_status);
+    let status = statuses.max_by_key(|status| how_bad(*status)).unwrap_or(SUCCESS);
+    if subjects.is_empty() {
+        output.note("no QEMU is running");
+    }
+    let mut documents = Vec::new();
+    for (subject, outcome) in subjects.iter().zip(outcomes) {
+        match (subject, &outcome) {
+            (Ok(vm), Outcome::Judged(watched, comparison)) => {
+                if let Some(not_told) = &comparison.not_told {
+                    output.note(format_args!("{}: {not_told}", vm.title()));
+                }
+                // Silence could be the word of somebody who only calls himself so.
+                if outcome.exit_status() == SUCCESS && vm.is_anothers() && !arguments.json {
+                    let all = count(watched.threads, "thread");
+                    output.note(format_args!("{}: {all}, all where its own status page says", vm.title()));
+                }
+                if !arguments.json {
+                    output.lines(lines(vm, watched, &comparison.differences));
+                }
+                documents.push(Checked::new(vm, watched, comparison).into());
+            }
+            (Ok(vm), Outcome::NotPinned(why)) => {
+                if !arguments.json {
+                    output.line(format_args!("{} is not pinned: {why}", vm.title()));
+                }
+                documents.push(Checked::not_pinned(vm, why.clone()).into());
+            }
+            (vm, Outcome::Failed(failure)) => {
+                output.note(failure);
+                documents.push(CheckedOne::failed(vm.as_ref().ok(), failure));
+            }
+            (Err(failure), _) => documents.push(CheckedOne::failed(None, failure)),
+        }
+    }
     if arguments.json {
-        json::print(output, &Checked::new(&vm, &watched, differences))?;
-    } else {
-        output.lines(lines(&vm, &watched, &differences));
+        // One VM that was named is the whole document.
+        match documents.as_slice() {
+            [only] if !arguments.all => json::print(output, only)?,
+            _ => json::print(output, &CheckedAll::new(status, documents))?,
+        }
     }
-    // Silence could be the word of somebody who only calls himself so.
-    if is_ok && vm.is_anothers() && !arguments.json {
-        let all = count(watched.threads, "thread");
-        output.note(format_args!("{}: {all}, all where its own status page says", vm.title()));
+    Ok(status)
+}
+
+/// The order of the outcomes: not known, not pinned, off, in place.
+fn how_bad(status: u8) -> u8 {
+    match status {
+        SUCCESS => 0,
+        OFF => 1,
+        NOT_PINNED => 2,
+        _ => 3,
     }
-    Ok(if is_ok { SUCCESS } else { OFF })
 }
 
 /// Silent on success.
@@ -134,7 +261,8 @@ web (PID 100): 1 of 5 threads NOT where they belong
             r#"{"version":1,"pid":100,"name":"web","user":1000,"pinned":true,"ok":false,"looks":2,"seconds":0.02,"threads":5,"#,
             r#""offenders":[{"tid":101,"role":"vcpu","role_from":"library","vcpu":0,"name":"CPU 0/KVM","#,
             r#""expected":"1","allowed":"0","last_cpu":1,"cpu_seconds":0.0,"migrations":null,"#,
-            r#""register":"placed","verdict":"off","words":"OFF: may run on 0","looks":2}],"notes":[]}"#,
+            r#""register":"placed","verdict":"off","words":"OFF: may run on 0","looks":2}],"notes":[],"#,
+            r#""exit_status":1,"error":null}"#,
             "\n"
         );
         assert_eq!(checked(&kernel, "web --json"), (1, document.to_owned()));
@@ -149,7 +277,7 @@ web (PID 100): 1 of 5 threads NOT where they belong
         assert_eq!(checked(&kernel, "web"), (3, format!("web (PID 100) is not pinned: {why}\n")));
         let document = format!(
             "{{\"version\":1,\"pid\":100,\"name\":\"web\",\"user\":1000,\"pinned\":false,\"ok\":false,\"looks\":0,\
-             \"seconds\":0.0,\"threads\":0,\"offenders\":[],\"notes\":[\"{why}\"]}}\n"
+             \"seconds\":0.0,\"threads\":0,\"offenders\":[],\"notes\":[\"{why}\"],\"exit_status\":3,\"error\":null}}\n"
         );
         assert_eq!(checked(&kernel, "web --json"), (3, document));
     }
@@ -170,6 +298,91 @@ web (PID 100): 1 of 5 threads NOT where they belong
                        or its rights since its start (as -runas does), so that only root (CAP_SYS_PTRACE) may \
                        look into it\n";
         assert_eq!(checked(&kernel, "100"), (2, changed.to_owned()));
+    }
+
+    #[test]
+    fn each_failure_is_a_json_document_with_the_exit_status() {
+        let kernel = FakeKernel::new();
+        let document = |words: &str| {
+            let (status, text) = checked(&kernel, words);
+            let (stdout, stderr): (Vec<&str>, Vec<&str>) =
+                text.lines().partition(|line| !line.starts_with("2> "));
+            assert_eq!((stdout.len(), stderr.len()), (1, 1), "{text}");
+            let document: serde_json::Value = serde_json::from_str(stdout[0]).unwrap();
+            assert_eq!(document["exit_status"], status);
+            (status, document["error"].as_str().unwrap().to_owned(), document)
+        };
+        let (status, why, _) = document("web --json");
+        assert_eq!((status, why.starts_with("no QEMU is called")), (2, true), "{why}");
+        let (status, why, _) = document("-p 7 --json");
+        assert_eq!((status, why.starts_with("there is no process 7;")), (2, true), "{why}");
+        kernel.process(100, &WEB).thread(100, "q", "0");
+        kernel.process(50, &WEB).thread(50, "q", "0");
+        let (status, why, _) = document("web --json");
+        assert_eq!((status, why.starts_with("2 QEMUs are called")), (2, true), "{why}");
+        kernel.deny("/proc/50/fd");
+        kernel.existing(50).user(0);
+        let (status, why, all) = document("50 --json");
+        assert_eq!((status, why.contains("cannot be checked"), &all["pid"]), (2, true, &50.into()), "{why}");
+        let (_, why, _) = document("50 100 --qmp x --json");
+        assert_eq!(why, "--qmp asks one QEMU, and 2 VMs were named");
+    }
+
+    #[test]
+    fn of_several_vms_each_is_said_and_the_worst_counts() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        let qemu = |pid| kernel.process(pid, &["/usr/bin/qemu-system-x86_64"]).thread(pid, "q", "1");
+        qemu(200).page(&[("PIN_CPUS", "1")]);
+        assert_eq!(checked(&kernel, "web 200"), (0, String::new()));
+        assert_eq!(checked(&kernel, "--all"), (0, String::new()));
+        assert_eq!(kernel.now(), ms(40), "both at the same time");
+        kernel.move_to(102, "0-3");
+        let off = "\
+web (PID 100): 1 of 5 threads NOT where they belong
+  102 CPU 1/KVM (vcpu 1) belongs on 2: OFF: may also run on 0-1,3
+";
+        assert_eq!(checked(&kernel, "--all"), (1, off.to_owned()));
+        qemu(300);
+        let not_pinned = "qemu-system-x86_64 (PID 300) is not pinned: it was started without the library \
+                          (LD_PRELOAD in /proc/300/environ does not name it)\n";
+        assert_eq!(checked(&kernel, "--all"), (3, format!("{off}{not_pinned}")));
+        let (status, text) = checked(&kernel, "web -p 200,7 --json");
+        let (note, document) = text.split_once('\n').unwrap();
+        assert!(note.starts_with("2> pinshim: there is no process 7;"), "{text}");
+        let document: serde_json::Value = serde_json::from_str(document).unwrap();
+        assert_eq!((status, &document["exit_status"], &document["ok"]), (2, &2.into(), &false.into()));
+        let of = |at: usize| (document["vms"][at]["pid"].clone(), document["vms"][at]["exit_status"].clone());
+        assert_eq!([of(0), of(1)], [(100.into(), 1.into()), (200.into(), 0.into())]);
+        assert_eq!(document["vms"][2]["exit_status"], 2);
+    }
+
+    #[test]
+    fn where_no_qemu_runs_all_of_them_are_in_place_and_it_is_said_that_there_is_none() {
+        let kernel = FakeKernel::new();
+        assert_eq!(checked(&kernel, "--all"), (0, "2> pinshim: no QEMU is running\n".to_owned()));
+        let document = "{\"version\":1,\"ok\":true,\"exit_status\":0,\"vms\":[]}\n";
+        assert!(checked(&kernel, "--all --json").1.ends_with(document));
+    }
+
+    #[test]
+    fn a_vm_that_starts_soon_is_waited_for() {
+        let kernel = FakeKernel::new();
+        kernel.at(ms(500), |kernel| {
+            web(kernel);
+            kernel.move_to(101, "0-3");
+        });
+        kernel.at(ms(700), |kernel| kernel.move_to(101, "1"));
+        assert_eq!(checked(&kernel, "web --wait 5"), (0, String::new()));
+        assert!((700..1000).contains(&kernel.now().as_millis()), "{:?}", kernel.now());
+        // What never comes is what it is without a wait.
+        let (status, text) = checked(&kernel, "db --wait 2");
+        assert_eq!((status, text.starts_with("2> pinshim: no QEMU is called \"db\";")), (2, true), "{text}");
+        let before = kernel.now();
+        assert_eq!((checked(&kernel, "99 --wait 5").0, kernel.now()), (2, before), "no id is waited for");
+        kernel.process(200, &["/usr/bin/qemu-system-x86_64"]).thread(200, "q", "1");
+        assert_eq!(checked(&kernel, "--all --wait 5").0, 3);
+        assert!(kernel.now() - before >= ms(5000), "until then it might have become pinned");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `pinshim show`: every thread, where it belongs, where it may run and where it ran.
 
-use crate::arguments::Show;
+use crate::arguments::{Show, Wanted};
 use crate::output::exit_status::{FAILED, SUCCESS};
 use crate::output::failure::{Done, Failure};
 use crate::output::line::Line;
@@ -22,6 +22,11 @@ const PIDS: usize = 100;
 
 /// Shows the VMs that were named, or all pinned ones, once or again and again.
 pub(crate) fn show(arguments: &Show, kernel: &dyn Kernel, output: &mut Output) -> Done {
+    let done = shown(arguments, kernel, output);
+    done.or_else(|failure| Ok(failure.report_as(arguments.json, output)))
+}
+
+fn shown(arguments: &Show, kernel: &dyn Kernel, output: &mut Output) -> Done {
     let mut watched = HashMap::new();
     loop {
         let report = Report::take(arguments, kernel, &mut watched)?;
@@ -37,7 +42,7 @@ pub(crate) fn show(arguments: &Show, kernel: &dyn Kernel, output: &mut Output) -
         }
         match arguments.watch {
             // The VMs that are left are worth watching; without any there is nothing to wait for.
-            Some(pause) if arguments.vms.is_empty() || !report.vms.is_empty() => kernel.sleep(pause),
+            Some(pause) if report.none_named || !report.vms.is_empty() => kernel.sleep(pause),
             _ if report.failures.is_empty() => return Ok(SUCCESS),
             _ => return Ok(FAILED),
         }
@@ -61,7 +66,7 @@ impl<'k> Report<'k> {
         kernel: &'k dyn Kernel,
         watched: &mut HashMap<i32, Held<'k>>,
     ) -> Result<Self, Failure> {
-        let none_named = arguments.vms.is_empty();
+        let none_named = arguments.which.wanted().is_empty();
         let mut report = if none_named {
             let mut found = find::all(kernel)?;
             let vms: Vec<Vm<'_>> = found.pinned.drain(..).chain(found.bad.drain(..)).collect();
@@ -81,8 +86,7 @@ impl<'k> Report<'k> {
                 }
             }
             if found.not_looked_at > 0 {
-                let processes = count(found.not_looked_at, "process");
-                failures.push(Failure::new(format!("{}: {processes} not looked at", find::SLOW)));
+                failures.push(found.not_all());
             }
             Self {
                 vms: reports,
@@ -92,11 +96,11 @@ impl<'k> Report<'k> {
                 none_named,
             }
         } else {
-            let named = arguments.vms.iter().map(|word| {
-                let vm = find::named(kernel, word)?;
+            let wanted = arguments.which.wanted();
+            let named = wanted.iter().map(|wanted| {
+                let vm = find::wanted(kernel, wanted)?;
                 // A name may go over to another process, an id may not.
-                let is_named_by_id = word.parse() == Ok(vm.process.pid);
-                if is_named_by_id
+                if is_named_by_id(wanted, vm.process.pid)
                     && !watched.entry(vm.process.pid).or_insert_with(|| Held::new(vm.process)).is_same()
                 {
                     return Err(vm.ended());
@@ -124,7 +128,8 @@ impl<'k> Report<'k> {
             .vms
             .iter()
             .map(|report| ShownVm::new(&report.vm, &report.look, &report.verdicts, report.notes.clone()));
-        Shown::new(vms.collect(), pids(&self.not_pinned), pids(&self.unreadable))
+        let errors = self.failures.iter().map(ToString::to_string).collect();
+        Shown::new(vms.collect(), pids(&self.not_pinned), pids(&self.unreadable), errors)
     }
 
     fn lines(&self, style: Style) -> Vec<Line> {
@@ -168,6 +173,14 @@ impl<'k> Report<'k> {
     }
 }
 
+/// Whether a process was named by its id.
+fn is_named_by_id(wanted: &Wanted, pid: i32) -> bool {
+    match wanted {
+        Wanted::Pid(_) => true,
+        Wanted::Word(word) => word.parse() == Ok(pid),
+    }
+}
+
 fn sorted<T>(results: impl Iterator<Item = Result<T, Failure>>) -> (Vec<T>, Vec<Failure>) {
     let (mut values, mut failures) = (Vec::new(), Vec::new());
     for result in results {
@@ -186,10 +199,11 @@ mod tests {
     use crate::output::transcript::said;
     use crate::sys::fake::{FakeKernel, ms};
     use crate::vm::sample::{WEB, threads_of_web, web};
+    use pinning::Role;
     use pinning::status_page::{Header, State};
     use std::mem::offset_of;
 
-    fn shown(kernel: &FakeKernel, words: &str) -> (u8, String) {
+    fn said_of(kernel: &FakeKernel, words: &str) -> (u8, String) {
         let Command::Show(arguments) = from_words(&format!("pinshim show {words}")) else {
             panic!("{words}")
         };
@@ -211,9 +225,9 @@ TID  ROLE      NAME             EXPECTED  ALLOWED  LAST    TIME  MIGR  STATE
 103  iothread  IO io1           3         3           3   0.00s     0  ok
 104  worker    worker           0         0           0   0.00s     0  ok
 ";
-        assert_eq!(shown(&kernel, "web"), (0, text.to_owned()));
+        assert_eq!(said_of(&kernel, "web"), (0, text.to_owned()));
         assert_eq!(kernel.now(), ms(0), "a look that leaves nothing open needs no second one");
-        assert_eq!(shown(&kernel, ""), (0, text.to_owned()));
+        assert_eq!(said_of(&kernel, ""), (0, text.to_owned()));
     }
 
     #[test]
@@ -237,7 +251,18 @@ TID  ROLE       NAME             EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
   EXPECTED is what QEMU was started with; a policy given to `pinshim apply` is not remembered
   so far 1 pin cut by a cpuset
 ";
-        assert_eq!(shown(&kernel, "web"), (0, text.to_owned()));
+        assert_eq!(said_of(&kernel, "web"), (0, text.to_owned()));
+    }
+
+    #[test]
+    fn a_thread_that_qemu_places_itself_is_expected_nowhere() {
+        let kernel = FakeKernel::new();
+        web(&kernel).thread(105, "TC tc0", "2-3").lists(105, Role::Exempt, 0, "TC tc0");
+        let (status, text) = said_of(&kernel, "web");
+        let last =
+            "105  exempt    TC tc0           -         2-3         2  0.00s     0  exempt: placed by QEMU";
+        assert_eq!((status, text.lines().last().unwrap()), (0, last));
+        assert!(said_of(&kernel, "web --json").1.contains(r#""expected":null,"allowed":"2-3""#));
     }
 
     #[test]
@@ -246,7 +271,7 @@ TID  ROLE       NAME             EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
         // Neither is listed: one places itself in between, the other stays where it is.
         web(&kernel).thread(105, "live_migration", "1").thread(106, "SPICE Worker", "1");
         kernel.at(ms(20), |kernel| kernel.move_to(105, "0"));
-        let (status, text) = shown(&kernel, "web");
+        let (status, text) = said_of(&kernel, "web");
         assert_eq!((status, kernel.now()), (0, ms(20)));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "web (PID 100): 1 of 7 threads NOT where they belong");
@@ -273,13 +298,13 @@ TID  ROLE       NAME             EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
   it was started without the library (LD_PRELOAD in /proc/100/environ does not name it)
   roles with a ? could not be told from the threads' names
 ";
-        assert_eq!(shown(&kernel, "100"), (0, text.to_owned()));
+        assert_eq!(said_of(&kernel, "100"), (0, text.to_owned()));
     }
 
     #[test]
     fn qemus_that_are_not_shown_are_counted() {
         let kernel = FakeKernel::new();
-        assert_eq!(shown(&kernel, ""), (0, "No pinned VM is running that you may look into.\n".to_owned()));
+        assert_eq!(said_of(&kernel, ""), (0, "No pinned VM is running that you may look into.\n".to_owned()));
         threads_of_web(&kernel);
         kernel.process(200, &WEB).thread(200, "qemu-system-x86", "0").user(0);
         kernel.deny("/proc/200/fd");
@@ -289,14 +314,14 @@ No pinned VM is running that you may look into.
 1 QEMU is not pinned: 100 (`pinshim show PID` says why).
 1 QEMU could not be looked into: 200 (their owner or root may).
 ";
-        assert_eq!(shown(&kernel, ""), (0, text.to_owned()));
+        assert_eq!(said_of(&kernel, ""), (0, text.to_owned()));
         let text = "\
 web (PID 200, user root): 1 thread, where they belong is not known
 TID  ROLE      NAME             EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
 200  emulator  qemu-system-x86  -         0           0  0.00s     0  -
   it belongs to user root, and only user root or root (CAP_SYS_PTRACE) may look into it
 ";
-        assert_eq!(shown(&kernel, "200"), (0, text.to_owned()));
+        assert_eq!(said_of(&kernel, "200"), (0, text.to_owned()));
     }
 
     #[test]
@@ -312,7 +337,7 @@ TID  ROLE      NAME  EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
 2> pinshim: no QEMU is called \"db\"; `pinshim show` without a name lists the pinned VMs
 2> pinshim: there is no process 99; `pinshim show` without a name lists the pinned VMs
 ";
-        assert_eq!(shown(&kernel, "100 db 99"), (2, text.to_owned()));
+        assert_eq!(said_of(&kernel, "100 db 99"), (2, text.to_owned()));
     }
 
     #[test]
@@ -328,7 +353,7 @@ TID  ROLE      NAME  EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
   process 100 (sh) does not look like a QEMU
 ";
         let end = "2> pinshim: there is no process 100; `pinshim show` without a name lists the pinned VMs\n";
-        assert_eq!(shown(&kernel, "100 --watch 1"), (2, format!("{once}{once}{end}")));
+        assert_eq!(said_of(&kernel, "100 --watch 1"), (2, format!("{once}{once}{end}")));
         assert_eq!(kernel.now(), ms(2000));
     }
 
@@ -339,9 +364,9 @@ TID  ROLE      NAME  EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
         (200..301).for_each(|pid| {
             kernel.process(pid, &["/usr/bin/qemu-system-x86_64"]).thread(pid, "q", "0");
         });
-        assert!(shown(&kernel, "").1.ends_with(", 299, and 1 more (`pinshim show PID` says why).\n"));
+        assert!(said_of(&kernel, "").1.ends_with(", 299, and 1 more (`pinshim show PID` says why).\n"));
         kernel.slow("/proc/100/cmdline", find::PATIENCE * 2);
-        let (status, text) = shown(&kernel, "");
+        let (status, text) = said_of(&kernel, "");
         let slow =
             "2> pinshim: looking at all processes takes longer than 10 s: 101 processes not looked at\n";
         assert!(status == 2 && text.contains("PIN_VCPUS=1,2") && text.ends_with(slow), "{text}");
@@ -358,7 +383,7 @@ TID  ROLE      NAME  EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
 No pinned VM is running that you may look into.
 2> pinshim: process 100 (qemu-system-x86_64) has more than 8192 threads and is not looked at
 ";
-        assert_eq!(shown(&kernel, ""), (2, text.to_owned()));
+        assert_eq!(said_of(&kernel, ""), (2, text.to_owned()));
     }
 
     #[test]
@@ -367,10 +392,10 @@ No pinned VM is running that you may look into.
         web(&kernel);
         kernel.process(50, &WEB).thread(50, "qemu-system-x86", "0").user(0);
         kernel.process(60, &["/bin/sh", "-name", "web"]).thread(60, "sh", "0");
-        let (_, text) = shown(&kernel, "");
+        let (_, text) = said_of(&kernel, "");
         let mark = "  process 50 (user root) is called \"web\" too\n";
         assert!(text.contains(mark) && text.matches("is called").count() == 1, "{text}");
-        let (status, text) = shown(&kernel, "web");
+        let (status, text) = said_of(&kernel, "web");
         let both = "2> pinshim: 2 QEMUs are called \"web\"; name one by its PID: 50 (user root), 100\n";
         assert!(status == 2 && text.ends_with(both), "{text}");
     }
@@ -383,7 +408,7 @@ No pinned VM is running that you may look into.
             kernel.end_process(100);
             kernel.process(100, &["/bin/bash"]).thread(100, "bash", "0");
         });
-        let (status, text) = shown(&kernel, "100 --watch 1");
+        let (status, text) = said_of(&kernel, "100 --watch 1");
         assert!(!text.contains("bash"), "{text}");
         assert!(text.ends_with("\n2> pinshim: process 100 has ended\n"), "{text}");
         assert_eq!((status, kernel.now()), (2, ms(1000)));
@@ -411,9 +436,9 @@ No pinned VM is running that you may look into.
             r#"{"tid":104,"role":"worker","role_from":"library","vcpu":null,"name":"worker","#,
             r#""expected":"0","allowed":"0","last_cpu":0,"cpu_seconds":0.0,"migrations":0,"#,
             r#""register":"born","verdict":"newborn","words":"being born"}]}],"#,
-            r#""not_pinned":[200],"unreadable":[]}"#,
+            r#""not_pinned":[200],"unreadable":[],"errors":[]}"#,
             "\n"
         );
-        assert_eq!(shown(&kernel, "--json"), (0, document.to_owned()));
+        assert_eq!(said_of(&kernel, "--json"), (0, document.to_owned()));
     }
 }

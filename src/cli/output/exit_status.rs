@@ -17,6 +17,9 @@ pub(crate) const FAILED: u8 = 2;
 /// `check` and `apply`: the process is not pinned (and `apply` was given no placement).
 pub(crate) const NOT_PINNED: u8 = 3;
 
+/// The output could not be written, for another reason than that its reader has gone (EX_IOERR, sysexits.h).
+pub(crate) const NOT_WRITTEN: u8 = 74;
+
 /// `libvirt-hook`, at `prepare`: the domain must not start. The library ends QEMU with the same status.
 pub(crate) const REFUSED: u8 = pinning::EX_CONFIG;
 
@@ -30,16 +33,17 @@ pub(crate) const NOT_EXECUTABLE: u8 = 126;
 pub(crate) const NOT_FOUND: u8 = 127;
 
 /// Nobody reads the output any more. Shells report the same for a process that SIGPIPE ended: 128 + SIGPIPE.
-pub(crate) const READER_HAS_GONE: i32 = 141;
+pub(crate) const READER_HAS_GONE: u8 = 141;
 
 /// Which subcommand ends with which of them, but for `libvirt-hook`, which only libvirt calls.
 #[cfg(test)]
-pub(crate) const TABLE: [(u8, &[&str]); 8] = [
+pub(crate) const TABLE: [(u8, &[&str]); 9] = [
     (SUCCESS, &["show", "check", "apply", "plan"]),
     (OFF, &["check", "apply"]),
     (NO_ROOM, &["plan"]),
     (FAILED, &["show", "check", "apply", "plan"]),
     (NOT_PINNED, &["check", "apply"]),
+    (NOT_WRITTEN, &["run", "show", "check", "apply", "plan"]),
     (OWN_FAILURE, &["run"]),
     (NOT_EXECUTABLE, &["run"]),
     (NOT_FOUND, &["run"]),

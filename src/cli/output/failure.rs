@@ -36,6 +36,24 @@ impl Failure {
         self
     }
 
+    /// The exit status.
+    pub(crate) fn exit_status(&self) -> u8 {
+        self.status
+    }
+
+    /// The JSON document that stands on stdout in place of the one that was asked for.
+    pub(crate) fn document(&self) -> String {
+        serde_json::json!({"version": 1, "error": self.to_string(), "exit_status": self.status}).to_string()
+    }
+
+    /// Says it on stderr, and where JSON was asked for as a document on stdout too. The answer is the exit status.
+    pub(crate) fn report_as(&self, json: bool, output: &mut Output) -> u8 {
+        if json {
+            output.document(&self.document());
+        }
+        self.report(output)
+    }
+
     /// Says it on stderr. The answer is the exit status.
     pub(crate) fn report(&self, output: &mut Output) -> u8 {
         output.note(self);

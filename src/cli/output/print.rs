@@ -5,7 +5,7 @@
 //!
 //! `println!` panics when the reader has gone away (`pinshim show | head`); nothing here does.
 
-use crate::output::exit_status::READER_HAS_GONE;
+use crate::output::exit_status::{NOT_WRITTEN, READER_HAS_GONE};
 use crate::output::line::Line;
 use crate::output::style::Style;
 use pinning::is_harmful;
@@ -87,15 +87,21 @@ impl Output {
         lines.into_iter().map(|line| line.into().written(may_colour)).collect()
     }
 
-    /// Writes results. Ends the process quietly where nobody reads them any more.
+    /// Writes results. Where they cannot be written, the process ends.
     fn write(&mut self, text: &str) {
         let written = self.results.write_all(text.as_bytes());
         if let Err(error) = written.and_then(|()| self.results.flush()) {
-            if error.kind() != ErrorKind::BrokenPipe {
-                self.note(format_args!("the output could not be written: {error}"));
-            }
-            std::process::exit(READER_HAS_GONE);
+            std::process::exit(self.not_written(&error).into());
         }
+    }
+
+    /// How to exit where results could not be written: quietly where nobody reads them any more.
+    pub(crate) fn not_written(&mut self, error: &io::Error) -> u8 {
+        if error.kind() == ErrorKind::BrokenPipe {
+            return READER_HAS_GONE;
+        }
+        self.note(format_args!("the output could not be written: {error}"));
+        NOT_WRITTEN
     }
 }
 

@@ -2,9 +2,12 @@
 //!
 //! Fields are only ever added. Sets are cpulists, as the kernel prints them.
 
+use crate::output::exit_status::{FAILED, NOT_PINNED, OFF, SUCCESS};
 use crate::output::failure::Failure;
 use crate::output::print::Output;
+use crate::verdict::against_qmp::Comparison;
 use crate::verdict::judge::Verdict;
+use crate::verdict::watch::{Offence, Watched};
 use crate::vm::expected::VmThread;
 use crate::vm::identify::Evidence;
 use crate::vm::look::{Look, Vm};
@@ -25,6 +28,8 @@ pub(crate) struct Shown {
     not_pinned: Vec<i32>,
     /// Pids of QEMUs that this user may not look into; only where no VM was named.
     unreadable: Vec<i32>,
+    /// Sentences: which VM that was named could not be shown and why, and what was not looked at.
+    errors: Vec<String>,
 }
 
 /// One VM.
@@ -100,8 +105,53 @@ pub(crate) struct Checked {
     threads: usize,
     /// The threads that were off their sets.
     offenders: Vec<Offender>,
-    /// Where QEMU's own answer (`--qmp`) differs, and why a process is not pinned.
+    /// Where QEMU's own answer (`--qmp`) differs, what it cannot tell, and why a process is not pinned.
     notes: Vec<String>,
+    exit_status: u8,
+    /// Why it could not be checked.
+    error: Option<String>,
+}
+
+/// What `pinshim check --json` prints where several VMs were named, or all.
+#[derive(Debug, Serialize)]
+pub(crate) struct CheckedAll {
+    version: u32,
+    /// Whether the exit status is 0.
+    ok: bool,
+    exit_status: u8,
+    vms: Vec<CheckedOne>,
+}
+
+/// The outcome for a VM, or for one that is not there.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum CheckedOne {
+    Vm(Box<Checked>),
+    None { version: u32, error: String, exit_status: u8 },
+}
+
+impl From<Checked> for CheckedOne {
+    fn from(checked: Checked) -> Self {
+        CheckedOne::Vm(Box::new(checked))
+    }
+}
+
+impl CheckedOne {
+    /// The outcome for what could not be checked.
+    pub(crate) fn failed(vm: Option<&Vm<'_>>, failure: &Failure) -> Self {
+        let (error, exit_status) = (failure.to_string(), failure.exit_status());
+        match vm {
+            Some(vm) => Checked { error: Some(error), exit_status, ..Checked::nothing_of(vm) }.into(),
+            None => CheckedOne::None { version: VERSION, error, exit_status },
+        }
+    }
+}
+
+impl CheckedAll {
+    /// The document.
+    pub(crate) fn new(exit_status: u8, vms: Vec<CheckedOne>) -> Self {
+        Self { version: VERSION, ok: exit_status == SUCCESS, exit_status, vms }
+    }
 }
 
 /// A thread that was off its set.
@@ -115,8 +165,13 @@ pub(crate) struct Offender {
 
 impl Shown {
     /// The document.
-    pub(crate) fn new(vms: Vec<ShownVm>, not_pinned: Vec<i32>, unreadable: Vec<i32>) -> Self {
-        Self { version: VERSION, vms, not_pinned, unreadable }
+    pub(crate) fn new(
+        vms: Vec<ShownVm>,
+        not_pinned: Vec<i32>,
+        unreadable: Vec<i32>,
+        errors: Vec<String>,
+    ) -> Self {
+        Self { version: VERSION, vms, not_pinned, unreadable, errors }
     }
 }
 
@@ -185,41 +240,47 @@ fn role_from(evidence: Evidence) -> &'static str {
 }
 
 impl Checked {
-    /// The outcome for a VM that is not pinned.
-    pub(crate) fn not_pinned(vm: &Vm<'_>, why: String) -> Self {
+    /// A VM of which nothing is known.
+    fn nothing_of(vm: &Vm<'_>) -> Self {
         Self {
             version: VERSION,
             pid: vm.process.pid,
             name: vm.name.clone(),
             user: vm.owner,
-            pinned: false,
+            pinned: vm.is_pinned(),
             ok: false,
             looks: 0,
             seconds: 0.0,
             threads: 0,
             offenders: Vec::new(),
-            notes: vec![why],
+            notes: Vec::new(),
+            exit_status: FAILED,
+            error: None,
         }
     }
 
+    /// The outcome for a VM that is not pinned.
+    pub(crate) fn not_pinned(vm: &Vm<'_>, why: String) -> Self {
+        Self { pinned: false, notes: vec![why], exit_status: NOT_PINNED, ..Self::nothing_of(vm) }
+    }
+
     /// The outcome for a pinned VM.
-    pub(crate) fn new(vm: &Vm<'_>, watched: &crate::verdict::watch::Watched, notes: Vec<String>) -> Self {
-        let offender = |offence: &crate::verdict::watch::Offence| Offender {
+    pub(crate) fn new(vm: &Vm<'_>, watched: &Watched, comparison: &Comparison) -> Self {
+        let ok = watched.offences.is_empty() && comparison.differences.is_empty();
+        let offender = |offence: &Offence| Offender {
             thread: ShownThread::new(&offence.vm_thread, &offence.verdict),
             looks: offence.looks,
         };
         Self {
-            version: VERSION,
-            pid: vm.process.pid,
-            name: vm.name.clone(),
-            user: vm.owner,
             pinned: true,
-            ok: watched.offences.is_empty() && notes.is_empty(),
+            ok,
             looks: watched.looks,
             seconds: watched.time.as_secs_f64(),
             threads: watched.threads,
             offenders: watched.offences.iter().map(offender).collect(),
-            notes,
+            notes: comparison.differences.iter().chain(&comparison.not_told).cloned().collect(),
+            exit_status: if ok { SUCCESS } else { OFF },
+            ..Self::nothing_of(vm)
         }
     }
 }
@@ -286,6 +347,8 @@ mod tests {
     const VM: &str = "| field of a VM |";
     const THREAD: &str = "| field of a thread |";
     const CHECKED: &str = "`pinshim check --json`:";
+    const CHECKED_ALL: &str = "| field of several VMs |";
+    const FAILED_FIELDS: &str = "| field of a failure |";
 
     #[test]
     fn each_object_has_the_fields_that_are_documented_for_it_and_no_others() {
@@ -295,7 +358,8 @@ mod tests {
         let vm = find::named(&kernel, "web").unwrap();
         let look = vm.look(&Ask::default()).unwrap();
         let verdicts = vec![Verdict::Ok; look.threads.len()];
-        let shown = Shown::new(vec![ShownVm::new(&vm, &look, &verdicts, Vec::new())], vec![1], vec![1]);
+        let shown =
+            Shown::new(vec![ShownVm::new(&vm, &look, &verdicts, Vec::new())], vec![1], vec![1], Vec::new());
         let shown = serde_json::to_value(shown).unwrap();
         assert_eq!(fields(&shown), documented(SHOWN));
         let shown = &shown["vms"][0];
@@ -303,13 +367,22 @@ mod tests {
         assert_eq!(fields(&shown["counters"]), quoted(meaning(VM, "counters")));
         assert_eq!(fields(&shown["threads"][0]), documented(THREAD));
 
-        let watched = watch::watch(&vm, Duration::ZERO).unwrap();
-        let checked = serde_json::to_value(Checked::new(&vm, &watched, Vec::new())).unwrap();
+        let watched = watch::watch(&kernel, &[&vm], Duration::ZERO).pop().unwrap().unwrap();
+        let checked = serde_json::to_value(Checked::new(&vm, &watched, &Comparison::default())).unwrap();
         assert_eq!(fields(&checked), documented(CHECKED));
         let added = quoted(meaning(CHECKED, "offenders"));
         assert_eq!(fields(&checked["offenders"][0]), &documented(THREAD) | &added);
         let not_pinned = serde_json::to_value(Checked::not_pinned(&vm, "x".to_owned())).unwrap();
         assert_eq!(fields(&not_pinned), documented(CHECKED));
+        let failure = Failure::new("x");
+        let failed = serde_json::to_value(CheckedOne::failed(Some(&vm), &failure)).unwrap();
+        assert_eq!(fields(&failed), documented(CHECKED));
+        let none = serde_json::to_value(CheckedOne::failed(None, &failure)).unwrap();
+        assert_eq!(fields(&none), documented(FAILED_FIELDS));
+        let none: Value = serde_json::from_str(&failure.document()).unwrap();
+        assert_eq!(fields(&none), documented(FAILED_FIELDS));
+        let all = serde_json::to_value(CheckedAll::new(2, Vec::new())).unwrap();
+        assert_eq!(fields(&all), documented(CHECKED_ALL));
     }
 
     #[test]

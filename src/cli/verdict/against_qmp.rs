@@ -12,12 +12,23 @@ use std::path::Path;
 /// So many differences are named.
 const NAMED: usize = 50;
 
-/// Where QEMU's own answer differs from the library's register, each a sentence. Both are asked again where
-/// they differ: a vCPU may have been plugged in between.
-pub(crate) fn differences(vm: &Vm<'_>, socket: &Path) -> Result<Vec<String>, Failure> {
+/// How QEMU's own answer compares with the library's register.
+#[derive(Debug, Default)]
+pub(crate) struct Comparison {
+    /// Where they differ, each a sentence.
+    pub(crate) differences: Vec<String>,
+    /// What was not compared, because QEMU's monitor cannot tell it.
+    pub(crate) not_told: Option<String>,
+}
+
+/// Compares QEMU's own answer with the library's register. Both are asked again where they differ: a vCPU may have
+/// been plugged in between.
+pub(crate) fn compared(vm: &Vm<'_>, socket: &Path) -> Result<Comparison, Failure> {
     let mut differences = Vec::new();
+    let mut not_told = None;
     for _ in 0..3 {
         let ids = qmp::ask(socket)?;
+        not_told = ids.not_told();
         let look = vm.look(&Ask::default())?;
         differences = compare(&ids, &look.threads);
         if differences.is_empty() {
@@ -30,7 +41,7 @@ pub(crate) fn differences(vm: &Vm<'_>, socket: &Path) -> Result<Vec<String>, Fai
     if more > 0 {
         differences.push(format!("{} more", count(more, "difference")));
     }
-    Ok(differences)
+    Ok(Comparison { differences, not_told })
 }
 
 fn compare(ids: &Ids, threads: &[VmThread]) -> Vec<String> {
@@ -60,9 +71,8 @@ fn compare(ids: &Ids, threads: &[VmThread]) -> Vec<String> {
     }
     let is_known =
         |tid| ids.vcpus.iter().any(|(_, of)| *of == tid) || ids.iothreads.iter().any(|(_, of)| *of == tid);
-    let unknown = threads.iter().filter(|vm_thread| {
-        matches!(vm_thread.role, RoleKind::Vcpu | RoleKind::IoThread) && !is_known(vm_thread.thread.inner)
-    });
+    let unknown =
+        threads.iter().filter(|vm_thread| ids.tell(vm_thread.role) && !is_known(vm_thread.thread.inner));
     differences.extend(unknown.map(|vm_thread| {
         format!(
             "the library has thread {} as {}, QEMU does not",
@@ -99,7 +109,16 @@ mod tests {
         Ids {
             vcpus: vcpus.iter().map(|(index, tid)| (*index, Tid(*tid))).collect(),
             iothreads: iothreads.iter().map(|(id, tid)| ((*id).to_owned(), Tid(*tid))).collect(),
+            lacks: Vec::new(),
         }
+    }
+
+    #[test]
+    fn what_the_monitor_cannot_tell_is_not_held_against_the_library() {
+        let lacks = Ids { lacks: vec!["query-cpus-fast", "query-iothreads"], ..Ids::default() };
+        assert_eq!(compare(&lacks, &library()), [""; 0]);
+        let lacks = Ids { lacks: vec!["query-cpus-fast"], ..Ids::default() };
+        assert_eq!(compare(&lacks, &library()), ["the library has thread 4 as IOThread io1, QEMU does not"]);
     }
 
     fn library() -> [VmThread; 4] {

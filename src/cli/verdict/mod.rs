@@ -3,4 +3,5 @@
 pub(crate) mod against_qmp;
 pub(crate) mod diagnosis;
 pub(crate) mod judge;
+pub(crate) mod wait;
 pub(crate) mod watch;

@@ -1,6 +1,7 @@
 //! Looking at a VM again and again for a time, and keeping what was wrong.
 
 use crate::output::failure::Failure;
+use crate::sys::kernel::Kernel;
 use crate::sys::threads::ThreadKey;
 use crate::verdict::judge::{Judge, Verdict};
 use crate::vm::expected::VmThread;
@@ -37,34 +38,72 @@ pub(crate) struct Offence {
     pub(crate) looks: u64,
 }
 
-/// Looks at a VM for a time, twice at least.
-pub(crate) fn watch(vm: &Vm<'_>, time: Duration) -> Result<Watched, Failure> {
-    let kernel = vm.process.kernel;
+/// Looks at some VMs for a time, twice at least: at all of them in turn, so that they are watched at the same time.
+/// The answers are in their order.
+pub(crate) fn watch(kernel: &dyn Kernel, vms: &[&Vm<'_>], time: Duration) -> Vec<Result<Watched, Failure>> {
     let began = kernel.now();
-    let mut judge = Judge::default();
-    let mut threads: HashSet<ThreadKey> = HashSet::new();
-    let mut offences: BTreeMap<ThreadKey, Offence> = BTreeMap::new();
+    let mut watches: Vec<Result<Watch<'_>, Failure>> = vms.iter().map(|vm| Ok(Watch::new(vm))).collect();
     let mut looks = 0;
     loop {
-        let look = look(vm)?;
-        let verdicts = judge.judge(&look.threads);
-        looks += 1;
-        let mut unjudged = false;
-        for (vm_thread, verdict) in look.threads.into_iter().zip(verdicts) {
-            let key = vm_thread.thread.key();
-            threads.insert(key);
-            unjudged |= matches!(verdict, Verdict::Unsure | Verdict::NotPlacedYet);
-            if verdict.is_offence() {
-                let looks = offences.get(&key).map_or(0, |before| before.looks) + 1;
-                offences.insert(key, Offence { vm_thread, verdict, looks });
+        for watch in &mut watches {
+            if let Err(failure) = watch.as_mut().map_or(Ok(()), |watch| watch.look()) {
+                *watch = Err(failure);
             }
         }
+        looks += 1;
         let elapsed = kernel.now().saturating_sub(began);
-        if looks >= 2 && elapsed >= time && (!unjudged || elapsed >= time + GRACE) {
-            let offences = offences.into_values().collect();
-            return Ok(Watched { offences, looks, time: elapsed, threads: threads.len() });
+        let is_open = watches.iter().flatten().any(|watch| watch.is_open);
+        let are_left = watches.iter().any(Result::is_ok);
+        if !are_left || (looks >= 2 && elapsed >= time && (!is_open || elapsed >= time + GRACE)) {
+            return watches.into_iter().map(|watch| Ok(watch?.finished(elapsed))).collect();
         }
         kernel.sleep(PAUSE);
+    }
+}
+
+/// The watch of one VM.
+struct Watch<'a> {
+    vm: &'a Vm<'a>,
+    judge: Judge,
+    threads: HashSet<ThreadKey>,
+    offences: BTreeMap<ThreadKey, Offence>,
+    looks: u64,
+    /// The last look has left a thread that cannot be judged yet.
+    is_open: bool,
+}
+
+impl<'a> Watch<'a> {
+    fn new(vm: &'a Vm<'a>) -> Self {
+        Self {
+            vm,
+            judge: Judge::default(),
+            threads: HashSet::new(),
+            offences: BTreeMap::new(),
+            looks: 0,
+            is_open: false,
+        }
+    }
+
+    fn look(&mut self) -> Result<(), Failure> {
+        let look = look(self.vm)?;
+        let verdicts = self.judge.judge(&look.threads);
+        self.looks += 1;
+        self.is_open = false;
+        for (vm_thread, verdict) in look.threads.into_iter().zip(verdicts) {
+            let key = vm_thread.thread.key();
+            self.threads.insert(key);
+            self.is_open |= matches!(verdict, Verdict::Unsure | Verdict::NotPlacedYet);
+            if verdict.is_offence() {
+                let looks = self.offences.get(&key).map_or(0, |before| before.looks) + 1;
+                self.offences.insert(key, Offence { vm_thread, verdict, looks });
+            }
+        }
+        Ok(())
+    }
+
+    fn finished(self, time: Duration) -> Watched {
+        let offences = self.offences.into_values().collect();
+        Watched { offences, looks: self.looks, time, threads: self.threads.len() }
     }
 }
 
@@ -80,14 +119,14 @@ fn look(vm: &Vm<'_>) -> Result<Look, Failure> {
 mod tests {
     use super::*;
     use crate::sys::fake::{FakeKernel, FakeThread, ms};
-    use crate::sys::kernel::Kernel;
     use crate::vm::find;
     use crate::vm::sample::web;
     use pinning::status_page::State;
 
     /// Watches the VM `web` for a time: each offence as `TID VERDICT xLOOKS`, and how many looks and threads.
     fn watched(kernel: &FakeKernel, time: Duration) -> (Vec<String>, u64, usize) {
-        let watched = watch(&find::named(kernel, "web").unwrap(), time).unwrap();
+        let vm = find::named(kernel, "web").unwrap();
+        let watched = watch(kernel, &[&vm], time).pop().unwrap().unwrap();
         let offences = watched.offences.iter().map(|offence| {
             format!("{} {} x{}", offence.vm_thread.thread.tid, offence.verdict, offence.looks)
         });
@@ -164,6 +203,24 @@ mod tests {
         kernel.at(ms(40), |kernel| kernel.move_to(105, "0"));
         // Either was seen off its set once only.
         assert_eq!(watched(&kernel, ms(40)), (none(), 3, 7));
+    }
+
+    #[test]
+    fn several_vms_are_watched_at_the_same_time_and_one_that_ends_does_not_stop_the_others() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel
+            .process(200, &["/usr/bin/qemu-system-x86_64"])
+            .thread(200, "q", "1")
+            .page(&[("PIN_CPUS", "1")]);
+        kernel.at(ms(40), |kernel| kernel.end_process(100));
+        kernel.at(ms(60), |kernel| kernel.move_to(200, "0"));
+        let vms = ["web", "200"].map(|word| find::named(&kernel, word).unwrap());
+        let watched = watch(&kernel, &[&vms[0], &vms[1]], ms(100));
+        assert_eq!((watched.len(), kernel.now()), (2, ms(100)));
+        assert_eq!(watched[0].as_ref().unwrap_err().to_string(), "process 100 has ended");
+        let offences = &watched[1].as_ref().unwrap().offences;
+        assert_eq!((offences.len(), offences[0].looks), (1, 2));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(crate) struct VmThread {
     pub(crate) index: Option<u32>,
     /// QEMU's name for it, or its comm.
     pub(crate) name: String,
-    /// Where it belongs; `None` without a policy.
+    /// Where it belongs; `None` without a policy, and for a thread that QEMU places itself.
     pub(crate) expected: Option<CpuSet>,
     /// What the register says about it; `None` if it is not listed.
     pub(crate) state: Option<State>,
@@ -51,7 +51,9 @@ pub(crate) fn vm_threads(threads: Vec<Thread>, sources: &Sources<'_>) -> Vec<VmT
 
 fn vm_thread(thread: Thread, identified: Identified, sources: &Sources<'_>, homes: &Homes) -> VmThread {
     let order = homes.order_of(thread.inner);
-    let assigned = sources.policy().map(|policy| assign(&identified, order, policy, sources, homes));
+    // What QEMU places on purpose has no set, although the register has one for every thread.
+    let policy = sources.policy().filter(|_| identified.role != OwnedRole::Exempt);
+    let assigned = policy.map(|policy| assign(&identified, order, policy, sources, homes));
     let index = match identified.role {
         OwnedRole::Vcpu(index) => Some(index),
         OwnedRole::IoThread(_) => order,
@@ -203,7 +205,7 @@ mod tests {
             "16 vhost 5",
             "17 worker 3",
             "18 worker 4",
-            "19 exempt 4",
+            "19 exempt -",
         ];
         assert_eq!(said, expected);
     }
@@ -248,6 +250,7 @@ mod tests {
         let ids = Ids {
             vcpus: vec![(0, Tid(11)), (1, Tid(12))],
             iothreads: vec![("a-very-long-iothread".to_owned(), Tid(13))],
+            ..Ids::default()
         };
         let threads = vec![
             thread(MAIN, "q"),
@@ -264,7 +267,7 @@ mod tests {
     #[test]
     fn one_thread_for_all_vcpus_may_run_on_all_their_sets() {
         let policy = policy(&[("PIN_VCPUS", "1,2"), ("PIN_EMULATOR", "4")]);
-        let ids = Ids { vcpus: vec![(0, Tid(11)), (1, Tid(11))], iothreads: Vec::new() };
+        let ids = Ids { vcpus: vec![(0, Tid(11)), (1, Tid(11))], ..Ids::default() };
         let threads = vec![thread(MAIN, "q"), thread(11, "q")];
         let said =
             described(threads, Sources { policy: Some(&policy), ids: Some(&ids), ..Sources::default() });

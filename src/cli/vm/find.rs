@@ -1,6 +1,8 @@
 //! Which VM a user means, and which VMs there are.
 
+use crate::arguments::Wanted;
 use crate::output::failure::Failure;
+use crate::output::text::count;
 use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
 use crate::vm::command_line;
@@ -21,11 +23,38 @@ pub(crate) const SLOW: &str = "looking at all processes takes longer than 10 s";
 ///
 /// # Errors
 /// There is none, or several have this name.
+pub(crate) fn wanted<'k>(kernel: &'k dyn Kernel, wanted: &Wanted) -> Result<Vm<'k>, Failure> {
+    look_up(kernel, wanted)?.ok_or_else(|| match wanted {
+        Wanted::Pid(pid) => no_process(*pid),
+        Wanted::Word(word) => word.parse().map_or_else(|_| no_vm(word), no_process),
+    })
+}
+
+/// The same of a word that may be either.
+#[cfg(test)]
 pub(crate) fn named<'k>(kernel: &'k dyn Kernel, word: &str) -> Result<Vm<'k>, Failure> {
+    wanted(kernel, &Wanted::Word(word.to_owned()))
+}
+
+/// Whether only a name was given: a VM of that name may appear some day, a process of an id that no process has
+/// will be another one.
+pub(crate) fn may_appear(wanted: &Wanted) -> bool {
+    matches!(wanted, Wanted::Word(word) if word.parse::<i32>().is_err())
+}
+
+/// The same; `None` if there is none.
+///
+/// # Errors
+/// Several have this name, or not all processes could be looked at.
+pub(crate) fn look_up<'k>(kernel: &'k dyn Kernel, wanted: &Wanted) -> Result<Option<Vm<'k>>, Failure> {
+    let word = match wanted {
+        Wanted::Word(word) => word,
+        Wanted::Pid(pid) => return Ok(Process::new(kernel, *pid).ok().map(Vm::new)),
+    };
     let pid = word.parse().ok();
     // A VM may be called 7: the process with that id is meant.
     if let Some(process) = pid.and_then(|pid| Process::new(kernel, pid).ok()) {
-        return Ok(Vm::new(process));
+        return Ok(Some(Vm::new(process)));
     }
     let until = kernel.now() + PATIENCE;
     let mut namesakes = Vec::new();
@@ -34,7 +63,7 @@ pub(crate) fn named<'k>(kernel: &'k dyn Kernel, word: &str) -> Result<Vm<'k>, Fa
             return Err(Failure::new(format!("{SLOW}: not all of them were looked at for {word:?}"))
                 .next("name the VM by its PID"));
         }
-        if command_line::vm_name(&process.arguments()).is_some_and(|name| name == word) {
+        if command_line::vm_name(&process.arguments()).is_some_and(|name| name == *word) {
             namesakes.push(process);
         }
     }
@@ -43,8 +72,8 @@ pub(crate) fn named<'k>(kernel: &'k dyn Kernel, word: &str) -> Result<Vm<'k>, Fa
         namesakes.into_iter().map(Vm::new).filter(|vm| vm.is_pinned() || is_qemu(vm.process)).collect();
     let pids: Vec<String> = vms.iter().map(|vm| whose(vm.process)).collect();
     match (vms.pop(), pids.len()) {
-        (Some(vm), 1) => Ok(vm),
-        (None, _) => Err(pid.map_or_else(|| no_vm(word), no_process)),
+        (Some(vm), 1) => Ok(Some(vm)),
+        (None, _) => Ok(None),
         (Some(_), several) => Err(Failure::new(format!("{several} QEMUs are called {word:?}"))
             .next(format!("name one by its PID: {}", pids.join(", ")))),
     }
@@ -90,7 +119,26 @@ pub(crate) struct Found<'k> {
     names: Vec<(Process<'k>, String)>,
 }
 
-impl Found<'_> {
+impl<'k> Found<'k> {
+    /// Every QEMU, pinned or not, in the order of their ids.
+    ///
+    /// # Errors
+    /// Not all processes were looked at.
+    pub(crate) fn into_vms(self) -> Result<Vec<Vm<'k>>, Failure> {
+        if self.not_looked_at > 0 {
+            return Err(self.not_all());
+        }
+        let others = self.not_pinned.into_iter().chain(self.unreadable).map(Vm::new);
+        let mut vms: Vec<Vm<'k>> = self.pinned.into_iter().chain(self.bad).chain(others).collect();
+        vms.sort_by_key(|vm| vm.process.pid);
+        Ok(vms)
+    }
+
+    /// The failure where not all processes were looked at.
+    pub(crate) fn not_all(&self) -> Failure {
+        Failure::new(format!("{SLOW}: {} not looked at", count(self.not_looked_at, "process")))
+    }
+
     /// The other processes that give themselves the name of a VM, each in a sentence. One of them may have
     /// chosen it so that it is taken for the VM.
     pub(crate) fn namesakes(&self, vm: &Vm<'_>) -> Vec<String> {
@@ -156,6 +204,15 @@ mod tests {
         assert_eq!(found(&kernel, "we"), Err(no_vm.to_owned()));
         let no_process = "there is no process 99; `pinshim show` without a name lists the pinned VMs";
         assert_eq!(found(&kernel, "99"), Err(no_process.to_owned()));
+    }
+
+    #[test]
+    fn an_id_that_is_given_as_such_is_no_name() {
+        let kernel = FakeKernel::new();
+        kernel.process(200, &["/usr/bin/qemu-system-x86_64", "-name", "7"]).thread(200, "qemu", "0");
+        let by_id = |pid| wanted(&kernel, &Wanted::Pid(pid)).map(|vm| vm.process.pid);
+        assert_eq!(by_id(200), Ok(200));
+        assert_eq!(by_id(7), Err(no_process(7)));
     }
 
     #[test]

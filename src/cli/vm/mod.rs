@@ -13,3 +13,4 @@ pub(crate) mod put;
 pub(crate) mod qmp;
 #[cfg(test)]
 pub(crate) mod sample;
+pub(crate) mod unmet;

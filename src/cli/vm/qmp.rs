@@ -6,7 +6,7 @@
 
 use crate::output::failure::Failure;
 use crate::output::text::cut;
-use pinning::Tid;
+use pinning::{RoleKind, Tid};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
@@ -42,6 +42,42 @@ pub(crate) struct Ids {
     pub(crate) vcpus: Vec<(u32, Tid)>,
     /// IOThreads by id.
     pub(crate) iothreads: Vec<(String, Tid)>,
+    /// The commands that this monitor does not have, so that it names none of those threads.
+    pub(crate) lacks: Vec<&'static str>,
+}
+
+/// Which thread each vCPU is. The monitor of qemu-storage-daemon, which has none, lacks it.
+const VCPUS_COMMAND: &str = "query-cpus-fast";
+
+/// Which thread each IOThread is. The monitor of qemu-storage-daemon lacks it too.
+const IOTHREADS_COMMAND: &str = "query-iothreads";
+
+impl Ids {
+    /// Whether QEMU was able to say which threads are of a role, if it has such a command at all.
+    pub(crate) fn tell(&self, role: RoleKind) -> bool {
+        let command = match role {
+            RoleKind::Vcpu => VCPUS_COMMAND,
+            RoleKind::IoThread => IOTHREADS_COMMAND,
+            _ => return false,
+        };
+        !self.lacks.contains(&command)
+    }
+
+    /// What this answer does not cover, in a sentence. `None` where it covers all.
+    pub(crate) fn not_told(&self) -> Option<String> {
+        let commands = match self.lacks.as_slice() {
+            [] => return None,
+            lacks => lacks.join(" and no "),
+        };
+        let threads = match (self.tell(RoleKind::Vcpu), self.tell(RoleKind::IoThread)) {
+            (true, _) => "IOThreads",
+            (false, true) => "vCPUs",
+            (false, false) => "vCPUs and IOThreads",
+        };
+        Some(format!(
+            "its QMP monitor has no {commands} (qemu-storage-daemon's has not): it does not tell {threads}"
+        ))
+    }
 }
 
 /// A line from QEMU (its docs/interop/qmp-spec.rst): a greeting, an answer, or an event, which has none of
@@ -57,6 +93,7 @@ struct Message<T> {
 
 #[derive(Deserialize)]
 struct Refusal {
+    class: Option<String>,
     #[serde(rename = "desc")]
     description: Option<String>,
 }
@@ -106,8 +143,9 @@ impl Connection {
     }
 
     fn ids(&mut self) -> Result<Ids, String> {
-        let vcpus: Vec<Vcpu> = self.execute("query-cpus-fast")?;
-        let iothreads: Vec<IoThread> = self.execute("query-iothreads")?;
+        let mut lacks = Vec::new();
+        let vcpus: Vec<Vcpu> = self.execute_if_there(VCPUS_COMMAND, &mut lacks)?;
+        let iothreads: Vec<IoThread> = self.execute_if_there(IOTHREADS_COMMAND, &mut lacks)?;
         let is_sound = vcpus.len() <= VCPUS
             && iothreads.len() <= IOTHREADS
             && iothreads.iter().all(|iothread| iothread.id.len() <= ID_BYTES);
@@ -117,10 +155,32 @@ impl Connection {
         Ok(Ids {
             vcpus: vcpus.into_iter().map(|vcpu| (vcpu.cpu_index, Tid(vcpu.thread_id))).collect(),
             iothreads: iothreads.into_iter().map(|of| (of.id, Tid(of.thread_id))).collect(),
+            lacks,
         })
     }
 
+    /// The list that a command answers with. Where there is no such command it is noted, and the list is empty.
+    fn execute_if_there<T: DeserializeOwned>(
+        &mut self,
+        command: &'static str,
+        lacks: &mut Vec<&'static str>,
+    ) -> Result<Vec<T>, String> {
+        match self.try_execute(command)? {
+            Ok(list) => Ok(list),
+            Err(refusal) if refusal.class.as_deref() == Some(NO_COMMAND) => {
+                lacks.push(command);
+                Ok(Vec::new())
+            }
+            Err(refusal) => Err(refused(command, refusal)),
+        }
+    }
+
     fn execute<T: DeserializeOwned>(&mut self, command: &str) -> Result<T, String> {
+        self.try_execute(command)?.map_err(|refusal| refused(command, refusal))
+    }
+
+    /// What QEMU answers to a command: a value or a refusal. The outer error is that there is no answer.
+    fn try_execute<T: DeserializeOwned>(&mut self, command: &str) -> Result<Result<T, Refusal>, String> {
         let request = format!("{}\n", json!({"execute": command}));
         let stream = self.stream.get_mut();
         stream.set_write_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
@@ -128,11 +188,10 @@ impl Connection {
         loop {
             let message = self.read::<T>()?;
             if let Some(answer) = message.answer {
-                return Ok(answer);
+                return Ok(Ok(answer));
             }
             if let Some(refusal) = message.error {
-                let why = refusal.description.unwrap_or_else(|| "no reason given".to_owned());
-                return Err(format!("{command}: {}", cut(&why, EXPLANATION)));
+                return Ok(Err(refusal));
             }
         }
     }
@@ -166,6 +225,14 @@ impl Connection {
             }
         }
     }
+}
+
+/// The class of the error for a command that a monitor does not have (QEMU's qapi/error.json).
+const NO_COMMAND: &str = "CommandNotFound";
+
+fn refused(command: &str, refusal: Refusal) -> String {
+    let why = refusal.description.unwrap_or_else(|| "no reason given".to_owned());
+    format!("{command}: {}", cut(&why, EXPLANATION))
 }
 
 const NO_MONITOR: &str = "this is not a QMP monitor";
@@ -236,8 +303,32 @@ mod tests {
             "{\"event\": \"STOP\"}\n{\"return\": [{\"cpu-index\": 1, \"thread-id\": 7}]}\n",
             "{\"return\": [{\"id\": \"io1\", \"thread-id\": 8, \"poll-grow\": 0}]}\n",
         ]);
-        let expected = Ids { vcpus: vec![(1, Tid(7))], iothreads: vec![("io1".to_owned(), Tid(8))] };
-        assert_eq!(ids, Ok(expected));
+        let expected =
+            Ids { vcpus: vec![(1, Tid(7))], iothreads: vec![("io1".to_owned(), Tid(8))], lacks: Vec::new() };
+        assert_eq!((expected.not_told(), ids), (None, Ok(expected)));
+    }
+
+    #[test]
+    fn a_command_that_the_monitor_lacks_is_no_failure() {
+        let (hello, ready) = ("{\"QMP\": {}}\n", "{\"return\": {}}\n");
+        let lacks = "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"not found\"}}\n";
+        let ids =
+            asked(&[hello, ready, lacks, "{\"return\": [{\"id\": \"a\", \"thread-id\": 8}]}\n"]).unwrap();
+        assert_eq!(
+            (ids.iothreads.len(), ids.tell(RoleKind::Vcpu), ids.tell(RoleKind::IoThread)),
+            (1, false, true)
+        );
+        let said =
+            "its QMP monitor has no query-cpus-fast (qemu-storage-daemon's has not): it does not tell vCPUs";
+        assert_eq!(ids.not_told(), Some(said.to_owned()));
+        let neither = asked(&[hello, ready, lacks, lacks]).unwrap().not_told().unwrap();
+        assert!(
+            neither.starts_with("its QMP monitor has no query-cpus-fast and no query-iothreads "),
+            "{neither}"
+        );
+        assert!(neither.ends_with("it does not tell vCPUs and IOThreads"), "{neither}");
+        let other = "{\"error\": {\"class\": \"GenericError\", \"desc\": \"busy\"}}\n";
+        assert!(asked(&[hello, ready, other]).is_err());
     }
 
     /// What is said of a peer that sends these lines.

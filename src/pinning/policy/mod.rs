@@ -11,5 +11,5 @@ pub use host::Host;
 pub use placement::{IoThreadId, Placement, VCPU_LIMIT, VcpuRange};
 pub use policy::{Manager, Policy};
 pub use sets::SetId;
-pub use unmet::Unmet;
 pub(crate) use sets::{ALL_SETS_LIMIT, BASE, SETS_LIMIT, Sets};
+pub use unmet::Unmet;

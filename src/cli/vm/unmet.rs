@@ -1,0 +1,42 @@
+//! What a policy names and a VM does not have.
+
+use crate::vm::expected::VmThread;
+use pinning::{Policy, RoleKind, Unmet};
+
+/// The vCPUs and IOThreads that a policy names by index and by id, and that are not among these threads.
+pub(crate) fn unmet(policy: &Policy, threads: &[VmThread]) -> Vec<Unmet> {
+    let of_role = |role| threads.iter().filter(move |thread| thread.role == role);
+    let vcpus: Vec<u32> = of_role(RoleKind::Vcpu).filter_map(|thread| thread.index).collect();
+    // One thread that runs all vCPUs in turn has no index: it is each of them.
+    let runs_all = of_role(RoleKind::Vcpu).any(|thread| thread.index.is_none());
+    let ids = of_role(RoleKind::IoThread).filter_map(|thread| thread.name.strip_prefix("IO "));
+    let ids: Vec<&[u8]> = ids.map(str::as_bytes).collect();
+    let mut unmet = policy.unmet(&vcpus, &ids);
+    unmet.retain(|wish| !(runs_all && matches!(wish, Unmet::Vcpus(..))));
+    unmet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::sample::vm_thread;
+    use pinning::{CpuSet, Host};
+
+    fn said(threads: &[VmThread]) -> Vec<String> {
+        let host = Host { available: CpuSet::from_words(&[3]), start: CpuSet::from_words(&[3]) };
+        let environment = [("PIN_VCPUS", "0@0,1@1"), ("PIN_IOTHREADS", "io1@0")];
+        let policy = Policy::parse(environment, &host).policy.unwrap();
+        unmet(&policy, threads).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn each_name_that_no_thread_has_is_unmet() {
+        let vcpu = |index| VmThread { index, ..vm_thread(7, RoleKind::Vcpu, "CPU") };
+        let no_vcpu = "PIN_VCPUS places vCPU 1, and there is no such vCPU";
+        let no_iothread = "PIN_IOTHREADS places io1, and there is no such IOThread";
+        assert_eq!(said(&[vcpu(Some(0))]), [no_vcpu, no_iothread]);
+        assert_eq!(said(&[vcpu(None)]), [no_iothread], "one thread for all vCPUs");
+        let all = [vcpu(Some(0)), vcpu(Some(1)), vm_thread(8, RoleKind::IoThread, "IO io1")];
+        assert_eq!(said(&all), [""; 0]);
+    }
+}
