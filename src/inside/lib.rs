@@ -39,6 +39,7 @@ mod affinity;
 mod broker;
 pub mod calls;
 mod identity;
+mod leases;
 #[forbid(unsafe_code)]
 mod placing;
 #[forbid(unsafe_code)]

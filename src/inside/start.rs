@@ -6,13 +6,16 @@
 
 use crate::broker;
 use crate::identity::{qemu, role};
+use crate::leases;
 use crate::placing::enlist;
 use crate::report::stderr;
 use crate::state::shim::{self, Shim};
 use crate::state::{current, end, ownership, page, slots};
 use crate::sys::errno::keeping_errno;
 use crate::sys::{process, sched, thread};
-use pinning::{CpuSet, EX_CONFIG, Host, MASK_WORDS, OnError, ParsedEnvironment, Policy, Tid};
+use pinning::{
+    CpuSet, EX_CONFIG, Host, LEASES_VARIABLE, MASK_WORDS, OnError, ParsedEnvironment, Policy, Tid,
+};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -74,6 +77,9 @@ fn decide() -> Option<Shim> {
         process::exit(EX_CONFIG.into());
     }
     let policy = parsed.policy?;
+    if let Some((_, descriptors)) = environment.iter().find(|(name, _)| name == LEASES_VARIABLE) {
+        leases::close_at_exec(descriptors);
+    }
     stderr::start_log(policy.log_filter());
     end::make_key();
     Some(Shim {

@@ -15,6 +15,9 @@ pub fn strip_deleted(path: &[u8]) -> &[u8] {
     path.strip_suffix(DELETED.as_bytes()).unwrap_or(path)
 }
 
+/// The variable by which `run --exclusive` tells the library which descriptors are leases, such as `3,4`.
+pub const LEASES_VARIABLE: &str = "PINSHIM_LEASES";
+
 #[cfg(test)]
 mod tests {
     use super::strip_deleted;

@@ -55,6 +55,11 @@ pub(crate) fn close_range(first: c_uint, last: c_uint) -> Result<(), Errno> {
     }
 }
 
+/// Has exec close a descriptor.
+pub(crate) fn close_at_exec(fd: c_int) {
+    let _ = call!(libc::SYS_fcntl, fd, libc::F_SETFD, libc::FD_CLOEXEC);
+}
+
 /// Moves `fd` to a number of `floor` or above, closed by exec; answers the new number.
 pub(crate) fn move_fd(fd: c_int, floor: c_int) -> c_int {
     match call!(libc::SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, floor) {

@@ -1,0 +1,62 @@
+//! The leases of CPUs that `pinshim run --exclusive` has left open for QEMU.
+//!
+//! A lease is a locked file. It is this process that must keep it, and no program that QEMU starts: the kernel gives the
+//! CPU back when the last descriptor is closed.
+
+use crate::sys::file;
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Has exec close the leases that the variable names. A descriptor that is no lease stays as it is.
+pub(crate) fn close_at_exec(descriptors: &OsStr) {
+    for number in descriptors.as_bytes().split(|byte| *byte == b',') {
+        let fd = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok());
+        if let Some(fd) = fd.filter(|&fd| is_lease(fd)) {
+            file::close_at_exec(fd);
+        }
+    }
+}
+
+/// Whether a descriptor is a file `…/pinshim/leases/cpuN`.
+fn is_lease(fd: i32) -> bool {
+    let mut path = [0; 4096];
+    let Ok(link) = CString::new(format!("/proc/self/fd/{fd}")) else { return false };
+    let Ok(path) = file::read_link_at(libc::AT_FDCWD, &link, &mut path) else { return false };
+    let path = Path::new(OsStr::from_bytes(path));
+    let name = path.file_name().map(OsStr::as_bytes).unwrap_or_default();
+    name.starts_with(b"cpu") && path.parent().is_some_and(|folder| folder.ends_with("pinshim/leases"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+    use std::os::fd::AsRawFd;
+
+    /// A file that exec leaves open.
+    fn open(path: &Path) -> File {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let file = File::create(path).unwrap();
+        // SAFETY: takes no pointer; `file` keeps the descriptor open.
+        assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFD, 0) }, 0);
+        file
+    }
+
+    fn is_closed_at_exec(file: &File) -> bool {
+        // SAFETY: takes no pointer; `file` keeps the descriptor open.
+        (unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFD) }) == libc::FD_CLOEXEC
+    }
+
+    #[test]
+    fn leases_are_closed_at_exec_and_nothing_else_is() {
+        let folder = std::env::temp_dir().join(format!("pinshim-test-{}", std::process::id()));
+        let lease = open(&folder.join("pinshim/leases/cpu3"));
+        let other = open(&folder.join("pinshim/disk"));
+        let list = format!("x,,-1,{},99999,{}", other.as_raw_fd(), lease.as_raw_fd());
+        close_at_exec(OsStr::new(&list));
+        assert!(is_closed_at_exec(&lease));
+        assert!(!is_closed_at_exec(&other));
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
