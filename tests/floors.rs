@@ -45,7 +45,7 @@ const HOUSE: &[Crate] = &[
         imports: &["pinning"],
         floors: &[
             &["sys"],
-            &["report", "state"],
+            &["leases", "report", "state"],
             &["affinity", "identity"],
             &["broker"],
             &["placing"],
@@ -69,6 +69,7 @@ const HOUSE: &[Crate] = &[
         floors: &[
             &["output"],
             &["arguments", "preload", "sys"],
+            &["lease"],
             &["vm"],
             &["libvirt", "verdict"],
             &["present"],

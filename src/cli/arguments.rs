@@ -65,6 +65,21 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
+    /// Choose the CPUs as `pinshim plan` does, for the vCPUs and IOThreads of QEMU's arguments
+    #[arg(long, conflicts_with_all = ["cpus", "vcpus", "iothreads", "emulator"])]
+    pub(crate) auto: bool,
+
+    /// Keep the CPUs of vCPUs and IOThreads for this VM: no other `run --exclusive` gets them until QEMU ends
+    ///
+    /// With --auto, all CPUs that were chosen. Root's leases guard the host; another user's guard that user's own
+    /// VMs from one another.
+    #[arg(long)]
+    pub(crate) exclusive: bool,
+
+    /// Wait so long for CPUs that other VMs have
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) wait: Option<Duration>,
+
     /// QEMU, or what starts it, with its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
@@ -194,6 +209,10 @@ pub(crate) struct Show {
     /// Show again every so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) watch: Option<Duration>,
+
+    /// Show which CPUs are leased (`run --exclusive`) by which process, and no VM
+    #[arg(long, conflicts_with_all = ["vms", "pids", "watch"])]
+    pub(crate) leases: bool,
 }
 
 /// Prove that every thread of a VM is where it belongs

@@ -9,6 +9,7 @@
 //! | [`commands`] | one file for each subcommand |
 //! | [`present`] | how a look at a VM is written: a table for people, JSON for programs |
 //! | [`verdict`], [`libvirt`] | whether threads are where they belong; what libvirt's hook needs |
+//! | [`lease`] | CPUs that a VM has for itself |
 //! | [`vm`] | a VM seen from outside: its QEMU, its status page, who its threads are and where they belong |
 //! | [`sys`], [`preload`], [`arguments`] | the kernel; the library as ld.so sees it; the command line |
 //! | [`output`] | stdout, stderr and exit statuses |
@@ -17,6 +18,8 @@
 mod arguments;
 #[forbid(unsafe_code)]
 mod commands;
+#[forbid(unsafe_code)]
+mod lease;
 #[forbid(unsafe_code)]
 mod libvirt;
 #[forbid(unsafe_code)]

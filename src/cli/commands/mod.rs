@@ -1,13 +1,16 @@
 //! The subcommands, one file each.
 //!
-//! `dry_run` is the text of `run --dry-run` with its line for a `shell`, and `repair` the work of `apply`.
+//! `dry_run` is the text of `run --dry-run` with its line for a `shell`, `auto` is its choice of CPUs, and `repair` the work
+//! of `apply`.
 
 pub(crate) mod apply;
+pub(crate) mod auto;
 pub(crate) mod check;
 pub(crate) mod dry_run;
 pub(crate) mod generate;
 #[cfg(test)]
 mod hostile_text;
+pub(crate) mod leases;
 pub(crate) mod libvirt_hook;
 pub(crate) mod plan;
 pub(crate) mod repair;

@@ -1,15 +1,16 @@
 //! `pinshim plan`: chooses the CPUs of VMs, and says why these.
 
 use crate::arguments::{Format, Plan as Arguments};
+use crate::lease::folder::Folder;
+use crate::lease::taken::{self, Leased};
 use crate::output::exit_status::{FAILED, NO_ROOM, SUCCESS};
 use crate::output::failure::{Done, Failure};
 use crate::output::print::Output;
 use crate::present::plan as present;
-use crate::sys::host;
 use crate::sys::host_tree::HostTree;
 use crate::sys::kernel::Kernel;
 use crate::sys::{near, saved_host, topology};
-use crate::vm::occupied::{self, Occupied};
+use crate::vm::occupied;
 use pinning::{CpuSet, Fault};
 use planning::{Free, NoPlan, Plan, Request, Taken, Topology, plan};
 
@@ -65,18 +66,24 @@ fn no_plan(none: &NoPlan, number: u32, vms: u32) -> Failure {
 
 /// What of the host may be used. Of a copy all of it: who runs there is not known.
 fn free(arguments: &Arguments, tree: &HostTree<'_>, topology: &Topology) -> Result<Free, Failure> {
-    let (available, occupied) = if arguments.sysfs.is_some() {
-        (topology.cpus(), Occupied::default())
+    let mut free = if arguments.sysfs.is_some() {
+        Free { available: topology.cpus(), memory: topology::free_memory(tree), ..Free::default() }
     } else {
-        let kernel = tree.kernel();
-        let available = host::here(kernel).available.intersection(&topology.cpus());
-        let occupied = occupied::by_vms(kernel, &available)?;
-        (available, occupied)
+        occupied::free(tree, topology, &leased(tree.kernel()))?
     };
-    let reserved = arguments.reserve.as_ref().map(|text| set("--reserve", text, &available)).transpose()?;
-    let memory = topology::free_memory(tree);
-    let Occupied { taken, shared } = occupied;
-    Ok(Free { available, reserved: reserved.unwrap_or_default(), taken, shared, memory })
+    if let Some(text) = &arguments.reserve {
+        free.reserved = set("--reserve", text, &free.available)?;
+    }
+    Ok(free)
+}
+
+/// The leases of this user's VMs; none where the user has no folder for them.
+fn leased(kernel: &dyn Kernel) -> Vec<Leased> {
+    let leased = Folder::of_user(kernel).and_then(|folder| {
+        let mutex = folder.mutex(kernel)?;
+        taken::leased(kernel, &folder, &mutex)
+    });
+    leased.unwrap_or_default()
 }
 
 /// The same, less what VMs that are planned already have.

@@ -3,7 +3,7 @@
 //! It becomes that command by execve(2): no process of its own stays beside QEMU.
 
 use crate::arguments::Run;
-use crate::commands::dry_run;
+use crate::commands::{auto, dry_run};
 use crate::output::exit_status::{NOT_EXECUTABLE, NOT_FOUND, OWN_FAILURE, SUCCESS};
 use crate::output::failure::{Done, Failure};
 use crate::output::print::Output;
@@ -19,7 +19,13 @@ use std::process::Command;
 
 /// Starts the command in place of this one.
 pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> Done {
-    let placement = arguments.placement.variables();
+    let mut placement = arguments.placement.variables();
+    let mut leases = Vec::new();
+    if arguments.auto {
+        let chosen = auto::choose(arguments, kernel, output)?;
+        placement.extend(chosen.placement);
+        leases = chosen.leases;
+    }
     let environment = environment(std::env::vars_os(), &placement);
     if !Policy::names_placement(pairs(&environment)) {
         return Err(Failure::new("nothing says where the threads belong")
@@ -56,6 +62,11 @@ pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> 
     if let Some(doubt) = launchers::doubt(&arguments.command, target, find) {
         output.note(format_args!("warning: {doubt}"));
     }
+    if let Some(policy) =
+        parsed.policy.as_ref().filter(|_| arguments.exclusive && !arguments.dry_run && !arguments.auto)
+    {
+        leases = auto::lease(arguments, &policy.guest_cpus(), kernel)?;
+    }
     let preload = library::appended(std::env::var_os("LD_PRELOAD"), &library);
     if arguments.dry_run {
         let obeyed = obeyed(&environment);
@@ -66,6 +77,7 @@ pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> 
         .arg0(&name)
         .args(arguments.command.iter().skip(1))
         .envs(placement)
+        .envs(auto::hand_over(&leases)?)
         .env("LD_PRELOAD", preload)
         .exec();
     Err(Failure::new(format!("{} cannot be executed: {error}", path.display())).status(NOT_EXECUTABLE))

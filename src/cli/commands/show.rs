@@ -1,6 +1,7 @@
 //! `pinshim show`: every thread, where it belongs, where it may run and where it ran.
 
 use crate::arguments::{Show, Wanted};
+use crate::commands::leases;
 use crate::output::exit_status::{FAILED, SUCCESS};
 use crate::output::failure::{Done, Failure};
 use crate::output::line::Line;
@@ -22,7 +23,11 @@ const PIDS: usize = 100;
 
 /// Shows the VMs that were named, or all pinned ones, once or again and again.
 pub(crate) fn show(arguments: &Show, kernel: &dyn Kernel, output: &mut Output) -> Done {
-    let done = shown(arguments, kernel, output);
+    let done = if arguments.leases {
+        leases::show(arguments.json, kernel, output)
+    } else {
+        shown(arguments, kernel, output)
+    };
     done.or_else(|failure| Ok(failure.report_as(arguments.json, output)))
 }
 

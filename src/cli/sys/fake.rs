@@ -5,7 +5,7 @@
 //! with [`FakeKernel::at`]. The status page of a process is a real sealed memfd.
 
 use crate::sys::kernel::Kernel;
-use crate::sys::linux::{SIZE_SEALS, hold_below, memfd};
+use crate::sys::linux::{SIZE_SEALS, hold_below, memfd, try_lock};
 use pinning::status_page::{Entry, Header, NO_INDEX, NewPage, State};
 use pinning::{CpuSet, Host, Policy, Role, Tid};
 use std::cell::RefCell;
@@ -592,6 +592,10 @@ impl Kernel for FakeKernel {
         for (_, change) in due {
             change(self);
         }
+    }
+
+    fn try_lock(&self, file: &File) -> io::Result<bool> {
+        try_lock(file)
     }
 
     fn write_lock_holder(&self, file: &File) -> io::Result<Option<i32>> {

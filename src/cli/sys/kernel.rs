@@ -61,6 +61,10 @@ pub(crate) trait Kernel: fmt::Debug {
     /// Waits.
     fn sleep(&self, time: Duration);
 
+    /// Takes the lock of an open file (flock(2)), which lasts until the last descriptor of this opening is closed.
+    /// False: somebody else has it.
+    fn try_lock(&self, file: &File) -> io::Result<bool>;
+
     /// The process that holds a lock for writing on a file's first byte (fcntl(2), F_GETLK). `None`: nobody.
     fn write_lock_holder(&self, file: &File) -> io::Result<Option<i32>>;
 }

@@ -97,6 +97,10 @@ impl Kernel for Linux {
         std::thread::sleep(time);
     }
 
+    fn try_lock(&self, file: &File) -> io::Result<bool> {
+        try_lock(file)
+    }
+
     fn write_lock_holder(&self, file: &File) -> io::Result<Option<i32>> {
         // SAFETY: the struct has only integers, for which zero is a value.
         let mut lock: libc::flock = unsafe { std::mem::zeroed() };
@@ -111,6 +115,26 @@ impl Kernel for Linux {
         }
         Ok((lock.l_type != libc::F_UNLCK as libc::c_short).then_some(lock.l_pid))
     }
+}
+
+/// See [`Kernel::try_lock`].
+pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
+    // SAFETY: takes no pointer; `file` keeps the descriptor open.
+    let result = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
+    if result == 0 {
+        return Ok(true);
+    }
+    match io::Error::last_os_error() {
+        error if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        error => Err(error),
+    }
+}
+
+/// Keeps a file open across execve(2), in the program that takes this process's place.
+pub(crate) fn keep_open(file: &File) -> io::Result<()> {
+    // SAFETY: takes no pointer; `file` keeps the descriptor open.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFD, 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Takes hold of a path below a root: [`Kernel::hold_below`].

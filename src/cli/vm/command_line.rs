@@ -1,5 +1,6 @@
 //! What QEMU's arguments say: the VM's name and its IOThreads.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -28,6 +29,36 @@ fn guest(value: &[u8]) -> Option<Vec<u8>> {
     }
     let first = items.first().filter(|item| !item.contains(&b'=')).cloned();
     items.iter().filter_map(|item| item.strip_prefix(b"guest=").map(<[u8]>::to_vec)).next_back().or(first)
+}
+
+/// What `-smp` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Smp {
+    /// All vCPUs that there may ever be: those of the start and those that can be plugged in later.
+    pub(crate) vcpus: u32,
+    /// The threads of a guest's core, where it says so.
+    pub(crate) threads: Option<u32>,
+}
+
+/// The number of vCPUs from `-smp`, as QEMU works it out (machine_parse_smp_config of its hw/core/machine-smp.c): `maxcpus`,
+/// else `cpus`, else sockets times dies and so on. Of several options the last counts for each key. `None`: there is no
+/// `-smp`, or it says nothing that is a number.
+pub(crate) fn smp(arguments: &[OsString]) -> Option<Smp> {
+    let values = arguments.windows(2).filter_map(|pair| match pair {
+        [option, value] if option == "-smp" || option == "--smp" => value.to_str(),
+        _ => None,
+    });
+    let mut items: BTreeMap<&str, u32> = BTreeMap::new();
+    for item in values.flat_map(|value| value.split(',')) {
+        let (key, number) = item.split_once('=').unwrap_or(("cpus", item));
+        items.insert(key, number.parse().ok()?);
+    }
+    const LEVELS: [&str; 7] = ["drawers", "books", "sockets", "dies", "clusters", "modules", "cores"];
+    let threads = items.get("threads").copied();
+    let mut levels = LEVELS.iter().filter_map(|level| items.get(level)).chain(threads.as_ref());
+    let product = levels.try_fold(1u32, |product, number| product.checked_mul(*number))?;
+    let vcpus = items.get("maxcpus").or(items.get("cpus")).copied().unwrap_or(product);
+    (!items.is_empty() && vcpus > 0).then_some(Smp { vcpus, threads })
 }
 
 /// The ids of the IOThreads that QEMU's arguments create, in the order of creation.
@@ -63,6 +94,23 @@ mod tests {
         is(&["qemu", "-name", "a", "-name", "b"], Some("b"));
         is(&["qemu", "-name", "a", "-name", "debug-threads=on"], Some("a"));
         is(&["qemu", "-name", "evil\x1b[2J"], Some("evil\x1b[2J"));
+    }
+
+    #[test]
+    fn vcpus_are_counted_as_qemu_counts_them() {
+        let counted = |arguments: &[&str]| {
+            let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+            smp(&arguments).map(|smp| (smp.vcpus, smp.threads))
+        };
+        assert_eq!(counted(&["qemu", "-smp", "4"]), Some((4, None)));
+        assert_eq!(counted(&["qemu", "-smp", "cpus=2,maxcpus=6"]), Some((6, None)));
+        assert_eq!(counted(&["qemu", "--smp", "sockets=2,dies=2,cores=3,threads=2"]), Some((24, Some(2))));
+        assert_eq!(counted(&["qemu", "-smp", "4,cores=2,threads=2"]), Some((4, Some(2))));
+        assert_eq!(counted(&["qemu", "-smp", "4", "-smp", "maxcpus=8"]), Some((8, None)));
+        for arguments in [&["qemu"][..], &["qemu", "-smp"], &["qemu", "-smp", "many"], &["qemu", "-smp", "0"]]
+        {
+            assert_eq!(counted(arguments), None, "{arguments:?}");
+        }
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! The CPUs that the VMs of this host have.
 
+use crate::lease::taken::Leased;
 use crate::output::failure::Failure;
+use crate::sys::host_tree::HostTree;
 use crate::sys::kernel::Kernel;
+use crate::sys::{host, topology};
 use crate::vm::find;
 use crate::vm::look::{Ask, Vm};
 use pinning::{CpuSet, RoleKind};
-use planning::Taken;
+use planning::{Free, Taken, Topology};
 
 /// What VMs have.
 #[derive(Debug, Default)]
@@ -14,6 +17,20 @@ pub(crate) struct Occupied {
     pub(crate) taken: Vec<Taken>,
     /// Where their other threads may run.
     pub(crate) shared: Vec<CpuSet>,
+}
+
+/// What of this host may be used beside the VMs that run: those that are pinned to CPUs, and those that have leases.
+///
+/// # Errors
+/// /proc or the folder of leases cannot be read.
+pub(crate) fn free(host: &HostTree<'_>, topology: &Topology, leased: &[Leased]) -> Result<Free, Failure> {
+    let available = host::here(host.kernel()).available.intersection(&topology.cpus());
+    let Occupied { mut taken, shared } = by_vms(host.kernel(), &available)?;
+    for Leased { cpus, pid } in leased {
+        let by = pid.map_or("a lease".to_owned(), |pid| format!("a lease of PID {pid}"));
+        taken.push(Taken { cpus: cpus.clone(), by });
+    }
+    Ok(Free { available, taken, shared, memory: topology::free_memory(host), ..Free::default() })
 }
 
 /// Looks at every QEMU of this host. `available` is where a thread may run that nobody has pinned.

@@ -127,6 +127,13 @@ impl Policy {
         self.rules.iter().find(|(glob, _)| matches(glob.as_bytes())).map(|(_, set)| *set)
     }
 
+    /// The CPUs that the placements of vCPUs and IOThreads name: those of the guest's own work.
+    pub fn guest_cpus(&self) -> CpuSet {
+        let vcpus = self.vcpus.iter().flat_map(Placement::sets);
+        let iothreads = self.iothreads.iter().flat_map(Placement::sets);
+        vcpus.chain(iothreads).fold(CpuSet::new(), |all, set| all.union(self.set(*set)))
+    }
+
     /// Whether an ordered list ends before this vCPU or IOThread, so that it gets the base set.
     pub fn list_too_short(&self, role: Role<'_>, order: u32) -> bool {
         match role {

@@ -1,0 +1,178 @@
+//! The folder with a file for each CPU that was ever leased.
+
+use crate::output::failure::Failure;
+use crate::sys::kernel::Kernel;
+use pinning::{CpuId, CpuSet};
+use std::env;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long to wait for another `pinshim` that plans or leases, which takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long to wait before a lock is tried again.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The file whose lock is held while somebody looks what is free and leases it.
+const MUTEX: &str = "lock";
+
+/// Whether another one may have these leases too.
+#[derive(Debug, Clone)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    user: u32,
+}
+
+/// While this lives, nobody else looks what is free or leases anything.
+#[derive(Debug)]
+pub(crate) struct Mutex(#[allow(dead_code, reason = "held for its lock")] File);
+
+/// A CPU's file with its lock.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) cpu: CpuId,
+    pub(crate) file: File,
+}
+
+impl Folder {
+    /// The folder of the user that this command acts as: root's guards the host, another user's that user's own VMs.
+    ///
+    /// # Errors
+    /// The user has no folder for what runs.
+    pub(crate) fn of_user(kernel: &dyn Kernel) -> Result<Self, Failure> {
+        let user = kernel.user();
+        let run = if user == 0 {
+            PathBuf::from("/run")
+        } else {
+            env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute()).ok_or_else(
+                || {
+                    Failure::new("there is no folder for leases: XDG_RUNTIME_DIR is not set")
+                        .next("log in through systemd, or set it to a folder of your own")
+                },
+            )?
+        };
+        Self::below(kernel, &run)
+    }
+
+    /// The folder of the user's below a folder for what runs.
+    ///
+    /// # Errors
+    /// It cannot be made, or it is not the user's alone.
+    pub(crate) fn below(kernel: &dyn Kernel, run: &Path) -> Result<Self, Failure> {
+        let path = run.join("pinshim/leases");
+        let located = kernel.locate(&path).map_err(|error| unusable(&path, &error))?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&located);
+        made.map_err(|error| unusable(&path, &error))?;
+        let folder = Self { path: located, user: kernel.user() };
+        folder.check().map_err(|error| unusable(&path, &error))?;
+        Ok(folder)
+    }
+
+    /// Nobody else may put files here, or take a lock and so a CPU.
+    fn check(&self) -> io::Result<()> {
+        let about = fs::symlink_metadata(&self.path)?;
+        if !about.is_dir() {
+            return Err(io::Error::other("it is no folder"));
+        }
+        if about.uid() != self.user {
+            return Err(io::Error::other(format!("it belongs to user {}", about.uid())));
+        }
+        if about.mode() & 0o077 != 0 {
+            return Err(io::Error::other("others may use it: its mode must be 0700"));
+        }
+        Ok(())
+    }
+
+    /// Waits until nobody else plans or leases.
+    ///
+    /// # Errors
+    /// It takes longer than [`PATIENCE`].
+    pub(crate) fn mutex(&self, kernel: &dyn Kernel) -> Result<Mutex, Failure> {
+        let failed = |error: &io::Error| unusable(&self.path, error);
+        let file = self.open(MUTEX).map_err(|error| failed(&error))?;
+        let until = kernel.now() + PATIENCE;
+        while !kernel.try_lock(&file).map_err(|error| failed(&error))? {
+            if kernel.now() > until {
+                return Err(Failure::new("another pinshim has been planning for 10 seconds"));
+            }
+            kernel.sleep(PAUSE);
+        }
+        Ok(Mutex(file))
+    }
+
+    /// Takes CPUs: all of them, or none and the CPUs that somebody has.
+    ///
+    /// # Errors
+    /// A file cannot be opened or locked.
+    pub(crate) fn take(
+        &self,
+        kernel: &dyn Kernel,
+        cpus: &CpuSet,
+        _mutex: &Mutex,
+    ) -> Result<Result<Vec<Lease>, CpuSet>, Failure> {
+        let mut leases = Vec::new();
+        let mut busy = CpuSet::new();
+        for cpu in cpus.iter() {
+            let file = self.open(&name(cpu)).map_err(|error| unusable(&self.path, &error))?;
+            if kernel.try_lock(&file).map_err(|error| unusable(&self.path, &error))? {
+                leases.push(Lease { cpu, file });
+            } else {
+                busy.insert(cpu);
+            }
+        }
+        Ok(if busy.is_empty() { Ok(leases) } else { Err(busy) })
+    }
+
+    /// The CPUs that somebody has.
+    ///
+    /// # Errors
+    /// The folder, or a file in it, cannot be read.
+    pub(crate) fn leased(&self, kernel: &dyn Kernel, _mutex: &Mutex) -> Result<CpuSet, Failure> {
+        let failed = |error: &io::Error| unusable(&self.path, error);
+        let mut leased = CpuSet::new();
+        for entry in fs::read_dir(&self.path).map_err(|error| failed(&error))?.flatten() {
+            let Some(cpu) = cpu_of(&entry.path()) else { continue };
+            let file = self.open(&name(cpu)).map_err(|error| failed(&error))?;
+            // What is locked here is unlocked at once, when the file is closed.
+            if !kernel.try_lock(&file).map_err(|error| failed(&error))? {
+                leased.insert(cpu);
+            }
+        }
+        Ok(leased)
+    }
+
+    /// Whether a path is that of a lease, and of which CPU.
+    pub(crate) fn lease_of(&self, path: &Path) -> Option<CpuId> {
+        cpu_of(path).filter(|_| path.parent() == Some(&self.path))
+    }
+
+    fn open(&self, name: &str) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW);
+        options.open(self.path.join(name))
+    }
+}
+
+fn name(cpu: CpuId) -> String {
+    format!("cpu{}", cpu.0)
+}
+
+/// The CPU of a file with a CPU's name.
+fn cpu_of(path: &Path) -> Option<CpuId> {
+    let number = path.file_name()?.to_str()?.strip_prefix("cpu")?;
+    let cpu = CpuId(number.parse().ok()?);
+    (cpu.0 < pinning::CPU_LIMIT && name(cpu).ends_with(number)).then_some(cpu)
+}
+
+fn unusable(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(format!("the folder for leases, {}, cannot be used: {error}", path.display()))
+}
