@@ -520,6 +520,54 @@ fn another_users_copy_of_a_file_is_replaced_by_roots_own() {
     assert_eq!(fs::metadata(world.path("to/usr/bin/pinshim")).expect("the command").mode() & 0o777, 0o755);
 }
 
+/// A world in which nothing is built yet, and a PATH whose cargo, if there is one, is as old as this.
+fn with_nothing_built(cargo: Option<&str>) -> (World, String) {
+    let world = World::new();
+    world.folder("to", 0o755);
+    fs::remove_dir_all(world.path("checkout/target/release")).expect("remove what was built");
+    fs::copy(format!("{ROOT}/Cargo.toml"), world.path("checkout/Cargo.toml")).expect("copy a file");
+    // The usual tools without cargo, which may lie in one folder with them.
+    let tools = world.folder("tools", 0o755);
+    let real = std::env::var_os("PATH").expect("a PATH");
+    for entry in
+        std::env::split_paths(&real).filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten()
+    {
+        let link = tools.join(entry.file_name());
+        if entry.file_name() != "cargo" && fs::symlink_metadata(&link).is_err() {
+            symlink(entry.path(), link).expect("make a link");
+        }
+    }
+    if let Some(version) = cargo {
+        world.program("old/cargo", &format!("#!/bin/sh\n[ \"$1\" = --version ] && echo 'cargo {version}'\n"));
+    }
+    let path = format!("{}:{}", world.path("old").display(), tools.display());
+    (world, path)
+}
+
+#[test]
+fn without_a_rust_it_says_which_is_needed_and_how_to_get_it() {
+    let _limit = TimeLimit::seconds(60);
+    for (cargo, found) in [(None, "there is no cargo"), (Some("1.65.0"), "old/cargo is 1.65.0")] {
+        let (world, path) = with_nothing_built(cargo);
+        let before = world.state();
+        let done = world.installer(&[]).env("PATH", &path).env("CARGO_HOME", world.path("none")).run();
+        assert_refused(&world, &before, &done, &format!("{found}."));
+        assert!(done.stderr.contains("Rust 1.85 or later is needed: "), "{done:?}");
+        assert!(done.stderr.contains("cargo build --release -p pinshim -p pinshim-cli"), "{done:?}");
+    }
+}
+
+#[test]
+fn without_a_rust_it_installs_what_was_built_before() {
+    let _limit = TimeLimit::seconds(60);
+    let (world, path) = with_nothing_built(Some("1.65.0"));
+    world.build("1");
+    world.write("checkout/src/shim/changed_since.rs", "");
+    let done = world.installer(&[]).env("PATH", &path).env("CARGO_HOME", world.path("none")).run();
+    assert_eq!(done.code(), 0, "{done:?}");
+    assert!(done.stderr.contains("installing what was built before the last change. Rust 1.85"), "{done:?}");
+}
+
 #[test]
 fn a_hook_folder_on_another_file_system_is_refused() {
     let _limit = TimeLimit::seconds(100);

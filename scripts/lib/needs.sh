@@ -1,8 +1,10 @@
 # shellcheck shell=bash
-# What the scripts need of the machine: packages and a new enough cargo, installed with apt where
-# they are missing. Nothing is asked of the network where nothing is missing.
+# What the scripts need of the machine: programs and a new enough Rust, installed with apt where they are missing. All
+# that is installed is said, and nothing is removed for it. Nothing is asked of the network where nothing is missing.
 
 : "${root:?the sourcing script names the root of the workspace}"
+# shellcheck source=scripts/lib/rust.sh
+source "$root/scripts/lib/rust.sh"
 
 say() { printf '%s\n' "$*" >&2; }
 die() {
@@ -14,23 +16,9 @@ die() {
 as_root() {
     if ((EUID == 0)); then
         "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
     else
-        die "this needs root: $*"
+        sudo "$@"
     fi
-}
-
-apt_updated=
-# apt_install PACKAGE...
-apt_install() {
-    command -v apt-get >/dev/null || die "please install what Debian calls: $*"
-    if [[ -z $apt_updated ]]; then
-        as_root apt-get update -qq
-        apt_updated=yes
-    fi
-    say "installing: $*"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 # can_install: whether apt_install can be tried without asking anybody for a password.
@@ -38,91 +26,71 @@ can_install() {
     command -v apt-get >/dev/null && { ((EUID == 0)) || sudo -n true 2>/dev/null; }
 }
 
-# need PROGRAM=PACKAGE...: installs the packages whose program is missing.
+# can_ask: the same, or with a password.
+can_ask() {
+    command -v apt-get >/dev/null && { ((EUID == 0)) || command -v sudo >/dev/null; }
+}
+
+apt_updated=
+# Fetches apt's lists, once.
+apt_update() {
+    [[ -z $apt_updated ]] || return 0
+    as_root apt-get update -qq || die "apt-get update has failed"
+    apt_updated=yes
+}
+
+# apt_install PACKAGE...
+apt_install() {
+    local command=(apt-get install --no-install-recommends) plan removed more
+    command -v apt-get >/dev/null || die "missing here is what Debian calls: $*"
+    can_ask || die "missing here: $*. As root: ${command[*]} $*"
+    apt_update
+    plan=$("${command[@]}" --simulate --quiet=2 "$@" 2>&1) || die "apt cannot install $*: $plan"
+    removed=$(sed -n 's/^Remv \([^ ]*\).*/\1/p' <<<"$plan" | paste -sd ' ')
+    [[ -z $removed ]] || die "missing here: $*. apt would remove for it: $removed. Nothing was done; to have it so, as root: ${command[*]} $*"
+    more=$(grep -c '^Inst ' <<<"$plan" || true)
+    more=$((more - $#))
+    say "installing: $*$( ((more <= 0)) || echo " (and what they need: $more more packages)")"
+    as_root env DEBIAN_FRONTEND=noninteractive "${command[@]}" --no-remove --yes --quiet=2 "$@" >/dev/null ||
+        die "apt-get could not install $*"
+}
+
+# need [rust] PROGRAM=PACKAGE...: installs the packages whose program is missing; with `rust`, a new enough cargo, which
+# is put into PATH.
 need() {
-    local pair missing=()
-    for pair in "$@"; do
-        command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
-    done
-    if ((${#missing[@]})); then
-        apt_install "${missing[@]}"
-    fi
-}
-
-# at_least HAVE WANT: compares two version numbers.
-at_least() {
-    [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]
-}
-
-# The oldest Rust that this workspace builds with.
-oldest_rust() {
-    sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml"
-}
-
-# usable_cargo PATH: whether it is there and new enough.
-usable_cargo() {
-    local version
-    version=$("$1" --version 2>/dev/null) || return 1
-    version=${version#cargo }
-    at_least "${version%%[ -]*}" "$(oldest_rust)"
-}
-
-# The version of a package that apt would install, without Debian's part; empty where there is none.
-candidate() {
-    apt-cache policy "$1" | sed -n 's/^ *Candidate: \([0-9][0-9.]*\).*/\1/p'
-}
-
-# Puts a new enough cargo into PATH: the one that is there, else apt's.
-need_cargo() {
-    local found package want
-    want=$(oldest_rust)
-    for found in cargo "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" /usr/bin/cargo; do
-        if usable_cargo "$found"; then
-            [[ $found != */* ]] || PATH=$(dirname "$found"):$PATH
-            return
+    local item missing=() rust=() lacks_rust=
+    for item in "$@"; do
+        if [[ $item == rust ]]; then
+            use_cargo || lacks_rust=yes
+        elif ! command -v "${item%%=*}" >/dev/null; then
+            missing+=("${item#*=}")
         fi
     done
-    if command -v apt-get >/dev/null; then
-        as_root apt-get update -qq
-        apt_updated=yes
-        # Debian 12 has its current Rust, the one that browsers are built with, as cargo-web.
-        for package in cargo cargo-web; do
-            if at_least "$(candidate "$package")" "$want"; then
-                if [[ $package == cargo ]]; then
-                    apt_install cargo rustc rustfmt rust-clippy ca-certificates
-                else
-                    apt_install cargo-web rustc-web rustfmt-web rust-web-clippy ca-certificates
-                fi
-                PATH=/usr/bin:$PATH
-                usable_cargo cargo || die "apt's $package does not work"
-                return
-            fi
-        done
+    if [[ $lacks_rust ]]; then
+        say "Rust $(oldest_rust) or later is needed: $cargo_here"
+        ! can_ask || apt_update
+        mapfile -t rust < <(rust_packages)
+        ((${#rust[@]})) || die "$no_rust_packages"
+        missing+=("${rust[@]}")
     fi
-    say "Rust $want or later is needed, and apt has none. This gets it:"
-    say "  curl --proto '=https' -sSf https://sh.rustup.rs | sh -s -- -y --profile default"
-    exit 1
+    ((${#missing[@]} == 0)) || apt_install "${missing[@]}"
+    [[ -z $lacks_rust ]] || use_cargo || die "Rust was installed, but $cargo_here"
 }
 
-# install_cargo_tool rustfmt|clippy: gets a part of the toolchain that may be missing beside cargo, from where cargo
-# itself came. False where it cannot be had.
-install_cargo_tool() {
-    if command -v rustup >/dev/null; then
-        rustup component add "$1"
-        return
+# what_building_lacks: false, after printing why and what brings it, where this workspace cannot be built here.
+what_building_lacks() {
+    local lacking=() packages=()
+    if ! use_cargo; then
+        lacking+=("Rust $(oldest_rust) or later is needed: $cargo_here.")
+        mapfile -t packages < <(rust_packages)
+        ((${#packages[@]})) || lacking+=("$no_rust_packages.")
     fi
-    [[ $(command -v cargo) == /usr/bin/cargo ]] && can_install || return
-    local web=
-    if dpkg-query --show cargo-web >/dev/null 2>&1; then
-        web=yes
+    if ! command -v cc >/dev/null; then
+        lacking+=("A linker is needed: there is no cc.")
+        packages+=(g++)
     fi
-    case $1 in
-    rustfmt) apt_install "rustfmt${web:+-web}" ;;
-    clippy) apt_install "rust-${web:+web-}clippy" ;;
-    esac
-}
-
-# target_folder: where cargo builds into.
-target_folder() {
-    cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
+    ((${#lacking[@]})) || return 0
+    ((${#packages[@]} == 0)) || lacking+=("On Debian, as root: apt-get install --no-install-recommends ${packages[*]}.")
+    echo "${lacking[*]}"
+    return 1
 }
