@@ -19,7 +19,7 @@ pub(crate) fn numbered(process: Process<'_>, number: u32) -> Descriptor<'_> {
 }
 
 /// The descriptors of a process, in no order.
-pub(crate) fn list<'k>(process: Process<'k>) -> io::Result<impl Iterator<Item = Descriptor<'k>>> {
+pub(crate) fn list(process: Process<'_>) -> io::Result<impl Iterator<Item = Descriptor<'_>>> {
     let numbers = process.kernel.names_in(&process.file("fd"))?;
     Ok(numbers.map(move |number| Descriptor { process, number }))
 }

@@ -61,9 +61,9 @@ pub(crate) fn receive<const N: usize>(socket: c_int) -> Result<Received<N>, Errn
     header.msg_iov = &raw mut part;
     header.msg_iovlen = 1;
     header.msg_control = (&raw mut control).cast();
-    header.msg_controllen = size_of::<Control>() as _;
+    header.msg_controllen = size_of::<Control>();
     let got = call!(libc::SYS_recvmsg, socket, &raw mut header, libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC)?;
-    let has_sender = header.msg_controllen as usize >= size_of::<libc::cmsghdr>() + size_of::<libc::ucred>()
+    let has_sender = header.msg_controllen >= size_of::<libc::cmsghdr>() + size_of::<libc::ucred>()
         && control.header.cmsg_level == libc::SOL_SOCKET
         && control.header.cmsg_type == libc::SCM_CREDENTIALS;
     if got == 0 && !has_sender {
@@ -203,7 +203,7 @@ mod tests {
         header.msg_iov = &raw mut part;
         header.msg_iovlen = 1;
         header.msg_control = (&raw mut control).cast();
-        header.msg_controllen = size_of::<Control>() as _;
+        header.msg_controllen = size_of::<Control>();
         // SAFETY: everything that the header points to is live.
         assert_eq!(unsafe { libc::sendmsg(socket, &raw const header, 0) }, bytes.len() as isize);
     }
