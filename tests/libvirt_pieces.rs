@@ -253,6 +253,9 @@ mod wrapper {
         let done = installed.wrapper(&["-name", "guest=web"]).env("QEMU_PINNED_REAL", &other).run();
         let targets = "PIN_TARGET=qemu-system-*,.qemu-system-*-wrapped,qemu-kvm,kvm,my-vmm\n";
         assert!(done.stdout.contains(targets), "{done:?}");
+        let asked = installed.wrapper(&["--print-real-qemu"]).env("QEMU_PINNED_REAL", &other).run();
+        asked.assert_clean();
+        assert_eq!(asked.stdout, format!("{}\n", other.display()));
         let missing = installed.wrapper(&[]).env("QEMU_PINNED_REAL", "/nonexistent/qemu").run();
         assert_eq!(missing.code(), 78);
         assert!(missing.stderr.contains("/nonexistent/qemu, the real QEMU, is not there"), "{missing:?}");

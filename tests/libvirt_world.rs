@@ -141,13 +141,15 @@ impl Libvirt {
         self.path("usr/bin/qemu-pinned").display().to_string()
     }
 
+    /// How clients name it.
+    pub(crate) fn uri(&self) -> String {
+        let socket = self.scratch.join("run/libvirt/libvirt-sock");
+        format!("qemu+unix:///system?socket={}", socket.display())
+    }
+
     /// Runs virsh.
     pub(crate) fn virsh(&self, arguments: &[&str]) -> Finished {
-        let socket = self.scratch.join("run/libvirt/libvirt-sock");
-        Program::new("virsh")
-            .args(["-q", "-c", &format!("qemu+unix:///system?socket={}", socket.display())])
-            .args(arguments)
-            .run()
+        Program::new("virsh").args(["-q", "-c", &self.uri()]).args(arguments).run()
     }
 
     /// Runs virsh, which has to succeed.

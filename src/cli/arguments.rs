@@ -36,6 +36,7 @@ pub(crate) enum Command {
     Check(Check),
     Apply(Apply),
     Plan(Plan),
+    Libvirt(Libvirt),
     #[command(hide = true)]
     LibvirtHook(LibvirtHook),
     #[command(hide = true)]
@@ -390,6 +391,130 @@ pub(crate) enum Format {
     Json,
 }
 
+/// Pin domains of libvirt's, take that back, and see how things stand
+///
+/// A domain is pinned by two things in its XML: the placement, in its metadata, and the wrapper qemu-pinned as its
+/// emulator. `enable` puts them there and `disable` takes them away, through virsh and with the difference shown, so that
+/// nobody has to edit the XML. Both count from the domain's next start on.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_long_help = "Exit status: 0 if it is done, and for `status` if all is in order; 1 if `status` has found something \
+        that is not; 2 if it cannot be done; 74 if the output cannot be written.\n\n\
+        Examples:\n  \
+        pinshim libvirt enable web --vcpus 2,3 --emulator 0-1 --dry-run\n  \
+        pinshim libvirt enable web --from-cputune\n  \
+        pinshim libvirt status\n  \
+        pinshim libvirt disable web"
+)]
+pub(crate) struct Libvirt {
+    #[command(subcommand)]
+    pub(crate) action: LibvirtAction,
+}
+
+/// What is to be done with domains.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LibvirtAction {
+    Enable(LibvirtEnable),
+    Disable(LibvirtDisable),
+    Status(LibvirtStatus),
+}
+
+/// Have a domain pinned from its next start on
+///
+/// Checks the placement as libvirt's hook will when the domain starts, and changes nothing where the hook would refuse
+/// it. Without a placement the one that the domain has already counts.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LibvirtEnable {
+    /// Name or UUID of the domain
+    #[arg(value_name = "DOMAIN", allow_hyphen_values = true)]
+    pub(crate) domain: OsString,
+
+    /// Take over what the domain's <cputune> pins
+    ///
+    /// Options beside it say something else for some of the threads. The pins stay, as they agree.
+    #[arg(long)]
+    pub(crate) from_cputune: bool,
+
+    /// Remove vcpupin, iothreadpin and emulatorpin from <cputune>, which the placement does not need
+    ///
+    /// `disable` does not bring them back.
+    #[arg(long)]
+    pub(crate) drop_cputune: bool,
+
+    /// Only show what would be changed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+
+    #[command(flatten)]
+    pub(crate) placement: Placement,
+}
+
+/// Take back what enable did to a domain
+///
+/// Removes the placement from its XML, and names the QEMU that the wrapper runs as its emulator again.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LibvirtDisable {
+    /// Name or UUID of the domain
+    #[arg(value_name = "DOMAIN", allow_hyphen_values = true)]
+    pub(crate) domain: OsString,
+
+    /// The emulator that it gets, in place of the one that the wrapper runs
+    #[arg(long, value_name = "PATH", value_parser = absolute_path)]
+    pub(crate) qemu: Option<String>,
+
+    /// Only show what would be changed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// Show whether this host can pin domains, and which of them are pinned
+///
+/// One table: the hook, and whether libvirt has noticed it; the wrapper and the library; AppArmor and SELinux; and each
+/// domain, with what is to be known about its placement. Without a DOMAIN, all of them.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LibvirtStatus {
+    /// Name or UUID of a domain
+    #[arg(value_name = "DOMAIN", allow_hyphen_values = true)]
+    pub(crate) domain: Option<OsString>,
+
+    /// Print one JSON document on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// Which libvirt is asked, and where its files and pinshim's are.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Connection {
+    /// The libvirt to ask, as virsh's --connect; on this host alone
+    #[arg(short = 'c', long, value_name = "URI")]
+    pub(crate) connect: Option<OsString>,
+
+    /// Where pinnings are left for qemu-pinned.
+    #[arg(long, hide = true, value_name = "DIR", default_value = "/run/pinshim")]
+    pub(crate) run: PathBuf,
+
+    /// Where the administrator's pinnings are.
+    #[arg(long, hide = true, value_name = "DIR", default_value = "/etc/pinshim")]
+    pub(crate) config: PathBuf,
+
+    /// Where libvirt keeps the pid files of its domains.
+    #[arg(long, hide = true, value_name = "DIR", default_value = "/run/libvirt/qemu")]
+    pub(crate) pid_files: PathBuf,
+
+    /// Where libvirt looks for hooks.
+    #[arg(long, hide = true, value_name = "DIR", default_value = "/etc/libvirt/hooks")]
+    pub(crate) hooks: PathBuf,
+}
+
 /// Carries a domain's pinning from its XML to qemu-pinned, and checks it once QEMU runs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LibvirtHook {
@@ -445,6 +570,15 @@ impl Placement {
             ("PIN_THREADS", &rules),
         ];
         all.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
+    }
+}
+
+/// Parses the path of a program.
+fn absolute_path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') && !text.contains(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err("write a path that begins with /".to_owned())
     }
 }
 
@@ -520,7 +654,7 @@ mod tests {
 
     #[test]
     fn the_help_of_a_subcommand_names_its_exit_statuses() {
-        for name in ["run", "show", "check", "apply", "plan"] {
+        for name in ["run", "show", "check", "apply", "plan", "libvirt"] {
             let command = Arguments::command().find_subcommand(name).unwrap().clone();
             let help = command.get_after_long_help().unwrap().to_string();
             let line = help.lines().find_map(|line| line.strip_prefix("Exit status: ")).unwrap();

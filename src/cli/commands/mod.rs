@@ -11,7 +11,11 @@ pub(crate) mod generate;
 #[cfg(test)]
 mod hostile_text;
 pub(crate) mod leases;
+pub(crate) mod libvirt;
+mod libvirt_disable;
+mod libvirt_enable;
 pub(crate) mod libvirt_hook;
+mod libvirt_status;
 pub(crate) mod plan;
 pub(crate) mod repair;
 pub(crate) mod run;

@@ -77,7 +77,7 @@ impl From<quick_xml::events::attributes::AttrError> for BadXml {
 }
 
 impl BadXml {
-    fn because(why: impl Into<String>) -> Self {
+    pub(crate) fn because(why: impl Into<String>) -> Self {
         Self(why.into())
     }
 }
@@ -194,7 +194,7 @@ enum Place {
 
 /// The namespace of a name, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Space {
+pub(crate) enum Space {
     /// None.
     None,
     /// Pinshim's.
@@ -360,7 +360,8 @@ pub(crate) fn is_uuid(text: &str) -> bool {
     text.len() == 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
-fn space(resolved: &ResolveResult<'_>) -> Space {
+/// The namespace that a name was found to be in.
+pub(crate) fn space(resolved: &ResolveResult<'_>) -> Space {
     match resolved {
         ResolveResult::Unbound => Space::None,
         ResolveResult::Unknown(_) => Space::Undeclared,

@@ -33,6 +33,16 @@ impl Tuning {
         }
     }
 
+    /// Every vCPU that has a pin, by its index, with its CPUs.
+    pub(crate) fn vcpus(&self) -> impl Iterator<Item = (u32, CpuSet)> {
+        all(&self.vcpus)
+    }
+
+    /// Every IOThread that has a pin, by its number, with its CPUs.
+    pub(crate) fn iothreads(&self) -> impl Iterator<Item = (u32, CpuSet)> {
+        all(&self.iothreads)
+    }
+
     /// The CPUs that it gives to a vCPU, by its index.
     pub(crate) fn of_vcpu(&self, index: u32) -> Option<CpuSet> {
         of_number(&self.vcpus, index)
@@ -47,6 +57,10 @@ impl Tuning {
     pub(crate) fn of_emulator(&self) -> Option<CpuSet> {
         parse(self.emulator.as_deref()?)
     }
+}
+
+fn all(pins: &[(u32, String)]) -> impl Iterator<Item = (u32, CpuSet)> {
+    pins.iter().filter_map(|(number, cpus)| Some((*number, parse(cpus)?)))
 }
 
 fn of_number(pins: &[(u32, String)], number: u32) -> Option<CpuSet> {

@@ -54,6 +54,12 @@ impl Failure {
         self.report(output)
     }
 
+    /// The same with what it is about before it.
+    pub(crate) fn about(mut self, whom: &str) -> Self {
+        self.what = format!("{whom}: {}", self.what);
+        self
+    }
+
     /// Says it on stderr. The answer is the exit status.
     pub(crate) fn report(&self, output: &mut Output) -> u8 {
         output.note(self);

@@ -24,6 +24,8 @@ pub(crate) mod linux;
 pub(crate) mod near;
 #[forbid(unsafe_code)]
 pub(crate) mod process;
+#[forbid(unsafe_code)]
+pub(crate) mod program;
 pub(crate) mod rights;
 #[forbid(unsafe_code)]
 pub(crate) mod saved_host;
