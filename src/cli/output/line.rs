@@ -1,6 +1,7 @@
 //! A line of output for people.
 
 use crate::output::text::one_line;
+use unicode_width::UnicodeWidthStr;
 
 /// One line, and how it stands out on a terminal with colours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,11 @@ impl Line {
     /// A line with emphasis.
     pub(crate) fn new(text: String, emphasis: Option<Emphasis>) -> Self {
         Self { text, emphasis }
+    }
+
+    /// How many columns of a terminal it takes.
+    pub(crate) fn width(&self) -> usize {
+        one_line(&self.text).width()
     }
 
     /// The line as it is written, its end included. Whatever in it others chose, it is one line and no more.

@@ -4,6 +4,7 @@ pub(crate) mod exit_status;
 pub(crate) mod failure;
 pub(crate) mod line;
 pub(crate) mod print;
+pub(crate) mod screen;
 pub(crate) mod style;
 pub(crate) mod text;
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 use crate::output::exit_status::{NOT_WRITTEN, READER_HAS_GONE};
 use crate::output::line::Line;
+use crate::output::screen;
 use crate::output::style::Style;
 use pinning::is_harmful;
 use std::fmt;
@@ -18,10 +19,9 @@ pub(crate) struct Output {
     notes: Box<dyn Write>,
     /// What stdout is at this moment.
     style: Box<dyn Fn() -> Style>,
+    /// The terminal shows what `instead` wrote.
+    is_drawn: bool,
 }
-
-/// Clears the screen and goes to its top left corner (console_codes(4)).
-const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
 
 impl Output {
     /// This process's stdout and stderr.
@@ -35,7 +35,7 @@ impl Output {
         notes: impl Write + 'static,
         style: impl Fn() -> Style + 'static,
     ) -> Self {
-        Self { results: Box::new(results), notes: Box::new(notes), style: Box::new(style) }
+        Self { results: Box::new(results), notes: Box::new(notes), style: Box::new(style), is_drawn: false }
     }
 
     /// Writes one line of results.
@@ -48,10 +48,15 @@ impl Output {
         self.write(&self.text(lines));
     }
 
-    /// Writes lines of results; on a terminal in place of what is on it.
-    pub(crate) fn instead<L: Into<Line>>(&mut self, lines: impl IntoIterator<Item = L>) {
-        let clear = if self.style().may_redraw { CLEAR } else { "" };
-        self.write(&format!("{clear}{}", self.text(lines)));
+    /// Writes lines of results; on a terminal in place of those that this wrote before.
+    pub(crate) fn instead(&mut self, lines: Vec<Line>) {
+        let style = self.style();
+        let Some(size) = style.size.filter(|_| style.may_redraw) else {
+            return self.lines(lines);
+        };
+        let before = if self.is_drawn { String::new() } else { screen::put_away(size) };
+        self.is_drawn = true;
+        self.write(&(before + &screen::drawn(lines, size, style)));
     }
 
     /// Writes a JSON document on a line of its own. Harmful characters can only be inside its strings, where

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// The width where there is no terminal to ask.
 const WIDTH: u16 = 100;
 
+/// A narrower terminal breaks the lines of the table: that is easier to read than columns of single letters.
+const NARROWEST: u16 = 80;
+
 const HEADER: [&str; 9] = ["TID", "ROLE", "NAME", "EXPECTED", "ALLOWED", "LAST", "TIME", "MIGR", "STATE"];
 
 /// The table of some threads and the verdicts on them, in lines.
@@ -22,7 +25,7 @@ pub(crate) fn render(threads: &[VmThread], verdicts: &[Verdict], style: Style) -
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(HEADER);
-    table.set_width(style.size.map_or(WIDTH, |(columns, _)| columns));
+    table.set_width(style.size.map_or(WIDTH, |(columns, _)| columns.max(NARROWEST)));
     for (at, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         match HEADER.get(at) {
@@ -30,9 +33,16 @@ pub(crate) fn render(threads: &[VmThread], verdicts: &[Verdict], style: Style) -
                 column.set_cell_alignment(CellAlignment::Right);
                 column.set_constraint(ColumnConstraint::ContentWidth);
             }
-            Some(&"EXPECTED" | &"ALLOWED") => {
+            Some(&"ROLE" | &"NAME") => {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+            Some(header @ (&"EXPECTED" | &"ALLOWED")) => {
                 // A list of many CPUs goes over several lines, so that the other columns need not.
-                column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(20)));
+                let (lower, upper) = (Width::Fixed(header.len() as u16 + 2), Width::Fixed(20));
+                column.set_constraint(ColumnConstraint::Boundaries { lower, upper });
+            }
+            Some(&"STATE") => {
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(12)));
             }
             _ => {}
         }
@@ -143,6 +153,22 @@ mod tests {
         // Nothing that stands for one thing is broken in two.
         for whole in ["4194303", "vcpu 250", "CPU 250/KVM", "1000h00m", "12345678", "249"] {
             assert!(table.contains(whole), "{whole}\n{table}");
+        }
+    }
+
+    #[test]
+    fn on_a_narrow_terminal_no_word_is_broken() {
+        let names = ["qemu-system-x86", "IO mon_iothread", "kvm-nx-lpage-re"];
+        let threads = names.map(|name| sample::vm_thread(4_194_303, RoleKind::Emulator, name));
+        let off = Verdict::Off(Off::AlsoOn(cpus("0-3")));
+        let verdicts = [Verdict::Ok, off, Verdict::Ok];
+        for columns in [1, 40, 80] {
+            let style = Style { size: Some((columns, 24)), ..Style::default() };
+            let table: String =
+                render(&threads, &verdicts, style).iter().map(|line| line.written(false)).collect();
+            for whole in HEADER.iter().chain(&names).chain(&["4194303", "emulator", "also"]) {
+                assert!(table.contains(whole), "{columns}: {whole}\n{table}");
+            }
         }
     }
 

@@ -1,0 +1,162 @@
+//! What a user sees on a terminal: a real one, of script(1) or tmux(1).
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use harness::{Finished, Program, Scratch, TimeLimit, command, skip};
+
+/// Runs a shell's command on a terminal of its own. `None`, and said, where there is no script(1).
+fn on_a_terminal(term: &str, line: &str) -> Option<Finished> {
+    let program = Program::new("script").env("TERM", term).args(["-q", "-e", "-c", line, "/dev/null"]);
+    match program.env("SHELL", "/bin/sh").env("PINSHIM", command()).try_start() {
+        Ok(process) => Some(process.wait()),
+        Err(error) => {
+            skip(format!("script: {error}"));
+            None
+        }
+    }
+}
+
+#[test]
+fn colours_are_for_a_terminal_that_obeys() {
+    let _limit = TimeLimit::seconds(60);
+    let coloured = |term: &str, before: &str| {
+        let line = format!("stty cols 80 rows 24; {before} \"$PINSHIM\" show $$");
+        on_a_terminal(term, &line).map(|finished| {
+            assert!(finished.stdout.contains("NOT PINNED"), "{finished:?}");
+            finished.stdout.contains('\x1b')
+        })
+    };
+    let Some(plain) = coloured("xterm", "") else { return };
+    assert!(plain, "a terminal gets colours");
+    for (term, before) in [("dumb", ""), ("", ""), ("xterm", "NO_COLOR=1")] {
+        assert_eq!(coloured(term, before), Some(false), "TERM={term} {before}");
+    }
+}
+
+#[test]
+fn a_table_is_readable_on_a_terminal_that_is_narrow_or_does_not_know_its_size() {
+    let _limit = TimeLimit::seconds(60);
+    for size in ["cols 40 rows 24", "cols 0 rows 0", "cols 1 rows 1"] {
+        let line = format!("stty {size}; \"$PINSHIM\" show $$");
+        let Some(finished) = on_a_terminal("dumb", &line) else { return };
+        let header = finished.stdout.lines().find(|line| line.contains("ROLE")).unwrap_or_default();
+        for word in ["TID", "ROLE", "NAME", "EXPECTED", "ALLOWED", "LAST", "TIME", "MIGR", "STATE"] {
+            assert!(header.contains(word), "{size}: {word}: {finished:?}");
+        }
+    }
+}
+
+/// A terminal of tmux with a shell in it, whose server ends with it.
+struct Terminal {
+    scratch: Scratch,
+}
+
+impl Terminal {
+    /// `None`, and said, where there is no tmux.
+    fn open() -> Option<Self> {
+        let terminal = Self { scratch: Scratch::new() };
+        let new = ["-f", "/dev/null", "new-session", "-d", "-x", "90", "-y", "12", "sh"];
+        // What an interactive POSIX shell reads first.
+        let begin = terminal.scratch.join("begin");
+        fs::write(&begin, "PS1='ready: '\n").unwrap();
+        let started = terminal.tmux(&new).env("ENV", begin).env("PINSHIM", command()).try_start();
+        match started {
+            Ok(process) => {
+                assert_eq!(process.wait().code(), 0, "tmux starts");
+                Some(terminal)
+            }
+            Err(error) => {
+                skip(format!("tmux: {error}"));
+                None
+            }
+        }
+    }
+
+    fn tmux(&self, arguments: &[&str]) -> Program {
+        let socket = self.scratch.join("socket");
+        Program::new("tmux")
+            .env("TERM", "xterm")
+            .env("LC_ALL", "C.UTF-8")
+            .arg("-S")
+            .arg(socket)
+            .args(arguments)
+    }
+
+    fn types(&self, keys: &[&str]) {
+        let keys: Vec<&str> = ["send-keys"].iter().chain(keys).copied().collect();
+        self.tmux(&keys).run().assert_clean();
+    }
+
+    /// What is on the screen, and above it what has scrolled away.
+    fn text(&self) -> String {
+        self.tmux(&["capture-pane", "-p", "-S", "-"]).run().assert_clean().stdout.clone()
+    }
+
+    fn screen(&self) -> String {
+        self.tmux(&["capture-pane", "-p"]).run().assert_clean().stdout.clone()
+    }
+
+    /// Waits until something holds of the screen.
+    #[track_caller]
+    fn wait(&self, is_so: impl Fn(&str) -> bool) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !is_so(&self.screen()) {
+            assert!(Instant::now() < end, "{}", self.text());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.tmux(&["kill-server"]).run();
+    }
+}
+
+#[test]
+fn a_watch_leaves_what_was_there_before_and_the_terminal_in_order() {
+    let _limit = TimeLimit::seconds(60);
+    let Some(terminal) = Terminal::open() else { return };
+    terminal.wait(|screen| screen.contains("ready:"));
+    terminal.types(&["for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do echo before $i.; done", "Enter"]);
+    terminal.wait(|screen| screen.contains("before 15."));
+    terminal.types(&["\"$PINSHIM\" show $$ --watch 0.1", "Enter"]);
+    // At the top of the screen, and nothing else on it.
+    let is_drawn = |screen: &str| {
+        screen.lines().next().is_some_and(|first| first.contains(": NOT PINNED, "))
+            && !screen.contains("before")
+    };
+    terminal.wait(is_drawn);
+    // Drawn over and over.
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(is_drawn(&terminal.screen()), "{}", terminal.text());
+    for i in 1..=15 {
+        let before = format!("before {i}.");
+        assert_eq!(terminal.text().matches(&before).count(), 1, "{before} in\n{}", terminal.text());
+    }
+    assert_eq!(terminal.text().matches(": NOT PINNED, ").count(), 1, "{}", terminal.text());
+    // A screen with fewer rows than the table: it begins at the top all the same.
+    terminal.tmux(&["resize-window", "-x", "90", "-y", "4"]).run().assert_clean();
+    terminal.wait(|screen| is_drawn(screen) && screen.contains("lines more"));
+    terminal.tmux(&["resize-window", "-x", "90", "-y", "12"]).run().assert_clean();
+    terminal.wait(|screen| is_drawn(screen) && screen.contains("does not look like a QEMU"));
+    terminal.types(&["C-c"]);
+    terminal.wait(|screen| screen.trim_end().ends_with("ready:"));
+    assert!(terminal.screen().contains("does not look like a QEMU"), "the last look stays");
+    terminal.types(&["stty -a | grep -c ' echo '", "Enter"]);
+    terminal.wait(|screen| screen.contains("\n1\n"));
+    let flags = terminal.tmux(&["display", "-p", "#{cursor_flag} #{alternate_on} #{wrap_flag}"]).run();
+    assert_eq!(flags.stdout, "1 0 1\n");
+}
+
+#[test]
+fn a_watch_that_goes_to_a_file_or_a_dumb_terminal_has_no_sequences() {
+    let _limit = TimeLimit::seconds(60);
+    let line = "stty cols 80 rows 24; timeout 1 \"$PINSHIM\" show $$ --watch 0.1";
+    let Some(finished) = on_a_terminal("dumb", line) else { return };
+    assert!(finished.stdout.matches("NOT PINNED").count() > 1, "{finished:?}");
+    assert!(!finished.stdout.contains('\x1b'), "{finished:?}");
+}
