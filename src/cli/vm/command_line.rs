@@ -1,5 +1,6 @@
 //! What QEMU's arguments say: the VM's name and its IOThreads.
 
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -67,13 +68,26 @@ pub(crate) fn iothreads(command: &[OsString]) -> Vec<String> {
         [option, value] if option == "-object" || option == "--object" => value.to_str(),
         _ => None,
     });
-    let id = |value: &str| {
-        let mut items = value.split(',');
-        let kind = items.next()?;
-        (kind == "iothread" || kind == "qom-type=iothread")
-            .then(|| items.find_map(|item| item.strip_prefix("id=")).map(str::to_owned))?
-    };
-    values.filter_map(id).collect()
+    values.filter_map(iothread).take(IOTHREADS).collect()
+}
+
+/// More IOThreads make no sense.
+const IOTHREADS: usize = 1024;
+
+/// The id of the IOThread that the value of an `-object` creates, if it creates one. The value is JSON or a list of
+/// items, of which the first may leave out its key (QEMU's qom/object_interfaces.c, user_creatable_parse_str).
+fn iothread(value: &str) -> Option<String> {
+    if value.starts_with('{') {
+        // QEMU's own JSON has strings in single quotes too (qobject/json-lexer.c).
+        let object: Value =
+            serde_json::from_str(value).or_else(|_| serde_json::from_str(&value.replace('\'', "\""))).ok()?;
+        let member = |name: &str| object.get(name).and_then(Value::as_str);
+        return member("id").filter(|_| member("qom-type") == Some("iothread")).map(str::to_owned);
+    }
+    let item = |key: &str| value.split(',').filter_map(|item| item.strip_prefix(key)).next_back();
+    let first = value.split(',').next().filter(|first| !first.contains('='));
+    let kind = item("qom-type=").or(first);
+    item("id=").filter(|_| kind == Some("iothread")).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -111,6 +125,33 @@ mod tests {
         {
             assert_eq!(counted(arguments), None, "{arguments:?}");
         }
+    }
+
+    #[test]
+    fn iothreads_are_found_in_each_form_of_an_object() {
+        let arguments = [
+            "qemu",
+            "-object",
+            "iothread,id=a,poll-max-ns=0",
+            "--object",
+            "qom-type=iothread,id=b",
+            "-object",
+            "id=c,qom-type=iothread",
+            "-object",
+            r#"{"qom-type":"iothread","id":"d","poll-max-ns":0}"#,
+            "-object",
+            "{'id': 'e', 'qom-type': 'iothread'}",
+            "-object",
+            r#"{"qom-type":"memory-backend-ram","id":"x","size":1}"#,
+            "-object",
+            "memory-backend-ram,id=y,size=1M",
+            "-object",
+            "{",
+            "-object",
+            "iothread",
+        ];
+        let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        assert_eq!(iothreads(&arguments), ["a", "b", "c", "d", "e"]);
     }
 
     #[test]

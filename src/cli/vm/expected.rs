@@ -4,6 +4,7 @@ use crate::output::text::cut;
 use crate::sys::threads::Thread;
 use crate::vm::homes::Homes;
 use crate::vm::identify::{Evidence, Identified, OwnedRole, Sources, identify, name_shown};
+use crate::vm::whole_ids;
 use pinning::status_page::State;
 use pinning::{CpuSet, KernelThread, Policy, RoleKind, SetId};
 
@@ -26,6 +27,8 @@ pub(crate) struct VmThread {
     pub(crate) state: Option<State>,
     /// It is a worker, and nothing says which thread it works for: the main loop is assumed.
     pub(crate) home_assumed: bool,
+    /// It is one of these IOThreads, and nothing says which: its comm has only the beginning of its id.
+    pub(crate) may_be: Vec<String>,
 }
 
 impl VmThread {
@@ -42,8 +45,9 @@ const LIST: usize = 4096;
 /// Who the threads are and where they belong, in their order.
 pub(crate) fn vm_threads(threads: Vec<Thread>, sources: &Sources<'_>) -> Vec<VmThread> {
     let register = sources.register();
-    let identified: Vec<Identified> =
+    let mut identified: Vec<Identified> =
         threads.iter().map(|thread| identify(thread, sources, &register)).collect();
+    whole_ids::complete(&mut identified, sources);
     let homes = Homes::new(&threads, &identified, sources);
     let pairs = threads.into_iter().zip(identified);
     pairs.map(|(thread, identified)| vm_thread(thread, identified, sources, &homes)).collect()
@@ -52,7 +56,9 @@ pub(crate) fn vm_threads(threads: Vec<Thread>, sources: &Sources<'_>) -> Vec<VmT
 fn vm_thread(thread: Thread, identified: Identified, sources: &Sources<'_>, homes: &Homes) -> VmThread {
     let order = homes.order_of(thread.inner);
     // What QEMU places on purpose has no set, although the register has one for every thread.
-    let policy = sources.policy().filter(|_| identified.role != OwnedRole::Exempt);
+    let has_set =
+        identified.role != OwnedRole::Exempt && (identified.may_be.is_empty() || identified.listed.is_some());
+    let policy = sources.policy().filter(|_| has_set);
     let assigned = policy.map(|policy| assign(&identified, order, policy, sources, homes));
     let index = match identified.role {
         OwnedRole::Vcpu(index) => Some(index),
@@ -67,6 +73,7 @@ fn vm_thread(thread: Thread, identified: Identified, sources: &Sources<'_>, home
         home_assumed: assigned.as_ref().is_some_and(|assigned| assigned.home_assumed),
         expected: assigned.map(|assigned| assigned.cpus),
         state: identified.listed.map(|listed| listed.state),
+        may_be: identified.may_be,
         thread,
     }
 }
@@ -262,6 +269,35 @@ mod tests {
         let said =
             described(threads, Sources { policy: Some(&policy), ids: Some(&ids), ..Sources::default() });
         assert_eq!(said, ["10 emulator 4", "11 vcpu 1", "12 vcpu 2", "13 iothread 3", "14 emulator? 4"]);
+    }
+
+    /// Two IOThreads with the ids `block-io-device-1` and `-2`, and one with the id `block-io-dev`, by their comms.
+    #[test]
+    fn the_beginning_of_an_id_is_enough_where_only_one_iothread_has_it() {
+        let policy = policy(&[("PIN_IOTHREADS", "block-io-device-1@3,*@5"), ("PIN_EMULATOR", "4")]);
+        let of = |threads: &[Thread], created: &[&str]| {
+            let created: Vec<String> = created.iter().map(|id| (*id).to_owned()).collect();
+            let sources = Sources { policy: Some(&policy), iothreads: &created, ..Sources::default() };
+            let threads = vm_threads(threads.to_vec(), &Sources { inner_pid: MAIN, ..sources });
+            let said = threads
+                .iter()
+                .map(|of| format!("{} {:?} {}", of.name, of.expected_shown(), of.may_be.join(" ")));
+            said.skip(1).collect::<Vec<_>>()
+        };
+        let main = thread(MAIN, "q");
+        let one = [main.clone(), thread(11, "IO block-io-dev")];
+        assert_eq!(of(&one, &["io1", "block-io-device-1"]), ["IO block-io-device-1 Some(\"3\") "]);
+        // It was plugged in: the placement alone knows its id.
+        assert_eq!(of(&one, &["io1"]), ["IO block-io-device-1 Some(\"3\") "]);
+        assert_eq!(of(&one, &["block-io-dev"]), ["IO block-io-dev Some(\"5\") "]);
+        let doubt = "IO block-io-dev None block-io-device-1 block-io-device-2";
+        let created = ["block-io-device-1", "block-io-device-2"];
+        assert_eq!(of(&one, &created), [doubt]);
+        let two = [main, thread(11, "IO block-io-dev"), thread(12, "IO block-io-dev")];
+        assert_eq!(of(&two, &created), [doubt; 2]);
+        // One that the arguments name, and one that nothing does.
+        let doubt = "IO block-io-dev None block-io-device-1";
+        assert_eq!(of(&two, &["block-io-device-1"]), [doubt; 2]);
     }
 
     #[test]

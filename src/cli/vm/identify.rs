@@ -35,6 +35,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) ids: Option<&'a Ids>,
     /// A policy in place of the page's.
     pub(crate) policy: Option<&'a Policy>,
+    /// The ids of the IOThreads that QEMU's arguments create.
+    pub(crate) iothreads: &'a [String],
 }
 
 impl<'a> Sources<'a> {
@@ -64,6 +66,8 @@ pub(crate) struct Identified {
     pub(crate) name: Vec<u8>,
     /// Its entry in the register.
     pub(crate) listed: Option<Listed>,
+    /// The ids of IOThreads of which it is one, where only the beginning of its id is known and that is a doubt.
+    pub(crate) may_be: Vec<String>,
 }
 
 /// A [`Role`] that owns its text, and that tells the kernel's threads from QEMU's own.
@@ -142,10 +146,11 @@ pub(crate) fn identify(
             evidence: Evidence::Certain,
             name: if listed.name.is_empty() { comm } else { listed.name.clone().into_bytes() },
             listed: Some((*listed).clone()),
+            may_be: Vec::new(),
         };
     }
     let (role, evidence) = role_of_unlisted(thread, sources);
-    Identified { role, evidence, name: comm, listed: None }
+    Identified { role, evidence, name: comm, listed: None, may_be: Vec::new() }
 }
 
 fn role_of_unlisted(thread: &Thread, sources: &Sources<'_>) -> (OwnedRole, Evidence) {

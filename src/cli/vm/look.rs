@@ -28,6 +28,8 @@ pub(crate) struct Vm<'k> {
     pub(crate) page: Result<Page<'k>, Missing>,
     /// The id of its process as it sees it itself.
     inner_pid: i32,
+    /// The ids of the IOThreads that its arguments create.
+    iothreads: Vec<String>,
 }
 
 /// What a look takes into account besides the process and its page; by default nothing.
@@ -54,13 +56,15 @@ impl<'k> Vm<'k> {
     /// The VM that a process runs.
     pub(crate) fn new(process: Process<'k>) -> Self {
         let held = Held::new(process);
+        let arguments = process.arguments();
         Self {
             process,
             held,
-            name: command_line::vm_name(&process.arguments()),
+            name: command_line::vm_name(&arguments),
             owner: process.user(),
             page: Page::find(process),
             inner_pid: process.inner_pid(),
+            iothreads: command_line::iothreads(&arguments),
         }
     }
 
@@ -92,6 +96,7 @@ impl<'k> Vm<'k> {
             page: content.as_ref().ok(),
             ids: ask.ids,
             policy: ask.policy,
+            iothreads: &self.iothreads,
         };
         Ok(Look { threads: expected::vm_threads(threads, &sources), content })
     }

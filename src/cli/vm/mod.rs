@@ -14,3 +14,4 @@ pub(crate) mod qmp;
 #[cfg(test)]
 pub(crate) mod sample;
 pub(crate) mod unmet;
+mod whole_ids;

@@ -59,5 +59,6 @@ pub(crate) fn vm_thread(tid: i32, role: RoleKind, name: &str) -> VmThread {
         expected: None,
         state: None,
         home_assumed: false,
+        may_be: Vec::new(),
     }
 }
