@@ -851,3 +851,76 @@ fn threads_that_qemu_places_itself_are_expected_nowhere() {
         shown["threads"].as_array().unwrap().iter().find(|thread| thread["role"] == "exempt").unwrap();
     assert_eq!((&exempt["expected"], &exempt["verdict"]), (&Value::Null, &Value::from("exempt")), "{exempt}");
 }
+
+/// What an option names and the VM does not have is said and counts.
+#[test]
+fn wishes_that_nobody_meets_are_said_and_count() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(guest) = unpinned(Accel::Tcg, |vm| vm.debug_threads(true)) else { return };
+    let second = guest.cpus.second.to_string();
+    let applied = guest.apply(&["--iothreads", &format!("io2@{second}"), "--vcpus", &format!("7@{second}")]);
+    assert_eq!(applied.code(), 1, "{applied:?}");
+    for says in [
+        "PIN_IOTHREADS places io2, and there is no such IOThread",
+        "PIN_VCPUS places vCPU 7, and there is no such vCPU",
+    ] {
+        assert!(applied.stdout.contains(says), "{says}: {applied:?}");
+    }
+    let applied = guest.apply(&["--thread", &format!("no such*@{second}"), "--json"]);
+    let said = document(&applied);
+    assert_eq!((applied.code(), &said["ok"]), (1, &Value::Bool(false)));
+    assert!(said["notes"].to_string().contains("no thread has such a name"), "{said}");
+}
+
+/// QEMU gives a thread no name where that is longer than a comm (15 bytes): that counts, and QEMU tells who it is.
+#[test]
+fn an_iothread_whose_id_is_too_long_for_a_name_is_not_passed_over_in_silence() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let object = r#"{"qom-type":"iothread","id":"block-io-device-1"}"#;
+    let shape = |vm: VmBuilder| vm.debug_threads(true).args(&["-object", object]);
+    let Some(mut guest) = unpinned(Accel::Tcg, shape) else { return };
+    let (first, second) = (guest.cpus.first.to_string(), guest.cpus.second.to_string());
+    let long = format!("block-io-device-1@{second}");
+    let options = ["--cpus", &first, "--iothreads", &long];
+    let of = |guest: &mut Guest| {
+        let all = guest.vm.qmp.iothread_tids();
+        let tid = all.into_iter().find(|(id, _)| id == "block-io-device-1").unwrap().1;
+        guest.cpus_of_thread(tid)
+    };
+    let applied = guest.apply(&options);
+    // A QEMU that cuts the name instead is told by the beginning.
+    if applied.code() == 0 {
+        assert_eq!(of(&mut guest), [guest.cpus.second], "{applied:?}");
+    } else {
+        let says = "places block-io-device-1, and no thread's name tells which one that is; --qmp SOCKET";
+        assert!(applied.code() == 1 && applied.stdout.contains(says), "{applied:?}");
+    }
+    let socket = guest.socket().to_owned();
+    let applied = guest.apply(&[&options[..], &["--qmp", &socket]].concat());
+    assert_eq!(applied.code(), 0, "{applied:?}");
+    assert_eq!(of(&mut guest), [guest.cpus.second]);
+}
+
+#[test]
+fn what_apply_does_is_a_document_too() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm) else { return };
+    let vcpu = guest.vcpu(0);
+    taskset(vcpu, &guest.cpus.first.to_string());
+    let would = document(&pinshim(&["apply", "-p", &guest.pid, "--json", "--dry-run"]));
+    assert_eq!((&would["dry_run"], &would["moves"][0]["tid"]), (&Value::Bool(true), &Value::from(vcpu)));
+    let did = document(&guest.apply(&["--json"]));
+    let (from, to) = (guest.cpus.first.to_string(), guest.cpus.second.to_string());
+    let moved = &did["moves"][0];
+    assert_eq!(
+        (&moved["vcpu"], &moved["from"], &moved["to"]),
+        (&Value::from(0), &Value::from(from), &Value::from(to))
+    );
+    assert_eq!((&did["ok"], &did["exit_status"]), (&Value::Bool(true), &Value::from(0)));
+    assert_eq!(guest.cpus_of_thread(vcpu), [guest.cpus.second]);
+    let none = document(&pinshim(&["apply", "no-such-vm", "--json"]));
+    assert_eq!(none["exit_status"], 2);
+}

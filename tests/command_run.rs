@@ -446,3 +446,32 @@ fn generated_pages_and_completions_name_every_subcommand() {
     }
     Program::new("bash").arg("-n").arg(completions.join("pinshim.bash")).run().assert_clean();
 }
+
+/// What QEMU's arguments do not show is said, and a name that they do not create is warned of.
+#[test]
+fn a_dry_run_leaves_out_no_iothread() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let Some(cpus) = two_cpus() else { return };
+    let Some(binary) = or_skip(harness::qemu()) else { return };
+    let placement = format!("io1@{},fre@{}", cpus.second, cpus.first);
+    let of = |command: &[&str]| {
+        run().args(["--iothreads", &placement, "--vcpus", "7@0", "--dry-run", "--"]).args(command).run()
+    };
+    let object = r#"{"qom-type":"iothread","id":"io1"}"#;
+    let qemu = of(&[binary.to_str().unwrap(), "-smp", "2", "-object", object]);
+    let row = |finished: &Finished, id: &str| {
+        finished.stdout.lines().any(|line| line.starts_with(&format!("#   IOThread {id} ")))
+    };
+    assert!(qemu.code() == 0 && row(&qemu, "io1") && row(&qemu, "fre"), "{qemu:?}");
+    for warns in ["places fre, and there is no such IOThread", "places vCPU 7, and there is no such vCPU"] {
+        assert!(qemu.stderr.contains(warns), "{qemu:?}");
+    }
+    assert!(!qemu.stderr.contains("io1"), "{qemu:?}");
+    let scratch = Scratch::new();
+    let script = scratch.join("start-vm.sh");
+    fs::write(&script, "#!/bin/sh\nexec qemu-system-x86_64 -object iothread,id=io1\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let script = of(&[script.to_str().unwrap()]);
+    assert!(row(&script, "io1") && script.stdout.contains("is not known here"), "{script:?}");
+}

@@ -278,7 +278,8 @@ pub(crate) struct Check {
 /// libvirt's, root's file says it: the one that libvirt's hook has left, or the administrator's.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_long_help = "Exit status: 0 if every thread is where it belongs now, 1 if one could not be put there, 3 if the \
+    after_long_help = "Exit status: 0 if every thread is where it belongs now, 1 if one could not be put there, or an option \
+        names a vCPU, an IOThread or a thread that is not there, 3 if the \
         process is not pinned and no placement was given, 2 if nothing could be done, 74 if the output cannot be \
         written.\n\n\
         Examples:\n  \
@@ -309,6 +310,10 @@ pub(crate) struct Apply {
     /// Look again every so many seconds, until QEMU ends
     #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "dry_run")]
     pub(crate) watch: Option<Duration>,
+
+    /// Print one JSON document on one line; with --watch one for each round that moves something
+    #[arg(long)]
+    pub(crate) json: bool,
 
     #[command(flatten)]
     pub(crate) placement: Placement,

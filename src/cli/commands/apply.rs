@@ -7,10 +7,12 @@ use crate::libvirt::left_for::left_for;
 use crate::output::exit_status::{FAILED, NOT_PINNED, OFF, SUCCESS};
 use crate::output::failure::{Done, Failure};
 use crate::output::print::Output;
+use crate::present::json::{self, Applied, Moved, Unmoved};
 use crate::sys::cpuset;
 use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
 use crate::verdict::diagnosis;
+use crate::vm::expected::VmThread;
 use crate::vm::find::{self, is_qemu};
 use crate::vm::look::{Ask, Look, Vm};
 use crate::vm::page::Missing;
@@ -18,6 +20,11 @@ use pinning::{CpuSet, Host, Policy, Tid};
 
 /// Puts the threads where the policy given on the command line says, or else the VM's own.
 pub(crate) fn apply(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output) -> Done {
+    let done = applied(arguments, kernel, output);
+    done.or_else(|failure| Ok(failure.report_as(arguments.json, output)))
+}
+
+fn applied(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output) -> Done {
     let vm = find::wanted(kernel, &arguments.which.wanted())?;
     let look = vm.look(&Ask::default())?;
     let given = arguments.placement.variables().into_iter().map(|(name, value)| (name.to_owned(), value));
@@ -36,21 +43,40 @@ pub(crate) fn apply(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output)
     };
     let mut repair = Repair::new(&vm, arguments, policy.as_ref());
     let threads = repair.run(output)?;
-    output.lines(repair.summary(&threads));
-    let Some(pause) = arguments.watch else {
-        let is_done = repair.is_complete() || arguments.dry_run;
-        return Ok(if is_done { SUCCESS } else { OFF });
-    };
+    let status = if repair.is_complete() { SUCCESS } else { OFF };
+    if arguments.json {
+        json::print(output, &document(&vm, arguments, &repair, &threads, status))?;
+    } else {
+        output.lines(repair.summary(&threads));
+    }
+    let Some(pause) = arguments.watch else { return Ok(status) };
     loop {
         kernel.sleep(pause);
-        match repair.run(output) {
+        let threads = match repair.run(output) {
             Err(_) if !vm.is_alive() => {
                 output.note(vm.ended());
                 return Ok(SUCCESS);
             }
-            done => done?,
+            threads => threads?,
         };
+        if arguments.json && !(repair.moves.is_empty() && repair.failures.is_empty()) {
+            let status = if repair.is_complete() { SUCCESS } else { OFF };
+            json::print(output, &document(&vm, arguments, &repair, &threads, status))?;
+        }
     }
+}
+
+/// What a run has done.
+fn document(
+    vm: &Vm<'_>,
+    arguments: &Apply,
+    repair: &Repair<'_>,
+    threads: &[VmThread],
+    status: u8,
+) -> Applied {
+    let moves = repair.moves.iter().map(|of| Moved::new(&of.thread, &of.to)).collect();
+    let failures = repair.failures.iter().map(|of| Unmoved::new(&of.thread, &of.why)).collect();
+    Applied::new(vm, arguments.dry_run, status, threads.len(), moves, failures, repair.notes(threads))
 }
 
 /// Fails for a VM that has no policy of its own.
@@ -89,7 +115,8 @@ fn must_be_trusted(vm: &Vm<'_>, arguments: &Apply) -> Result<(), Failure> {
     .next("say where they belong, with --cpus and the like, or give --trust-vm to follow its word"))
 }
 
-/// The policy that was given on the command line, or by root's files; `None` if it is faulty, and then the faults have been said.
+/// The policy that was given on the command line, or by root's files; `None` if it is faulty, and then the faults
+/// have been said.
 fn given_policy(
     vm: &Vm<'_>,
     look: &Look,
@@ -118,6 +145,10 @@ fn given_policy(
     }
     if !parsed.faults.is_empty() {
         say_whose_limit(vm.process, &host.available, output);
+        let faults: Vec<String> = parsed.faults.iter().map(ToString::to_string).collect();
+        if arguments.json {
+            output.document(&Failure::new(faults.join("; ")).document());
+        }
     }
     Ok(parsed.policy)
 }
@@ -142,7 +173,7 @@ mod tests {
     use crate::arguments::{Command, from_words};
     use crate::output::transcript::said;
     use crate::sys::fake::{FakeKernel, cpus, ms};
-    use crate::vm::sample::{threads_of_web, web};
+    use crate::vm::sample::{WEB, threads_of_web, web};
     use pinning::Role;
     use pinning::status_page::State;
 
@@ -273,6 +304,106 @@ web (PID 100): 5 threads, 1 moved, 2 could NOT be put where they belong
 web (PID 100, user root): 5 threads, 0 moved, 1 could NOT be put where they belong
 ";
         assert_eq!(applied(&kernel, "web --trust-vm"), (1, text.to_owned()));
+    }
+
+    #[test]
+    fn an_option_that_names_what_is_not_there_is_said_and_counts() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        let said = "\
+PIN_VCPUS places vCPUs 2-3, and there are no such vCPUs
+PIN_IOTHREADS places io2, and there is no such IOThread
+PIN_THREADS places SPICE*, and no thread has such a name
+web (PID 100): 5 threads, all where they belong
+";
+        let options = "--vcpus 0@1,1@2,2-3@[1] --iothreads io1@3,io2@1 --thread SPICE*@1 --emulator 0";
+        assert_eq!(applied(&kernel, &format!("web {options}")), (1, said.to_owned()));
+        assert_eq!(applied(&kernel, &format!("web --dry-run {options}")).0, 1);
+        // What QEMU was started with may name a vCPU that is plugged in some day.
+        let kernel = FakeKernel::new();
+        let vm = threads_of_web(&kernel).page(&[("PIN_VCPUS", "0@1,7@1"), ("PIN_CPUS", "0")]);
+        vm.lists(100, Role::Emulator, 0, "");
+        assert_eq!(applied(&kernel, "web --dry-run").0, 0);
+    }
+
+    #[test]
+    fn an_iothread_without_a_name_is_a_wish_unmet_that_qemu_can_tell() {
+        let kernel = FakeKernel::new();
+        let arguments = [&WEB[..], &["-object", "iothread,id=block-io-device-1"]].concat();
+        let vm = kernel.process(100, &arguments).thread(100, "qemu-system-x86", "0");
+        vm.thread(101, "qemu-system-x86", "0");
+        let text = "\
+1 thread could not be told by name and counted as the emulator's: 101; --qmp SOCKET tells vCPUs and IOThreads
+PIN_IOTHREADS places block-io-device-1, and no thread's name tells which one that is; --qmp SOCKET tells IOThreads
+web (PID 100): 2 threads, all where they belong
+";
+        assert_eq!(applied(&kernel, "web --cpus 0 --iothreads block-io-device-1@3"), (1, text.to_owned()));
+    }
+
+    #[test]
+    fn an_iothread_whose_long_id_leaves_a_doubt_is_left_where_it_is() {
+        let kernel = FakeKernel::new();
+        let object = |id: &str| format!("iothread,id=block-io-device-{id}");
+        let start = |ids: &[&str]| {
+            let objects: Vec<String> = ids.iter().map(|id| object(id)).collect();
+            let mut arguments = WEB.to_vec();
+            objects.iter().for_each(|object| arguments.extend(["-object", object]));
+            let vm = kernel.process(100, &arguments).thread(100, "qemu-system-x86", "0");
+            vm.thread(101, "IO block-io-dev", "0-3");
+        };
+        let options = "web --cpus 0 --iothreads block-io-device-1@3";
+        start(&["1"]);
+        let text = "\
+moved 101 IO block-io-device-1 (iothread) from 0-3 to 3
+web (PID 100): 2 threads, 1 moved
+";
+        assert_eq!(applied(&kernel, options), (0, text.to_owned()));
+        kernel.end_process(100);
+        start(&["1", "2"]);
+        let text = "\
+101 IO block-io-dev may be block-io-device-1 or block-io-device-2 and is left where it is, on 0-3; --qmp SOCKET tells \
+IOThreads
+web (PID 100): 2 threads, all else where they belong
+";
+        assert_eq!(applied(&kernel, options), (1, text.to_owned()));
+        assert_eq!((kernel.asked(), kernel.allowed(101)), (vec!["101 on 3".to_owned()], "0-3".to_owned()));
+    }
+
+    #[test]
+    fn the_json_document_has_what_was_moved_and_what_was_not() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.move_to(101, "2");
+        kernel.move_to(103, "0");
+        kernel.change(103, |thread| thread.refusal = Some(libc::EPERM));
+        let document = |words: &str| {
+            let (status, text) = applied(&kernel, words);
+            let lines = text.lines().filter(|line| !line.starts_with("2> "));
+            let documents: Vec<serde_json::Value> =
+                lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+            assert_eq!(documents.len(), 1, "{text}");
+            assert_eq!(documents[0]["exit_status"], status);
+            documents[0].clone()
+        };
+        let would = document("web --json --dry-run");
+        assert_eq!((&would["dry_run"], would["moves"].as_array().unwrap().len()), (&true.into(), 2));
+        let did = document("web --json");
+        let of = |list: &str, field: &str| did[list][0][field].clone();
+        assert_eq!(
+            [of("moves", "tid"), of("moves", "from"), of("moves", "to")],
+            [serde_json::json!(101), serde_json::json!("2"), serde_json::json!("1")]
+        );
+        assert_eq!(
+            (of("failures", "tid"), &did["ok"], &did["exit_status"]),
+            (103.into(), &false.into(), &1.into())
+        );
+        assert!(of("failures", "why").as_str().unwrap().starts_with("could not be put on 3: not permitted"));
+        let faulty = document("web --json --cpus 9 --vcpus x");
+        assert!(
+            faulty["error"].as_str().unwrap().starts_with("PIN_CPUS=9: CPU 9 is not available"),
+            "{faulty}"
+        );
+        document("db --json");
     }
 
     #[test]

@@ -69,6 +69,10 @@ pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> 
     }
     let preload = library::appended(std::env::var_os("LD_PRELOAD"), &library);
     if arguments.dry_run {
+        let policy = parsed.policy.as_ref();
+        for unmet in policy.map(|of| dry_run::unmet(of, &arguments.command, target)).unwrap_or_default() {
+            output.note(format_args!("warning: {unmet}"));
+        }
         let obeyed = obeyed(&environment);
         output.lines(dry_run::lines(&obeyed, &preload, &arguments.command, parsed.policy.as_ref()));
         return Ok(SUCCESS);

@@ -285,6 +285,90 @@ impl Checked {
     }
 }
 
+/// What `pinshim apply --json` prints.
+#[derive(Debug, Serialize)]
+pub(crate) struct Applied {
+    version: u32,
+    pid: i32,
+    name: Option<String>,
+    user: Option<u32>,
+    dry_run: bool,
+    /// Whether the exit status is 0.
+    ok: bool,
+    exit_status: u8,
+    /// How many threads there are.
+    threads: usize,
+    moves: Vec<Moved>,
+    failures: Vec<Unmoved>,
+    /// Sentences: what was only assumed, which names of the placement no thread has.
+    notes: Vec<String>,
+}
+
+/// A thread that was moved, or in a dry run would be.
+#[derive(Debug, Serialize)]
+pub(crate) struct Moved {
+    #[serde(flatten)]
+    thread: PutThread,
+    to: String,
+}
+
+/// A thread that could not be moved.
+#[derive(Debug, Serialize)]
+pub(crate) struct Unmoved {
+    #[serde(flatten)]
+    thread: PutThread,
+    why: String,
+}
+
+/// A thread that was to be moved.
+#[derive(Debug, Serialize)]
+struct PutThread {
+    tid: i32,
+    role: String,
+    role_from: &'static str,
+    vcpu: Option<u32>,
+    name: String,
+    from: String,
+}
+
+impl PutThread {
+    fn new(vm_thread: &VmThread) -> Self {
+        let shown = ShownThread::new(vm_thread, &Verdict::Unknown);
+        let ShownThread { tid, role, role_from, vcpu, name, allowed, .. } = shown;
+        Self { tid, role, role_from, vcpu, name, from: allowed }
+    }
+}
+
+impl Moved {
+    /// A thread as it was before, and where it is now.
+    pub(crate) fn new(thread: &VmThread, to: &str) -> Self {
+        Self { thread: PutThread::new(thread), to: to.to_owned() }
+    }
+}
+
+impl Unmoved {
+    /// A thread as it is, and why it is not where it belongs.
+    pub(crate) fn new(thread: &VmThread, why: &str) -> Self {
+        Self { thread: PutThread::new(thread), why: why.to_owned() }
+    }
+}
+
+impl Applied {
+    /// The document of a run over so many threads.
+    pub(crate) fn new(
+        vm: &Vm<'_>,
+        dry_run: bool,
+        exit_status: u8,
+        threads: usize,
+        moves: Vec<Moved>,
+        failures: Vec<Unmoved>,
+        notes: Vec<String>,
+    ) -> Self {
+        let (pid, name, user, ok) = (vm.process.pid, vm.name.clone(), vm.owner, exit_status == SUCCESS);
+        Self { version: VERSION, pid, name, user, dry_run, ok, exit_status, threads, moves, failures, notes }
+    }
+}
+
 /// Prints a document on a line of its own.
 pub(crate) fn print(output: &mut Output, document: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(document)
@@ -347,6 +431,7 @@ mod tests {
     const VM: &str = "| field of a VM |";
     const THREAD: &str = "| field of a thread |";
     const CHECKED: &str = "`pinshim check --json`:";
+    const APPLIED: &str = "`pinshim apply --json`:";
     const CHECKED_ALL: &str = "| field of several VMs |";
     const FAILED_FIELDS: &str = "| field of a failure |";
 
@@ -381,6 +466,13 @@ mod tests {
         assert_eq!(fields(&none), documented(FAILED_FIELDS));
         let none: Value = serde_json::from_str(&failure.document()).unwrap();
         assert_eq!(fields(&none), documented(FAILED_FIELDS));
+        let thread = &look.threads[0];
+        let (moves, failures) = (vec![Moved::new(thread, "1")], vec![Unmoved::new(thread, "x")]);
+        let applied = Applied::new(&vm, false, 0, 1, moves, failures, Vec::new());
+        let applied = serde_json::to_value(applied).unwrap();
+        assert_eq!(fields(&applied), documented(APPLIED));
+        assert_eq!(fields(&applied["moves"][0]), quoted(meaning(APPLIED, "moves")));
+        assert_eq!(fields(&applied["failures"][0]), quoted(meaning(APPLIED, "failures")));
         let all = serde_json::to_value(CheckedAll::new(2, Vec::new())).unwrap();
         assert_eq!(fields(&all), documented(CHECKED_ALL));
     }

@@ -1,5 +1,6 @@
 //! What QEMU's arguments say: the VM's name and its IOThreads.
 
+use pinning::VCPU_LIMIT;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -69,6 +70,20 @@ pub(crate) fn iothreads(command: &[OsString]) -> Vec<String> {
         _ => None,
     });
     values.filter_map(iothread).take(IOTHREADS).collect()
+}
+
+/// How many vCPUs the arguments give a VM, those that are plugged in later included. `None`: they do not say it here.
+pub(crate) fn vcpus(command: &[OsString]) -> Option<u32> {
+    // Other places that may say it: a file, and properties of the machine.
+    let is_elsewhere = |word: &OsString| {
+        let word = word.as_bytes();
+        word.ends_with(b"-readconfig") || word.windows(4).any(|part| part == b"smp.")
+    };
+    if command.iter().any(is_elsewhere) {
+        return None;
+    }
+    let has_smp = command.iter().any(|word| word == "-smp" || word == "--smp");
+    if has_smp { smp(command).map(|smp| smp.vcpus).filter(|number| *number <= VCPU_LIMIT) } else { Some(1) }
 }
 
 /// More IOThreads make no sense.
@@ -152,6 +167,17 @@ mod tests {
         ];
         let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
         assert_eq!(iothreads(&arguments), ["a", "b", "c", "d", "e"]);
+    }
+
+    #[test]
+    fn without_smp_there_is_one_vcpu_unless_another_place_may_say_more() {
+        let of = |arguments: &[&str]| vcpus(&arguments.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!([of(&["qemu"]), of(&["qemu", "-smp", "2,maxcpus=8"])], [Some(1), Some(8)]);
+        for unknown in
+            [&["qemu", "-smp", "x"][..], &["qemu", "-readconfig", "f"], &["qemu", "-M", "pc,smp.cpus=2"]]
+        {
+            assert_eq!(of(unknown), None);
+        }
     }
 
     #[test]

@@ -56,8 +56,9 @@ pub(crate) fn vm_threads(threads: Vec<Thread>, sources: &Sources<'_>) -> Vec<VmT
 fn vm_thread(thread: Thread, identified: Identified, sources: &Sources<'_>, homes: &Homes) -> VmThread {
     let order = homes.order_of(thread.inner);
     // What QEMU places on purpose has no set, although the register has one for every thread.
-    let has_set =
-        identified.role != OwnedRole::Exempt && (identified.may_be.is_empty() || identified.listed.is_some());
+    // The register knows the set of the page's own policy, however little of the id is seen.
+    let is_known = identified.may_be.is_empty() || (identified.listed.is_some() && sources.policy.is_none());
+    let has_set = is_known && identified.role != OwnedRole::Exempt;
     let policy = sources.policy().filter(|_| has_set);
     let assigned = policy.map(|policy| assign(&identified, order, policy, sources, homes));
     let index = match identified.role {

@@ -68,6 +68,11 @@ impl<'k> Vm<'k> {
         }
     }
 
+    /// Whether its arguments create an IOThread of this id.
+    pub(crate) fn creates_iothread(&self, id: &str) -> bool {
+        self.iothreads.iter().any(|created| created == id)
+    }
+
     /// Whether the library acts in it.
     pub(crate) fn is_pinned(&self) -> bool {
         self.page.is_ok()

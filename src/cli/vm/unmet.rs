@@ -1,7 +1,7 @@
 //! What a policy names and a VM does not have.
 
 use crate::vm::expected::VmThread;
-use pinning::{Policy, RoleKind, Unmet};
+use pinning::{KernelThread, Policy, RoleKind, Unmet, glob_matches};
 
 /// The vCPUs and IOThreads that a policy names by index and by id, and that are not among these threads.
 pub(crate) fn unmet(policy: &Policy, threads: &[VmThread]) -> Vec<Unmet> {
@@ -12,8 +12,29 @@ pub(crate) fn unmet(policy: &Policy, threads: &[VmThread]) -> Vec<Unmet> {
     let ids = of_role(RoleKind::IoThread).filter_map(|thread| thread.name.strip_prefix("IO "));
     let ids: Vec<&[u8]> = ids.map(str::as_bytes).collect();
     let mut unmet = policy.unmet(&vcpus, &ids);
-    unmet.retain(|wish| !(runs_all && matches!(wish, Unmet::Vcpus(..))));
+    // An IOThread that may have this id is no proof that there is none.
+    let is_in_doubt = |id: &String| threads.iter().any(|thread| thread.may_be.contains(id));
+    unmet.retain(|wish| match wish {
+        Unmet::Vcpus(..) => !runs_all,
+        Unmet::IoThread(id) => !is_in_doubt(id),
+        Unmet::Rule(_) => true,
+    });
     unmet
+}
+
+/// The rules of a policy that match the name of none of these threads. Unlike vCPUs and IOThreads, many threads come
+/// and go: this counts only for a policy that is used once.
+pub(crate) fn unmet_rules(policy: &Policy, threads: &[VmThread]) -> Vec<Unmet> {
+    policy.unmet_rules(|glob| {
+        let matches = |name: &[u8]| glob_matches(glob.as_bytes(), name);
+        threads.iter().any(|thread| {
+            let comm = &thread.thread.comm;
+            let full_name = KernelThread::from_comm(comm).and_then(KernelThread::full_name);
+            matches(thread.name.as_bytes())
+                || matches(comm)
+                || full_name.is_some_and(|name| matches(name.as_bytes()))
+        })
+    })
 }
 
 #[cfg(test)]
@@ -27,6 +48,18 @@ mod tests {
         let environment = [("PIN_VCPUS", "0@0,1@1"), ("PIN_IOTHREADS", "io1@0")];
         let policy = Policy::parse(environment, &host).policy.unwrap();
         unmet(&policy, threads).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_rule_is_met_by_the_name_or_the_comm_of_a_thread() {
+        let host = Host { available: CpuSet::from_words(&[3]), start: CpuSet::from_words(&[3]) };
+        let environment = [("PIN_THREADS", "IO io1@0,kvm-nx-lpage-recovery@1,wor?er@0,SPICE*@1")];
+        let policy = Policy::parse(environment, &host).policy.unwrap();
+        let mut recovery = vm_thread(9, RoleKind::Emulator, "kvm-nx-lpage-re");
+        recovery.thread.comm = b"kvm-nx-lpage-re".to_vec();
+        let threads =
+            [vm_thread(7, RoleKind::IoThread, "IO io1"), vm_thread(8, RoleKind::Worker, "worker"), recovery];
+        assert_eq!(unmet_rules(&policy, &threads), [Unmet::Rule("SPICE*".to_owned())]);
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub enum Unmet {
     Vcpus(u32, u32),
     /// The IOThread with this id.
     IoThread(String),
+    /// Threads whose name this glob matches.
+    Rule(String),
 }
 
 impl std::fmt::Display for Unmet {
@@ -24,6 +26,7 @@ impl std::fmt::Display for Unmet {
                 write!(f, "PIN_VCPUS places vCPUs {first}-{last}, and there are no such vCPUs")
             }
             Unmet::IoThread(id) => write!(f, "PIN_IOTHREADS places {id}, and there is no such IOThread"),
+            Unmet::Rule(glob) => write!(f, "PIN_THREADS places {glob}, and no thread has such a name"),
         }
     }
 }
@@ -46,6 +49,12 @@ impl Policy {
             unmet.extend(absent.map(|(id, _)| Unmet::IoThread(id.0.clone())));
         }
         unmet
+    }
+
+    /// The globs of `PIN_THREADS` that match no name. `matches` says whether a glob matches the name of any thread.
+    pub fn unmet_rules(&self, matches: impl Fn(&str) -> bool) -> Vec<Unmet> {
+        let globs = self.rules.iter().map(|(glob, _)| glob);
+        globs.filter(|glob| !matches(glob)).map(|glob| Unmet::Rule(glob.clone())).collect()
     }
 
     /// The ids of the IOThreads that the placement names.

@@ -263,6 +263,14 @@ fn names_of_a_map_that_match_nobody_are_wishes_unmet() {
 }
 
 #[test]
+fn a_rule_that_matches_no_name_is_a_wish_unmet() {
+    let policy = policy(&[("PIN_THREADS", "SPICE*@1,worker@0")]);
+    let unmet = policy.unmet_rules(|glob| pinning::glob_matches(glob.as_bytes(), b"worker"));
+    let said: Vec<String> = unmet.iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["PIN_THREADS places SPICE*, and no thread has such a name"]);
+}
+
+#[test]
 fn an_ordered_list_that_is_longer_than_the_vm_is_no_wish_unmet() {
     assert_eq!(unmet(&[("PIN_VCPUS", "0,1,2"), ("PIN_IOTHREADS", "1,2")], &[0], &[]), [""; 0]);
 }
