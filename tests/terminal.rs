@@ -5,7 +5,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use harness::{Finished, Program, Scratch, TimeLimit, command, skip};
+use harness::{Accel, Finished, Program, Scratch, TimeLimit, VmBuilder, command, kvm_and_tcg, skip};
 
 /// Runs a shell's command on a terminal of its own. `None`, and said, where there is no script(1).
 fn on_a_terminal(term: &str, line: &str) -> Option<Finished> {
@@ -48,6 +48,29 @@ fn a_table_is_readable_on_a_terminal_that_is_narrow_or_does_not_know_its_size() 
         }
     }
 }
+
+fn a_long_check_says_on_a_terminal_how_far_it_is(accel: Accel) {
+    let _limit = TimeLimit::seconds(100);
+    let Some(vm) = VmBuilder::usual(accel).env("PIN_CPUS", "all").start() else { return };
+    vm.wait_visits(1);
+    let line = |to: &str| format!("stty cols 80 rows 24; \"$PINSHIM\" check {} --for 2.2 {to}", vm.pid());
+    let Some(finished) = on_a_terminal("xterm", &line("")) else { return };
+    let is_shown = finished.stdout.starts_with("\rpinshim: ")
+        && finished.stdout.contains(" of 3 s, no thread off so far\x1b[K\r")
+        && finished.stdout.ends_with("\r\x1b[K");
+    assert!(finished.code() == 0 && is_shown, "{finished:?}");
+    // Silent where nobody watches.
+    for (term, to) in [("dumb", ""), ("xterm", "2>&1 | cat")] {
+        let finished = on_a_terminal(term, &line(to)).map(|finished| finished.stdout);
+        assert_eq!(finished.as_deref(), Some(""), "TERM={term} {to}");
+    }
+}
+
+kvm_and_tcg!(
+    a_long_check_of_a_kvm_guest_says_on_a_terminal_how_far_it_is,
+    a_long_check_of_a_tcg_guest_says_on_a_terminal_how_far_it_is,
+    a_long_check_says_on_a_terminal_how_far_it_is
+);
 
 /// A terminal of tmux with a shell in it, whose server ends with it.
 struct Terminal {

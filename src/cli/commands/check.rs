@@ -19,7 +19,7 @@ use std::time::Duration;
 /// Watches VMs and judges.
 pub(crate) fn check(arguments: &Check, kernel: &dyn Kernel, output: &mut Output) -> Done {
     let done = found(arguments, kernel).and_then(|subjects| {
-        let outcomes = outcomes(arguments, kernel, &subjects);
+        let outcomes = outcomes(arguments, kernel, &subjects, output);
         say(arguments, &subjects, outcomes, output)
     });
     done.or_else(|failure| Ok(failure.report_as(arguments.json, output)))
@@ -84,12 +84,27 @@ fn one<'k>(wanted: &Wanted, kernel: &'k dyn Kernel, time: Duration) -> Subject<'
 }
 
 /// What becomes of the check of each of them.
-fn outcomes(arguments: &Check, kernel: &dyn Kernel, subjects: &[Subject<'_>]) -> Vec<Outcome> {
+fn outcomes(
+    arguments: &Check,
+    kernel: &dyn Kernel,
+    subjects: &[Subject<'_>],
+    output: &mut Output,
+) -> Vec<Outcome> {
     let began = subjects.iter().map(|subject| begin(arguments, subject.as_ref().map_err(Clone::clone)));
     let began: Vec<Result<Comparison, Outcome>> = began.collect();
     let to_watch = subjects.iter().zip(&began).filter(|(_, began)| began.is_ok());
     let vms: Vec<&Vm<'_>> = to_watch.filter_map(|(subject, _)| subject.as_ref().ok()).collect();
-    let mut watched = watch::watch(kernel, &vms, arguments.time.unwrap_or_default()).into_iter();
+    let time = arguments.time.unwrap_or_default();
+    let mut said = 0;
+    let progress = |elapsed: Duration, off: usize| {
+        if elapsed.as_secs() > said {
+            said = elapsed.as_secs();
+            let off = if off == 0 { "no thread".to_owned() } else { count(off, "thread") };
+            output.progress(&format!("{said} of {} s, {off} off so far", time.as_secs_f64().ceil()));
+        }
+    };
+    let mut watched = watch::watch(kernel, &vms, time, progress).into_iter();
+    output.end_progress();
     let outcome = |began| match began {
         Err(outcome) => outcome,
         Ok(comparison) => match watched.next() {

@@ -8,7 +8,8 @@
 use crate::output::exit_status::{NOT_WRITTEN, READER_HAS_GONE};
 use crate::output::line::Line;
 use crate::output::screen;
-use crate::output::style::Style;
+use crate::output::style::{self, Style};
+use crate::output::text::one_line;
 use pinning::is_harmful;
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -21,12 +22,16 @@ pub(crate) struct Output {
     style: Box<dyn Fn() -> Style>,
     /// The terminal shows what `instead` wrote.
     is_drawn: bool,
+    /// Whether a line on stderr can be drawn over, and what is on it now is progress.
+    may_progress: bool,
+    is_progress: bool,
 }
 
 impl Output {
     /// This process's stdout and stderr.
     pub(crate) fn standard() -> Self {
-        Self::new(io::stdout(), io::stderr(), Style::of_stdout)
+        let standard = Self::new(io::stdout(), io::stderr(), Style::of_stdout);
+        Self { may_progress: style::stderr_may_redraw(), ..standard }
     }
 
     /// Streams for results and for notes.
@@ -35,7 +40,14 @@ impl Output {
         notes: impl Write + 'static,
         style: impl Fn() -> Style + 'static,
     ) -> Self {
-        Self { results: Box::new(results), notes: Box::new(notes), style: Box::new(style), is_drawn: false }
+        Self {
+            results: Box::new(results),
+            notes: Box::new(notes),
+            style: Box::new(style),
+            is_drawn: false,
+            may_progress: false,
+            is_progress: false,
+        }
     }
 
     /// Writes one line of results.
@@ -80,6 +92,21 @@ impl Output {
         let line = Line::from(format!("pinshim: {line}"));
         // Where stderr cannot be written to, nothing is left to say it on.
         let _ = self.notes.write_all(line.written(false).as_bytes());
+    }
+
+    /// Says on stderr how far a long work is, in place of what was said before; only on a terminal.
+    pub(crate) fn progress(&mut self, text: &str) {
+        if self.may_progress {
+            self.is_progress = true;
+            let _ = write!(self.notes, "\r{}\x1b[K", one_line(&format!("pinshim: {text}")));
+        }
+    }
+
+    /// Takes away what was said of the progress.
+    pub(crate) fn end_progress(&mut self) {
+        if std::mem::take(&mut self.is_progress) {
+            let _ = write!(self.notes, "\r\x1b[K");
+        }
     }
 
     /// How results may look now.

@@ -15,6 +15,11 @@ pub(crate) struct Style {
     pub(crate) may_colour: bool,
 }
 
+/// Whether stderr is a terminal whose cursor can be moved.
+pub(crate) fn stderr_may_redraw() -> bool {
+    Style::of(io::stderr().is_terminal(), None, |name| std::env::var_os(name)).may_redraw
+}
+
 impl Style {
     /// What stdout is now. A terminal can change its size at any time.
     pub(crate) fn of_stdout() -> Self {

@@ -452,7 +452,7 @@ mod tests {
         assert_eq!(fields(&shown["counters"]), quoted(meaning(VM, "counters")));
         assert_eq!(fields(&shown["threads"][0]), documented(THREAD));
 
-        let watched = watch::watch(&kernel, &[&vm], Duration::ZERO).pop().unwrap().unwrap();
+        let watched = watch::watch(&kernel, &[&vm], Duration::ZERO, |_, _| {}).pop().unwrap().unwrap();
         let checked = serde_json::to_value(Checked::new(&vm, &watched, &Comparison::default())).unwrap();
         assert_eq!(fields(&checked), documented(CHECKED));
         let added = quoted(meaning(CHECKED, "offenders"));

@@ -39,8 +39,14 @@ pub(crate) struct Offence {
 }
 
 /// Looks at some VMs for a time, twice at least: at all of them in turn, so that they are watched at the same time.
-/// The answers are in their order.
-pub(crate) fn watch(kernel: &dyn Kernel, vms: &[&Vm<'_>], time: Duration) -> Vec<Result<Watched, Failure>> {
+/// The answers are in their order. `progress` hears after every look how long it has gone on, and how many threads were
+/// off their sets so far.
+pub(crate) fn watch(
+    kernel: &dyn Kernel,
+    vms: &[&Vm<'_>],
+    time: Duration,
+    mut progress: impl FnMut(Duration, usize),
+) -> Vec<Result<Watched, Failure>> {
     let began = kernel.now();
     let mut watches: Vec<Result<Watch<'_>, Failure>> = vms.iter().map(|vm| Ok(Watch::new(vm))).collect();
     let mut looks = 0;
@@ -52,6 +58,7 @@ pub(crate) fn watch(kernel: &dyn Kernel, vms: &[&Vm<'_>], time: Duration) -> Vec
         }
         looks += 1;
         let elapsed = kernel.now().saturating_sub(began);
+        progress(elapsed, watches.iter().flatten().map(|watch| watch.offences.len()).sum());
         let is_open = watches.iter().flatten().any(|watch| watch.is_open);
         let are_left = watches.iter().any(Result::is_ok);
         if !are_left || (looks >= 2 && elapsed >= time && (!is_open || elapsed >= time + GRACE)) {
@@ -126,7 +133,7 @@ mod tests {
     /// Watches the VM `web` for a time: each offence as `TID VERDICT xLOOKS`, and how many looks and threads.
     fn watched(kernel: &FakeKernel, time: Duration) -> (Vec<String>, u64, usize) {
         let vm = find::named(kernel, "web").unwrap();
-        let watched = watch(kernel, &[&vm], time).pop().unwrap().unwrap();
+        let watched = watch(kernel, &[&vm], time, |_, _| {}).pop().unwrap().unwrap();
         let offences = watched.offences.iter().map(|offence| {
             format!("{} {} x{}", offence.vm_thread.thread.tid, offence.verdict, offence.looks)
         });
@@ -216,7 +223,7 @@ mod tests {
         kernel.at(ms(40), |kernel| kernel.end_process(100));
         kernel.at(ms(60), |kernel| kernel.move_to(200, "0"));
         let vms = ["web", "200"].map(|word| find::named(&kernel, word).unwrap());
-        let watched = watch(&kernel, &[&vms[0], &vms[1]], ms(100));
+        let watched = watch(&kernel, &[&vms[0], &vms[1]], ms(100), |_, _| {});
         assert_eq!((watched.len(), kernel.now()), (2, ms(100)));
         assert_eq!(watched[0].as_ref().unwrap_err().to_string(), "process 100 has ended");
         let offences = &watched[1].as_ref().unwrap().offences;
