@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use harness::{
     Accel, Companion, Daemon, NOBODY, Program, Qmp, Scratch, Source, TimeLimit, TwoCpus, Uid, Vm, VmBuilder,
-    brokers_of, compile_library, cpus_of, library, or_skip, root_missing, skip, two_cpus, until,
+    brokers_of, compile_library, cpus_of, library, or_skip, root_missing, run_as, skip, two_cpus, until,
 };
 use serde_json::json;
 
@@ -292,7 +292,7 @@ mod follows {
         let _limit = TimeLimit::seconds(150);
         let Some(cpus) = two_cpus() else { return };
         let scratch = Scratch::new();
-        let run_as = user.iter().flat_map(|user| ["-runas".to_owned(), format!("{0}:{0}", user.0)]);
+        let run_as = user.iter().flat_map(|user| run_as(&format!("{0}:{0}", user.0)));
         let arguments = ["-sandbox", SANDBOX].map(str::to_owned).into_iter().chain(run_as);
         let daemon = Daemon::start(&scratch, Accel::Tcg, arguments, |program| {
             program
@@ -335,7 +335,7 @@ mod follows {
             return skip(why);
         }
         let Some(cpus) = two_cpus() else { return };
-        let vm = sandboxed(cpus).iothread("io1").args(&["-runas", "65534:65534"]);
+        let vm = sandboxed(cpus).iothread("io1").args(&run_as("65534:65534"));
         let Some(mut vm) = vm.start() else { return };
         vm.wait_visits(1);
         let broker = only_broker(vm.pid());

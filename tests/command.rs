@@ -11,7 +11,7 @@ use std::time::Duration;
 use harness::{
     Accel, ChildCpuset, Finished, LIBVIRT_SANDBOX, NOBODY, Process, Program, Scratch, TimeLimit, TwoCpus, Vm,
     VmBuilder, command, cpus_of, kvm_and_tcg, library, long, or_skip, pipe_without_reader, root_missing,
-    skip, two_cpus,
+    run_as, skip, two_cpus,
 };
 use serde_json::Value;
 
@@ -328,7 +328,7 @@ fn a_guest_in_a_pid_namespace_is_seen_from_outside() {
     passes(&pinshim(&["check", &name]));
 }
 
-/// After `-runas` QEMU's own files in /proc belong to root: root can check and apply, its user is told why not.
+/// After `-run-with user=` QEMU's own files in /proc belong to root: root can check and apply, its user is told why not.
 #[test]
 fn a_qemu_that_has_changed_its_user_is_roots_to_see() {
     command();
@@ -336,7 +336,7 @@ fn a_qemu_that_has_changed_its_user_is_roots_to_see() {
     if let Some(why) = root_missing() {
         return skip(why);
     }
-    let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm.args(&["-runas", "nobody"])) else { return };
+    let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm.args(&run_as("nobody"))) else { return };
     // It is another user's now, and root is told so.
     let vouched = |checked: Finished| {
         assert_eq!((checked.code(), checked.stdout.as_str()), (0, ""), "{checked:?}");

@@ -29,6 +29,7 @@ mod long;
 mod observer;
 mod pipe;
 mod process;
+mod qemu;
 mod qmp;
 mod qtest;
 mod scratch;
@@ -54,6 +55,7 @@ pub use long::long;
 pub use observer::{Observation, Observer, Run, ThreadSeen};
 pub use pipe::{pipe, pipe_without_reader};
 pub use process::{Finished, Process, Program};
+pub use qemu::{qemu, run_as};
 pub use qmp::Qmp;
 pub use qtest::Qtest;
 pub use scratch::Scratch;
@@ -61,7 +63,7 @@ pub use skip::{or_skip, skip};
 pub use threads::threads;
 pub use time_limit::TimeLimit;
 pub use user::{NOBODY, Uid, root_missing};
-pub use vm::{Accel, Aio, Bus, Drive, LIBVIRT_SANDBOX, Vm, VmBuilder, qemu};
+pub use vm::{Accel, Aio, Bus, Drive, LIBVIRT_SANDBOX, Vm, VmBuilder};
 
 /// How a target ends that was given a bad value: `EX_CONFIG` of sysexits.h.
 pub const EX_CONFIG: i32 = 78;

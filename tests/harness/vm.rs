@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::kvm::OwnNode;
 use crate::process::{Finished, Process, Program};
 use crate::user::Uid;
-use crate::{ChildCpuset, Qmp, Qtest, Scratch, guest, kvm_missing, library, skip, until};
+use crate::{ChildCpuset, Qmp, Qtest, Scratch, guest, kvm_missing, library, qemu, skip, until};
 
 /// Size of each disk image, in bytes.
 const DISK: usize = 16 << 20;
@@ -240,8 +240,8 @@ impl VmBuilder {
     }
 
     /// Further arguments of QEMU.
-    pub fn args(mut self, args: &[&str]) -> Self {
-        self.extra.extend(args.iter().map(|&a| a.to_owned()));
+    pub fn args<S: AsRef<str>>(mut self, args: &[S]) -> Self {
+        self.extra.extend(args.iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
@@ -423,18 +423,6 @@ impl VmBuilder {
         args.extend(self.extra.iter().cloned());
         args
     }
-}
-
-/// The QEMU that is tested against: `PINSHIM_TEST_QEMU`, or the distribution's.
-///
-/// # Errors
-/// Why there is none.
-pub fn qemu() -> Result<PathBuf, String> {
-    if let Some(path) = std::env::var_os("PINSHIM_TEST_QEMU") {
-        return Ok(path.into());
-    }
-    let path = PathBuf::from("/usr/bin/qemu-system-x86_64");
-    if path.exists() { Ok(path) } else { Err("qemu-system-x86_64 is not installed".into()) }
 }
 
 /// A running VM. Going out of scope kills its QEMU and removes its files.

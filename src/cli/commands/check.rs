@@ -310,7 +310,7 @@ web (PID 100): 1 of 5 threads NOT where they belong
         assert_eq!(checked(&kernel, "100"), (2, hidden.to_owned()));
         kernel.act_as(0);
         let changed = "2> pinshim: process 100 (qemu-system-x86_64) cannot be checked: it has changed its user \
-                       or its rights since its start (as -runas does), so that only root (CAP_SYS_PTRACE) may \
+                       or its rights since its start (as -run-with user= does), so that only root (CAP_SYS_PTRACE) may \
                        look into it\n";
         assert_eq!(checked(&kernel, "100"), (2, changed.to_owned()));
     }

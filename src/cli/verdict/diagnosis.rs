@@ -35,7 +35,7 @@ fn not_permitted(process: Process<'_>) -> String {
             user::name(process.kernel, user),
             user::name(process.kernel, user)
         ),
-        _ => "it has changed its user or its rights since its start (as -runas does), so that only root \
+        _ => "it has changed its user or its rights since its start (as -run-with user= does), so that only root \
                   (CAP_SYS_PTRACE) may look into it"
             .to_owned(),
     }

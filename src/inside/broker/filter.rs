@@ -23,7 +23,7 @@ const FREE: &[c_long] = &[
     libc::SYS_clock_gettime,
     // To know a daemon by more than its pid.
     libc::SYS_pidfd_open,
-    // To become QEMU's user after `-runas`. The kernel does not allow the way back to root.
+    // To become QEMU's user after `-run-with user=` (`-runas` before QEMU 9.1). The kernel does not allow the way back to root.
     libc::SYS_setgroups,
     libc::SYS_setresgid,
     libc::SYS_setresuid,

@@ -268,7 +268,7 @@ impl<'a> Service<'a> {
         polled.map_or(true, |[ended]| ended) || self.has_ended_by_stat(Some(process))
     }
 
-    /// After `-runas` QEMU runs as another user than root. The broker becomes that user too, and keeps no capability.
+    /// After `-run-with user=` QEMU runs as another user than root. The broker becomes that user too, and keeps no capability.
     fn follow_user(&mut self, sender: &Credentials) {
         if self.uid == 0 && sender.uid != 0 {
             // No error is expected: a broker that is half of each user would be more than it should be.

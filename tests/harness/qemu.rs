@@ -1,0 +1,28 @@
+//! The QEMU that is tested against, and what differs between its versions.
+
+use std::path::PathBuf;
+
+use crate::Program;
+
+/// `PINSHIM_TEST_QEMU`, or the distribution's.
+///
+/// # Errors
+/// Why there is none.
+pub fn qemu() -> Result<PathBuf, String> {
+    if let Some(path) = std::env::var_os("PINSHIM_TEST_QEMU") {
+        return Ok(path.into());
+    }
+    let path = PathBuf::from("/usr/bin/qemu-system-x86_64");
+    if path.exists() { Ok(path) } else { Err("qemu-system-x86_64 is not installed".into()) }
+}
+
+/// The option and value that have QEMU become another user once it is set up: `-run-with user=` from QEMU 9.1 on, which
+/// alone is left in 10, and `-runas` before.
+pub fn run_as(user: &str) -> [String; 2] {
+    let help = qemu().map(|qemu| Program::new(qemu).arg("-help").run().stdout).unwrap_or_default();
+    if help.lines().any(|line| line.starts_with("-runas ")) {
+        ["-runas".into(), user.into()]
+    } else {
+        ["-run-with".into(), format!("user={user}")]
+    }
+}
