@@ -147,10 +147,20 @@ mod workers {
         vm.wait_visits(1);
         vm.burst_of(64);
         let seen = observer.finish();
-        let born = seen.threads.values().filter(|t| is_worker(t) && before.tid(t.tid).is_none()).count();
+        let mut born = seen.threads.values().filter(|t| is_worker(t) && before.tid(t.tid).is_none()).count();
+        // From QEMU 10 on the main loop makes some requests of a backup itself, whatever the disk's home is: one
+        // after the other, for which one worker of its pool is enough.
+        let mut main_loops = None;
+        if matches!(bus, Bus::IoThread(_)) && further.is_empty() && vm.qmp.major_version() >= 10 {
+            let on_the_first = |t: &&ThreadSeen| {
+                is_worker(t) && t.runs.last().is_some_and(|run| run.allowed.parse() == Ok(cpus.first))
+            };
+            main_loops = seen.threads.values().find(on_the_first).map(|t| t.tid);
+            born -= usize::from(main_loops.is_some_and(|tid| before.tid(tid).is_none()));
+        }
         assert!(born >= 4, "{born} workers");
         assert_in_place(&seen, |thread| {
-            if is_worker(thread) && before.tid(thread.tid).is_none() {
+            if is_worker(thread) && before.tid(thread.tid).is_none() && Some(thread.tid) != main_loops {
                 Expected::cpu(cpu(cpus))
             } else {
                 Expected::Anywhere
@@ -231,9 +241,13 @@ mod workers {
             assert_in_place(&seen, |thread| match known.get(&thread.tid) {
                 Some(cpu) => Expected::cpu(*cpu),
                 None if is_worker(thread) => Expected::Anywhere,
-                // Workers of an io_uring belong to the thread that submits, which is io1.
-                None if thread.name().starts_with("iou-wrk-") => Expected::cpu(cpus.second),
-                None => Expected::cpu(cpus.first),
+                // Workers of an io_uring belong to the thread that submits, and have its id in their name: io1, or from
+                // QEMU 10 on the main loop.
+                None => {
+                    let submitter = thread.name().strip_prefix("iou-wrk-").and_then(|tid| tid.parse().ok());
+                    let cpu = submitter.and_then(|tid: u32| known.get(&tid));
+                    Expected::cpu(cpu.copied().unwrap_or(cpus.first))
+                }
             });
         }
     }

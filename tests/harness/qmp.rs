@@ -83,6 +83,11 @@ impl Qmp {
         }
     }
 
+    /// QEMU's major version.
+    pub fn major_version(&mut self) -> u64 {
+        self.execute("query-version", json!({}))["qemu"]["major"].as_u64().expect("a number")
+    }
+
     /// The thread id of each vCPU, by its index.
     pub fn vcpu_tids(&mut self) -> Vec<(usize, u32)> {
         let answer = self.execute("query-cpus-fast", json!({}));
