@@ -62,7 +62,7 @@ need() {
     for item in "$@"; do
         if [[ $item == rust ]]; then
             use_cargo || lacks_rust=yes
-        elif ! command -v "${item%%=*}" >/dev/null; then
+        elif ! command -v "${item%%=*}" >/dev/null && [[ " ${missing[*]} " != *" ${item#*=} "* ]]; then
             missing+=("${item#*=}")
         fi
     done
@@ -70,7 +70,7 @@ need() {
         say "Rust $(oldest_rust) or later is needed: $cargo_here"
         ! can_ask || apt_update
         mapfile -t rust < <(rust_packages)
-        ((${#rust[@]})) || die "$no_rust_packages"
+        ((${#rust[@]})) || die "$(why_no_rust_packages)"
         missing+=("${rust[@]}")
     fi
     ((${#missing[@]} == 0)) || apt_install "${missing[@]}"
@@ -83,7 +83,7 @@ what_building_lacks() {
     if ! use_cargo; then
         lacking+=("Rust $(oldest_rust) or later is needed: $cargo_here.")
         mapfile -t packages < <(rust_packages)
-        ((${#packages[@]})) || lacking+=("$no_rust_packages.")
+        ((${#packages[@]})) || lacking+=("$(why_no_rust_packages).")
     fi
     if ! command -v cc >/dev/null; then
         lacking+=("A linker is needed: there is no cc.")

@@ -14,7 +14,7 @@ at_least() {
 # Puts a new enough cargo into PATH, before older ones. Where there is none, $cargo_here says what was found.
 use_cargo() {
     local path version
-    cargo_here="there is no cargo"
+    cargo_here=
     while IFS= read -r path; do
         version=$("$path" --version 2>/dev/null) || continue
         version=${version#cargo }
@@ -23,8 +23,9 @@ use_cargo() {
             [[ $path == "$(type -P cargo)" ]] || PATH=${path%/*}:$PATH
             return
         fi
-        cargo_here="$path is $version"
+        : "${cargo_here:=$path is $version}"
     done < <(type -aP cargo "${CARGO_HOME:-$HOME/.cargo}/bin/cargo")
+    : "${cargo_here:=there is no cargo}"
     return 1
 }
 
@@ -45,8 +46,14 @@ rust_packages() {
     done
 }
 
-# For when there is none.
-no_rust_packages="apt knows of none that is new enough (after apt-get update); https://rustup.rs has the newest"
+# Why there are none.
+why_no_rust_packages() {
+    if command -v apt-cache >/dev/null && [[ -z $(candidate rustc) ]]; then
+        echo "apt has no lists of packages yet: as root run apt-get update, then this again"
+    else
+        echo "apt has none that is new enough; https://rustup.rs has the newest"
+    fi
+}
 
 # install_cargo_tool rustfmt|clippy: gets a part of the toolchain that may be missing beside cargo, from where cargo
 # itself came. False where it cannot be had.
