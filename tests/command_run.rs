@@ -475,3 +475,77 @@ fn a_dry_run_leaves_out_no_iothread() {
     let script = of(&[script.to_str().unwrap()]);
     assert!(row(&script, "io1") && script.stdout.contains("is not known here"), "{script:?}");
 }
+
+/// Has the tests' usual guest started with `--require`.
+fn required_guest(seconds: &str, target: Option<&str>) -> Option<harness::Vm> {
+    let cpu = two_cpus()?.second.to_string();
+    let starter = [command().to_str().unwrap(), "run", "--cpus", &cpu, "--require", seconds, "--"];
+    let vm = VmBuilder::usual(Accel::Tcg).env("PINSHIM_LIB", library().to_str().unwrap());
+    let vm = target.into_iter().fold(vm, |vm, target| vm.env("PIN_TARGET", target));
+    vm.started_by(starter).start()
+}
+
+/// Whether a process looks at a command.
+fn is_looked_at(pid: u32) -> bool {
+    let begins = format!("require\0{pid}\0");
+    let commands = fs::read_dir("/proc").unwrap().flatten();
+    commands
+        .filter_map(|entry| fs::read_to_string(entry.path().join("cmdline")).ok())
+        .any(|c| c.contains(&begins))
+}
+
+#[test]
+fn a_guest_that_is_pinned_in_time_is_left_alone() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(vm) = required_guest("60", None) else { return };
+    vm.wait_visits(1);
+    harness::until(30, "the end of the look", || (!is_looked_at(vm.pid())).then_some(()));
+    assert!(!vm.stderr().contains("pinshim"), "silent on success: {}", vm.stderr());
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", vm.pid())).unwrap_or_default();
+    assert_eq!(children, "", "QEMU has no child that it does not know of");
+}
+
+/// The library is kept from it, so that nobody in it could tell.
+#[test]
+fn a_qemu_that_is_not_pinned_is_ended_before_its_guest_runs() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(binary) = or_skip(harness::qemu()) else { return };
+    let scratch = Scratch::new();
+    let line = "-accel tcg -machine pc -m 64 -display none -nodefaults -no-user-config";
+    let script = scratch.join("start-vm.sh");
+    let text = format!("#!/bin/sh\nenv -i {} {line}\necho \"it goes on\"\n", binary.display());
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let finished = run().args(["--cpus", "all", "--require", "60", "--"]).arg(&script).run();
+    assert_eq!((finished.code(), &*finished.stdout), (-libc::SIGKILL, ""), "{finished:?}");
+    let said =
+        harness::until(10, "the reason", || Some(&finished.stderr).filter(|said| said.contains("--require")));
+    assert!(said.contains("it was started without the library"), "{said}");
+    assert!(said.ends_with("it was ended before a guest could run\n"), "{said}");
+}
+
+#[test]
+fn a_command_that_starts_no_qemu_is_ended_after_the_time() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let finished = run().args(["--cpus", "all", "--require", "0.5", "--", "sleep", "50"]).run();
+    assert_eq!(finished.code(), -libc::SIGKILL, "{finished:?}");
+    assert!(
+        finished.stderr.contains("--require: no QEMU that the library acts in was seen after 0.5 s"),
+        "{finished:?}"
+    );
+}
+
+/// Unpinned under another name: it is said, and the guest goes on.
+#[test]
+fn a_guest_that_runs_is_not_ended_although_it_is_not_pinned() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(vm) = required_guest("1", Some("another-program")) else { return };
+    let said =
+        harness::until(60, "the failure", || Some(vm.stderr()).filter(|said| said.contains("--require")));
+    assert!(said.contains("a guest may be running, and is not ended"), "{said}");
+    vm.wait_visits(1);
+}

@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Plan(Plan),
     Libvirt(Libvirt),
     #[command(hide = true)]
+    Require(Require),
+    #[command(hide = true)]
     LibvirtHook(LibvirtHook),
     #[command(hide = true)]
     Generate(Generate),
@@ -80,6 +82,15 @@ pub(crate) struct Run {
     /// Wait so long for CPUs that other VMs have
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) wait: Option<Duration>,
+
+    /// Say it, and end COMMAND, if its VM is not pinned after so many seconds
+    ///
+    /// Another process looks at COMMAND and all that it starts, until each QEMU among them has its vCPUs and every thread
+    /// is where it belongs. Where one will never be pinned, or is not after SECONDS, it says why on stderr and ends
+    /// COMMAND by SIGKILL (exit status 137), but only as long as no guest can run: as long as no process of COMMAND has
+    /// more than two threads. Later it only says it.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) require: Option<Duration>,
 
     /// QEMU, or what starts it, with its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
@@ -518,6 +529,21 @@ pub(crate) struct Connection {
     /// Where libvirt looks for hooks.
     #[arg(long, hide = true, value_name = "DIR", default_value = "/etc/libvirt/hooks")]
     pub(crate) hooks: PathBuf,
+}
+
+/// Looks at a command that `run --require` has started.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Require {
+    /// The command's process.
+    pub(crate) pid: i32,
+
+    /// How long it has to be pinned.
+    #[arg(value_parser = seconds)]
+    pub(crate) time: Duration,
+
+    /// Only start a process that looks, and end.
+    #[arg(long)]
+    pub(crate) detach: bool,
 }
 
 /// Carries a domain's pinning from its XML to qemu-pinned, and checks it once QEMU runs.

@@ -53,6 +53,7 @@ fn main() -> ExitCode {
         Command::Apply(arguments) => commands::apply::apply(&arguments, &kernel, &mut output),
         Command::Plan(arguments) => commands::plan::plan_vms(&arguments, &kernel, &mut output),
         Command::Libvirt(arguments) => commands::libvirt::libvirt(&arguments, &kernel, &mut output),
+        Command::Require(arguments) => commands::require::require(&arguments, &kernel, &mut output),
         Command::LibvirtHook(arguments) => commands::libvirt_hook::libvirt_hook(&arguments, &kernel),
         Command::Generate(arguments) => commands::generate::generate(&arguments),
     };

@@ -18,6 +18,7 @@ pub(crate) mod libvirt_hook;
 mod libvirt_status;
 pub(crate) mod plan;
 pub(crate) mod repair;
+pub(crate) mod require;
 pub(crate) mod run;
 pub(crate) mod shell;
 pub(crate) mod show;

@@ -3,7 +3,7 @@
 //! It becomes that command by execve(2): no process of its own stays beside QEMU.
 
 use crate::arguments::Run;
-use crate::commands::{auto, dry_run};
+use crate::commands::{auto, dry_run, require};
 use crate::output::exit_status::{NOT_EXECUTABLE, NOT_FOUND, OWN_FAILURE, SUCCESS};
 use crate::output::failure::{Done, Failure};
 use crate::output::print::Output;
@@ -76,6 +76,9 @@ pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> 
         let obeyed = obeyed(&environment);
         output.lines(dry_run::lines(&obeyed, &preload, &arguments.command, parsed.policy.as_ref()));
         return Ok(SUCCESS);
+    }
+    if let Some(time) = arguments.require {
+        require::begin(time)?;
     }
     let error = Command::new(&path)
         .arg0(&name)

@@ -57,6 +57,7 @@ struct FakeState {
     before_request: Option<Change>,
     /// What happens in the moment before the next affinity is read.
     before_reading: Option<Change>,
+    on_signal: Option<Change>,
     /// Who holds a lock for writing on which file, by its number.
     locks: HashMap<u64, i32>,
 }
@@ -69,6 +70,9 @@ pub(crate) struct FakeThread {
     pid: i32,
     comm: String,
     user: u32,
+    /// The process that started its process.
+    pub(crate) parent: i32,
+    pub(crate) is_stopped: bool,
     pub(crate) inner: i32,
     pub(crate) allowed: CpuSet,
     pub(crate) last_cpu: u32,
@@ -125,6 +129,7 @@ impl FakeKernel {
             located: 0,
             before_request: None,
             before_reading: None,
+            on_signal: None,
             locks: HashMap::new(),
         };
         // In memory, where that can be had: thousands of files take long on a disk.
@@ -250,6 +255,11 @@ impl FakeKernel {
         self.state.borrow_mut().before_reading = Some(Box::new(change));
     }
 
+    /// Plans a change for the moment after a signal is sent next.
+    pub(crate) fn on_signal(&self, change: impl FnOnce(&FakeKernel) + 'static) {
+        self.state.borrow_mut().on_signal = Some(Box::new(change));
+    }
+
     /// The affinities that were asked for since this was called last, as `TID on SET`.
     pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.state.borrow_mut().asked)
@@ -291,15 +301,20 @@ impl FakeKernel {
             switches = thread.switches,
         );
         self.write(format!("{folder}/status"), &status);
+        let state = if thread.is_stopped { 'T' } else { 'S' };
         let fields: Vec<String> = (4..=52)
             .map(|field| match field {
+                4 => thread.parent.to_string(),
                 14 => thread.cpu_time.to_string(),
                 22 => thread.started.to_string(),
                 39 => thread.last_cpu.to_string(),
                 _ => "0".to_owned(),
             })
             .collect();
-        self.write(format!("{folder}/stat"), format!("{tid} ({}) S {}\n", thread.comm, fields.join(" ")));
+        self.write(
+            format!("{folder}/stat"),
+            format!("{tid} ({}) {state} {}\n", thread.comm, fields.join(" ")),
+        );
         if let Some(migrations) = thread.migrations {
             self.write(format!("{folder}/sched"), format!("se.nr_migrations    :    {migrations}\n"));
         }
@@ -350,6 +365,8 @@ impl FakeProcess<'_> {
             pid: self.pid,
             comm: comm.to_owned(),
             user: USER,
+            parent: 1,
+            is_stopped: false,
             inner: tid,
             last_cpu: first,
             allowed,
@@ -555,6 +572,35 @@ impl Kernel for FakeKernel {
         let file = tempfile::tempfile()?;
         file.write_all_at(&number.to_ne_bytes(), 0)?;
         Ok(file)
+    }
+
+    fn signal(&self, pidfd: &File, signal: i32) -> io::Result<()> {
+        let mut number = [0; 8];
+        pidfd.read_exact_at(&mut number, 0)?;
+        let number = u64::from_ne_bytes(number);
+        let pid =
+            self.state.borrow().numbers.iter().find(|(_, running)| **running == number).map(|(pid, _)| *pid);
+        let pid = pid.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+        let own = self.state.borrow().user;
+        let threads: Vec<(i32, u32)> = {
+            let state = self.state.borrow();
+            let of = state.threads.iter().filter(|(_, thread)| thread.pid == pid);
+            of.map(|(tid, thread)| (tid.0, thread.user)).collect()
+        };
+        if threads.iter().any(|(_, user)| *user != own) {
+            return Err(io::Error::from_raw_os_error(libc::EPERM));
+        }
+        match signal {
+            libc::SIGKILL => self.end_process(pid),
+            _ => threads
+                .iter()
+                .for_each(|(tid, _)| self.change(*tid, |thread| thread.is_stopped = signal == libc::SIGSTOP)),
+        }
+        let change = self.state.borrow_mut().on_signal.take();
+        if let Some(change) = change {
+            change(self);
+        }
+        Ok(())
     }
 
     fn has_ended(&self, pidfd: &File) -> bool {

@@ -3,6 +3,7 @@
 use crate::sys::process::Process;
 use crate::sys::threads::{self, ThreadKey};
 use std::fs::File;
+use std::io;
 
 /// A process from the moment on that it was found.
 #[derive(Debug)]
@@ -21,6 +22,20 @@ impl<'k> Held<'k> {
         // pidfd_open(2) takes the id of a process and not that of another thread, which a user may give too.
         let pidfd = process.kernel.pidfd(process.pid).ok();
         Self { process, pidfd, started: threads::started(process, process.main_thread()) }
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// `Unsupported` before Linux 5.3, where another process could get it.
+    pub(crate) fn signal(&self, signal: i32) -> io::Result<()> {
+        let pidfd = self.pidfd.as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
+        self.process.kernel.signal(pidfd, signal)
+    }
+
+    /// The process, as long as [`Held::is_same`].
+    pub(crate) fn process(&self) -> Process<'k> {
+        self.process
     }
 
     /// Whether the process's id still is the process's.

@@ -46,6 +46,9 @@ pub(crate) trait Kernel: fmt::Debug {
     /// Whether the process that a pidfd stands for has ended: only then may another one get its id.
     fn has_ended(&self, pidfd: &File) -> bool;
 
+    /// Sends a signal to the process that a pidfd stands for, and to no later one (pidfd_send_signal(2)).
+    fn signal(&self, pidfd: &File, signal: i32) -> io::Result<()>;
+
     /// Whether a thread is one of the process's. True too where it is, and belongs to another user.
     fn has_thread(&self, pid: i32, tid: Tid) -> bool;
 

@@ -73,6 +73,14 @@ impl Kernel for Linux {
     }
 
     /// Signal 0 is only asked about, never sent (tgkill(2), kill(2)).
+    fn signal(&self, pidfd: &File, signal: i32) -> io::Result<()> {
+        let no_details = std::ptr::null::<libc::siginfo_t>();
+        // SAFETY: `pidfd` keeps its descriptor open across the call; a null pointer asks for the details of kill(2).
+        let result =
+            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, no_details, 0) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
     fn has_thread(&self, pid: i32, tid: Tid) -> bool {
         // SAFETY: takes no pointer; signal 0 has no effect.
         let result = unsafe { libc::syscall(libc::SYS_tgkill, pid, tid.0, 0) };

@@ -107,6 +107,24 @@ pub(crate) fn started(process: Process<'_>, tid: Tid) -> Option<u64> {
     Stat::parse(&stat)?.number(22)
 }
 
+/// The process that started a process, or that has taken it over; `None` if it has ended.
+pub(crate) fn parent(process: Process<'_>) -> Option<i32> {
+    let stat = process.kernel.read(process.file(&format!("task/{}/stat", process.pid))).ok()?;
+    i32::try_from(Stat::parse(&stat)?.number(4)?).ok()
+}
+
+/// How many threads a process has, and whether all of them are stopped by a signal (proc_pid_stat(5), state T).
+pub(crate) fn stopped(process: Process<'_>) -> (usize, bool) {
+    let (mut count, mut are_stopped) = (0, true);
+    for name in process.kernel.names_in(&process.file("task")).into_iter().flatten() {
+        let Some(tid) = name.to_str() else { continue };
+        let stat = process.kernel.read(process.file(&format!("task/{tid}/stat"))).unwrap_or_default();
+        count += 1;
+        are_stopped &= Stat::parse(&stat).is_some_and(|stat| stat.fields.first() == Some(&"T"));
+    }
+    (count, are_stopped)
+}
+
 /// A thread's `stat` file: its comm, and the fields after it.
 struct Stat<'a> {
     comm: &'a [u8],

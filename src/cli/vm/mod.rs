@@ -2,6 +2,7 @@
 
 pub(crate) mod command_line;
 pub(crate) mod expected;
+pub(crate) mod family;
 pub(crate) mod find;
 pub(crate) mod homes;
 pub(crate) mod identify;
