@@ -161,7 +161,7 @@ fn running(kernel: &dyn Kernel, folders: &Folders, name: &str) -> Result<Running
         Err(missing) => return Ok(Running::Unknown(missing.to_string())),
         Ok(_) => {}
     }
-    let watched = watch::watch(kernel, &[&vm], Duration::ZERO).into_iter().next();
+    let watched = watch::watch(kernel, &[&vm], Duration::ZERO, |_, _| {}).into_iter().next();
     let watched = watched.unwrap_or_else(|| Err(vm.ended()))?;
     Ok(match watched.offences.len() {
         0 => Running::Pinned(watched.threads),
