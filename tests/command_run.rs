@@ -420,33 +420,6 @@ fn a_bad_value_in_a_dry_run_is_a_failure_too() {
     assert_eq!((finished.code(), &*finished.stdout, &*finished.stderr), (125, "", line));
 }
 
-#[test]
-fn generated_pages_and_completions_name_every_subcommand() {
-    command();
-    let _limit = TimeLimit::seconds(60);
-    let scratch = Scratch::new();
-    let (man, completions) = (scratch.join("man"), scratch.join("completions"));
-    Program::new(command())
-        .arg("generate")
-        .arg("--man")
-        .arg(&man)
-        .arg("--completions")
-        .arg(&completions)
-        .run()
-        .assert_clean();
-    let completions_of = |file: &str| fs::read_to_string(completions.join(file)).unwrap();
-    let (bash, zsh, fish) =
-        (completions_of("pinshim.bash"), completions_of("_pinshim"), completions_of("pinshim.fish"));
-    for subcommand in ["run", "show", "check", "apply"] {
-        let page = fs::read_to_string(man.join(format!("pinshim-{subcommand}.1"))).unwrap();
-        assert!(page.contains("Examples:"), "{page}");
-        assert!(bash.contains(&format!("pinshim,{subcommand})\n")), "{subcommand}: {bash}");
-        assert!(zsh.contains(&format!("\n'{subcommand}:")), "{subcommand}: {zsh}");
-        assert!(fish.contains(&format!(" -a \"{subcommand}\" -d ")), "{subcommand}: {fish}");
-    }
-    Program::new("bash").arg("-n").arg(completions.join("pinshim.bash")).run().assert_clean();
-}
-
 /// What QEMU's arguments do not show is said, and a name that they do not create is warned of.
 #[test]
 fn a_dry_run_leaves_out_no_iothread() {

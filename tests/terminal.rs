@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use harness::{Accel, Finished, Program, Scratch, TimeLimit, VmBuilder, command, kvm_and_tcg, skip};
+use harness::{Accel, Finished, Process, Program, Scratch, TimeLimit, VmBuilder, command, kvm_and_tcg, skip};
 
 /// Runs a shell's command on a terminal of its own. `None`, and said, where there is no script(1).
 fn on_a_terminal(term: &str, line: &str) -> Option<Finished> {
@@ -79,13 +80,16 @@ struct Terminal {
 
 impl Terminal {
     /// `None`, and said, where there is no tmux.
-    fn open() -> Option<Self> {
+    fn open(shell: &str) -> Option<Self> {
         let terminal = Self { scratch: Scratch::new() };
-        let new = ["-f", "/dev/null", "new-session", "-d", "-x", "90", "-y", "12", "sh"];
+        let new = ["-f", "/dev/null", "new-session", "-d", "-x", "90", "-y", "12", shell];
         // What an interactive POSIX shell reads first.
         let begin = terminal.scratch.join("begin");
         fs::write(&begin, "PS1='ready: '\n").unwrap();
-        let started = terminal.tmux(&new).env("ENV", begin).env("PINSHIM", command()).try_start();
+        let folder = command().parent().unwrap().display();
+        let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
+        let new = terminal.tmux(&new).env("PATH", path).env("HOME", terminal.scratch.path());
+        let started = new.env("ENV", begin).env("PINSHIM", command()).try_start();
         match started {
             Ok(process) => {
                 assert_eq!(process.wait().code(), 0, "tmux starts");
@@ -142,7 +146,7 @@ impl Drop for Terminal {
 #[test]
 fn a_watch_leaves_what_was_there_before_and_the_terminal_in_order() {
     let _limit = TimeLimit::seconds(60);
-    let Some(terminal) = Terminal::open() else { return };
+    let Some(terminal) = Terminal::open("sh") else { return };
     terminal.wait(|screen| screen.contains("ready:"));
     terminal.types(&["for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do echo before $i.; done", "Enter"]);
     terminal.wait(|screen| screen.contains("before 15."));
@@ -182,4 +186,112 @@ fn a_watch_that_goes_to_a_file_or_a_dumb_terminal_has_no_sequences() {
     let Some(finished) = on_a_terminal("dumb", line) else { return };
     assert!(finished.stdout.matches("NOT PINNED").count() > 1, "{finished:?}");
     assert!(!finished.stdout.contains('\x1b'), "{finished:?}");
+}
+
+/// The completions as `scripts/install` gets them.
+fn completions(scratch: &Scratch) -> PathBuf {
+    let folder = scratch.join("completions");
+    Program::new(command()).arg("generate").arg("--completions").arg(&folder).run().assert_clean();
+    folder
+}
+
+/// A process that is called `name` as a VM is, with the executable's name of a QEMU, until it is dropped.
+fn vm_called(qemu: &Path, name: &str) -> Process {
+    // A shell leaves what follows the script to it.
+    Program::new(qemu).args(["-c", "while sleep 0.1; do :; done", "-name", name]).start()
+}
+
+/// What a shell's program says, with the command's folder in PATH. `None`, and said, where there is no such shell.
+fn answer_of(shell: &str, program: &str) -> Option<String> {
+    let folder = command().parent().unwrap().display();
+    let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
+    match Program::new(shell).env("PATH", path).args(["-c", program]).try_start() {
+        Ok(process) => Some(process.wait().stdout),
+        Err(error) => {
+            skip(format!("{shell}: {error}"));
+            None
+        }
+    }
+}
+
+/// What is offered at the end of a line, in bash and in fish.
+fn offered(folder: &Path, words: &[&str]) -> Vec<(&'static str, Vec<String>)> {
+    let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    let bash = format!(
+        "source {}/pinshim.bash; COMP_WORDS=(pinshim {}); COMP_CWORD={}; _pinshim 2>/dev/null; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        folder.display(),
+        quoted.join(" "),
+        words.len()
+    );
+    let fish = format!("source {}/pinshim.fish; complete -C 'pinshim {}'", folder.display(), words.join(" "));
+    let first_words = |text: String| {
+        let words = text.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned());
+        words.filter(|word| !word.is_empty()).collect()
+    };
+    let answers = [("bash", answer_of("bash", &bash)), ("fish", answer_of("fish", &fish))];
+    answers.into_iter().filter_map(|(shell, text)| Some((shell, first_words(text?)))).collect()
+}
+
+#[test]
+fn shells_complete_subcommands_options_vms_and_commands() {
+    let _limit = TimeLimit::seconds(100);
+    let scratch = Scratch::new();
+    let folder = completions(&scratch);
+    let name = format!("web-{}", std::process::id());
+    let qemu = scratch.join("qemu-system-fake");
+    fs::copy("/bin/sh", &qemu).unwrap();
+    let _vms = [vm_called(&qemu, &name), vm_called(&qemu, "web-$(reboot)")];
+    for (shell, words) in offered(&folder, &[""]) {
+        for subcommand in ["run", "show", "check", "apply", "plan", "help"] {
+            assert!(words.iter().any(|word| word == subcommand), "{shell}: {subcommand}: {words:?}");
+        }
+        for hidden in ["generate", "libvirt-hook", "complete"] {
+            assert!(!words.iter().any(|word| word == hidden), "{shell}: {hidden}: {words:?}");
+        }
+    }
+    for (shell, words) in offered(&folder, &["run", "--vc"]) {
+        assert_eq!(words, ["--vcpus"], "{shell}");
+    }
+    for (shell, words) in offered(&folder, &["check", "web-"]) {
+        assert!(words.contains(&name), "{shell}: {words:?}");
+        assert!(words.iter().all(|word| !word.contains('$')), "{shell}: {words:?}");
+    }
+    for (shell, words) in offered(&folder, &["run", "--cpus", "1", "--", "pinsh"]) {
+        assert!(words.contains(&"pinshim".to_owned()), "{shell}: {words:?}");
+    }
+}
+
+/// Types a line with a tab at its end in a shell, and waits for what it becomes.
+fn completes_on_a_terminal(shell: &str, begin: &str) {
+    let scratch = Scratch::new();
+    let folder = completions(&scratch);
+    if Program::new(shell).arg("--version").try_start().map(|process| process.wait()).is_err() {
+        return skip(format!("there is no {shell}"));
+    }
+    let Some(terminal) = Terminal::open(begin) else { return };
+    terminal.types(&[&format!("F={}", folder.display()), "Enter"]);
+    let start = match shell {
+        "zsh" => "fpath=($F $fpath); autoload -Uz compinit; compinit -u -D; PS1='ready: '",
+        _ => "source $F/pinshim.bash; PS1='ready: '",
+    };
+    terminal.types(&[start, "Enter"]);
+    terminal.wait(|screen| screen.trim_end().ends_with("ready:"));
+    terminal.types(&["pinshim ch", "Tab"]);
+    terminal.wait(|screen| screen.contains("ready: pinshim check"));
+    terminal.types(&["C-u", "pinshim run --vc", "Tab"]);
+    terminal.wait(|screen| screen.contains("pinshim run --vcpus"));
+    terminal.types(&["C-u", "pinshim run --cpus 0 -- pinsh", "Tab"]);
+    terminal.wait(|screen| screen.contains("-- pinshim"));
+}
+
+#[test]
+fn a_tab_completes_in_bash() {
+    let _limit = TimeLimit::seconds(90);
+    completes_on_a_terminal("bash", "bash --norc --noprofile");
+}
+
+#[test]
+fn a_tab_completes_in_zsh() {
+    let _limit = TimeLimit::seconds(90);
+    completes_on_a_terminal("zsh", "zsh -f");
 }

@@ -43,6 +43,8 @@ pub(crate) enum Command {
     LibvirtHook(LibvirtHook),
     #[command(hide = true)]
     Generate(Generate),
+    #[command(hide = true)]
+    Complete(Complete),
 }
 
 /// Start a QEMU with its threads pinned
@@ -572,6 +574,14 @@ pub(crate) struct LibvirtHook {
     /// What libvirt gives its hooks: domain, operation, sub-operation and more; the XML is on stdin.
     #[arg(last = true, value_name = "EVENT")]
     pub(crate) event: Vec<OsString>,
+}
+
+/// Answer a shell what could come next on a line
+#[derive(Debug, clap::Args)]
+pub(crate) struct Complete {
+    /// The words after `pinshim`, up to the one at the cursor
+    #[arg(last = true, value_name = "WORD")]
+    pub(crate) words: Vec<OsString>,
 }
 
 /// Write the man pages and shell completions

@@ -56,6 +56,7 @@ fn main() -> ExitCode {
         Command::Require(arguments) => commands::require::require(&arguments, &kernel, &mut output),
         Command::LibvirtHook(arguments) => commands::libvirt_hook::libvirt_hook(&arguments, &kernel),
         Command::Generate(arguments) => commands::generate::generate(&arguments),
+        Command::Complete(arguments) => commands::complete::complete(&arguments, &kernel, &mut output),
     };
     ExitCode::from(done.unwrap_or_else(|failure| failure.report(&mut output)))
 }

@@ -1,12 +1,18 @@
-//! `pinshim generate`: man pages and completions, made from the definition of the arguments.
+//! `pinshim generate`: man pages, made from the definition of the arguments, and completions.
 
 use crate::arguments::{Arguments, Generate};
 use crate::output::exit_status::SUCCESS;
 use crate::output::failure::{Done, Failure};
 use clap::CommandFactory;
-use clap_complete::Shell;
 use std::fs;
 use std::path::Path;
+
+/// The completions by file: each asks `pinshim complete`.
+const COMPLETIONS: [(&str, &str); 3] = [
+    ("pinshim.bash", include_str!("../completions/pinshim.bash")),
+    ("_pinshim", include_str!("../completions/_pinshim")),
+    ("pinshim.fish", include_str!("../completions/pinshim.fish")),
+];
 
 /// Writes what was asked for.
 pub(crate) fn generate(arguments: &Generate) -> Done {
@@ -18,10 +24,7 @@ pub(crate) fn generate(arguments: &Generate) -> Done {
     }
     if let Some(folder) = &arguments.completions {
         into(folder, |folder| {
-            for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-                clap_complete::generate_to(shell, &mut Arguments::command(), "pinshim", folder)?;
-            }
-            Ok(())
+            COMPLETIONS.iter().try_for_each(|(name, text)| fs::write(folder.join(name), text))
         })?;
     }
     Ok(SUCCESS)

@@ -55,6 +55,11 @@ impl Output {
         self.lines([line.to_string()]);
     }
 
+    /// Writes one line of results for a program: a word, a tab, and what it means. Neither can hold a tab.
+    pub(crate) fn pair(&mut self, word: &str, meaning: &str) {
+        self.write(&format!("{}\t{}\n", one_line(word), one_line(meaning)));
+    }
+
     /// Writes lines of results.
     pub(crate) fn lines<L: Into<Line>>(&mut self, lines: impl IntoIterator<Item = L>) {
         self.write(&self.text(lines));
