@@ -163,6 +163,26 @@ fn assert_refused(world: &World, before: &BTreeMap<PathBuf, (u32, String)>, done
     assert_eq!(&world.state(), before, "nothing has changed");
 }
 
+/// In /usr/local/share fish looks only where XDG_DATA_DIRS names it, and on a server nobody does.
+#[test]
+fn fish_looks_where_its_completions_are() {
+    let _limit = TimeLimit::seconds(60);
+    let world = World::new();
+    world.install(&[]).assert_clean();
+    assert!(world.path("to/etc/fish/completions/pinshim.fish").is_file());
+    world.install(&["--uninstall"]).assert_clean();
+    assert!(!world.path("to/etc/fish").exists());
+    let looks = Program::new("fish")
+        .args(["-c", "env -u XDG_DATA_DIRS fish -c 'string join \\n $fish_complete_path'"]);
+    match looks.try_start() {
+        Ok(process) => {
+            let folders = process.wait().stdout;
+            assert!(folders.lines().any(|folder| folder == "/etc/fish/completions"), "{folders}");
+        }
+        Err(error) => skip(format!("fish: {error}")),
+    }
+}
+
 #[test]
 fn modes_do_not_come_from_the_umask() {
     let _limit = TimeLimit::seconds(100);

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # Variables of, and for, whoever sources this.
 # What earlier runs of scripts/install have written: PREFIX/lib/pinshim/manifest. To be sourced after trust.sh, with
-# $destdir, $prefix, $libdir, $sysconfdir and $hooks set.
+# $destdir, $prefix, $libdir, $sysconfdir, $hooks and $fish set.
 #
 # A line for each file, "SUM PATH", and for each folder that was made, "- PATH". While files are put in their places
 # there is also manifest.new, with all that this run and those before it may have written: a file may then have several
@@ -46,7 +46,7 @@ can_be_our_file() {
     *) return 1 ;;
     esac
     local folder
-    for folder in "$prefix" "$libdir" "$sysconfdir/pinshim" "$hooks"; do
+    for folder in "$prefix" "$libdir" "$sysconfdir/pinshim" "$hooks" "$fish"; do
         [[ $1 != "$folder"/* ]] || return 0
     done
     return 1
@@ -55,7 +55,7 @@ can_be_our_file() {
 # The same of a folder: one of those, below them or above them.
 can_be_our_folder() {
     local folder
-    for folder in "$prefix" "$libdir" "$sysconfdir/pinshim" "$hooks"; do
+    for folder in "$prefix" "$libdir" "$sysconfdir/pinshim" "$hooks" "$fish"; do
         [[ $1/ != "$folder"/* && $folder/ != "$1"/* ]] || return 0
     done
     return 1
