@@ -124,6 +124,19 @@ fn threads_are_cancelled() {
     same("cancel.c", 0, "late: 2000 have begun");
 }
 
+/// Where a slot were not given back, the register would be full after some thousand threads, and the log would say so.
+#[test]
+fn a_thread_is_forgotten_however_it_ends() {
+    let Some(pair) = Pair::of("ends.c") else { return };
+    let under = pair.target().with_library().env("PIN_LOG", "warn,pinshim::thread_start=info");
+    expect(&pair.same_as(pair.plain(), under), 0, "thrd_exit: 4200 right");
+}
+
+#[test]
+fn all_keys_of_thread_specific_data_are_the_programs() {
+    same("keys.c", 0, "end: 1024 of C11");
+}
+
 #[test]
 fn a_log_line_is_no_cancellation_point() {
     let Some(pair) = Pair::of("cancel.c") else { return };

@@ -10,7 +10,7 @@ use crate::leases;
 use crate::placing::enlist;
 use crate::report::stderr;
 use crate::state::shim::{self, Shim};
-use crate::state::{current, end, ownership, page, slots};
+use crate::state::{current, ownership, page, slots};
 use crate::sys::errno::keeping_errno;
 use crate::sys::{process, sched, thread};
 use pinning::{
@@ -81,7 +81,6 @@ fn decide() -> Option<Shim> {
         leases::close_at_exec(descriptors);
     }
     stderr::start_log(policy.log_filter());
-    end::make_key();
     Some(Shim {
         page: page::make(&policy, &host),
         executable: qemu::executable_code(),

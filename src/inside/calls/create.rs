@@ -6,8 +6,8 @@
 //! already, see [`handover`](crate::state::handover)), and goes on to its own routine.
 //!
 //! That routine may never return (`pthread_exit`), and glibc then unwinds through the trampoline. So across
-//! the routine nothing is locked or allocated, and the trampoline's frame has no destructor. It runs on a
-//! stack of the creator's choice, which may be as small as PTHREAD_STACK_MIN, so frames here are small.
+//! the routine nothing is locked or allocated, and the trampoline's frame has no destructor, but a cleanup handler that
+//! glibc runs (see [`end`](crate::state::end)). It runs on a stack of the creator's choice, which may be as small as PTHREAD_STACK_MIN, so frames here are small.
 
 use crate::affinity::direct;
 use crate::broker;
@@ -15,11 +15,12 @@ use crate::calls::sandbox;
 use crate::identity::{qemu, role};
 use crate::placing::enlist;
 use crate::start;
+use crate::state::end::AtEnd;
 use crate::state::first_run::FIRST_RUN;
 use crate::state::shim::{self, Shim};
 use crate::state::slots::{self, Claim, Creation, UNPLACED};
 use crate::state::thread_identity::ThreadIdentity;
-use crate::state::{current, end, ownership};
+use crate::state::{current, ownership};
 use crate::sys::errno::keeping_errno;
 use crate::sys::thread;
 use libc::pthread_t;
@@ -120,7 +121,13 @@ pub unsafe extern "C-unwind" fn posix_trampoline(passed: *mut c_void) -> *mut c_
     let (routine, argument) = unsafe { begin(passed) };
     // SAFETY: the creator gave `routine` to pthread_create as a function of this type.
     let routine: extern "C-unwind" fn(*mut c_void) -> *mut c_void = unsafe { std::mem::transmute(routine) };
-    routine(argument)
+    let at_end = AtEnd::new();
+    // SAFETY: it stays in this frame, which the thread leaves by the call of `now` or for good.
+    unsafe { at_end.register() };
+    let result = routine(argument);
+    // SAFETY: it was registered in this frame.
+    unsafe { at_end.now() };
+    result
 }
 
 /// Where a thread of `thrd_create` starts.
@@ -132,7 +139,13 @@ pub unsafe extern "C-unwind" fn c11_trampoline(passed: *mut c_void) -> c_int {
     let (routine, argument) = unsafe { begin(passed) };
     // SAFETY: the creator gave `routine` to thrd_create as a function of this type.
     let routine: extern "C-unwind" fn(*mut c_void) -> c_int = unsafe { std::mem::transmute(routine) };
-    routine(argument)
+    let at_end = AtEnd::new();
+    // SAFETY: as in `posix_trampoline`.
+    unsafe { at_end.register() };
+    let result = routine(argument);
+    // SAFETY: it was registered in this frame.
+    unsafe { at_end.now() };
+    result
 }
 
 /// All that a thread does before its own routine, which it answers with its argument. Not inlined, so that
@@ -148,9 +161,6 @@ unsafe fn begin(passed: *mut c_void) -> (*const c_void, *mut c_void) {
         if let Some(shim) = shim::shim() {
             let tid = thread::gettid();
             place_self(shim, tid, slot, &creation);
-            if let Some(slot) = slot {
-                end::give_back_at_end(slot);
-            }
         }
         (creation.routine, creation.argument)
     })

@@ -1,36 +1,79 @@
-//! What is done when a thread ends. A destructor of thread-specific data does it, since a thread may leave by
-//! `pthread_exit`.
+//! What is done when a thread ends. A thread may return from its own routine, leave it by `pthread_exit`, or be
+//! cancelled.
+//!
+//! The trampoline registers a cleanup handler around the routine, as `pthread_cleanup_push` did before glibc made
+//! that a macro with a setjmp in it (nptl/cleanup_compat.c): the handler is a record in the trampoline's frame,
+//! and glibc runs it when the thread leaves that frame in whatever way. Thread-specific data would do
+//! the same, but a process has PTHREAD_KEYS_MAX keys and no more, all of which belong to its program.
+//!
+//! The handler runs before the destructors of thread-specific data. A thread is not listed while they run.
 
 use crate::state::first_run::FIRST_RUN;
 use crate::state::{current, shim, slots};
-use std::ffi::c_void;
+use std::cell::UnsafeCell;
+use std::ffi::{c_int, c_void};
 use std::sync::atomic::Ordering;
 
-/// The key whose destructor gives a slot back. Its value is the slot's number plus one.
-static KEY: once_cell::sync::OnceCell<libc::pthread_key_t> = once_cell::sync::OnceCell::new();
+/// glibc's `struct _pthread_cleanup_buffer` (pthread.h), the same in every version.
+#[repr(C)]
+struct Buffer {
+    routine: *const c_void,
+    argument: *mut c_void,
+    cancel_type: c_int,
+    previous: *mut Buffer,
+}
 
-/// Makes the key. Without one (there are PTHREAD_KEYS_MAX in a process) slots are not given back, and run out.
-pub(crate) fn make_key() {
-    let mut key = 0;
-    // SAFETY: `key` is live, and `end_of_thread` has the signature that the key asks for.
-    if unsafe { libc::pthread_key_create(&raw mut key, Some(end_of_thread)) } == 0 {
-        let _ = KEY.set(key);
+unsafe extern "C" {
+    fn _pthread_cleanup_push(
+        buffer: *mut Buffer,
+        routine: unsafe extern "C" fn(*mut c_void),
+        argument: *mut c_void,
+    );
+    fn _pthread_cleanup_pop(buffer: *mut Buffer, execute: c_int);
+}
+
+/// What the end of a thread needs in the trampoline's frame. It has no destructor: glibc unwinds through that frame.
+pub(crate) struct AtEnd(UnsafeCell<Buffer>);
+
+impl AtEnd {
+    /// Not registered yet.
+    pub(crate) const fn new() -> Self {
+        let none = std::ptr::null_mut();
+        Self(UnsafeCell::new(Buffer { routine: none, argument: none, cancel_type: 0, previous: none.cast() }))
+    }
+
+    /// Has the calling thread give its slot back when it ends.
+    ///
+    /// # Safety
+    /// `self` stays where it is until [`AtEnd::now`] is called or the thread has left the frame that it is in.
+    #[inline(always)]
+    pub(crate) unsafe fn register(&self) {
+        // SAFETY: the buffer lives until it is popped, by `now` or by glibc, as the caller upholds. The handler takes any
+        // argument.
+        unsafe { _pthread_cleanup_push(self.0.get(), end_of_thread, std::ptr::null_mut()) };
+    }
+
+    /// The thread's own routine has returned: gives the slot back now.
+    ///
+    /// # Safety
+    /// [`AtEnd::register`] was called in this frame, and the routine has popped what it pushed, as POSIX demands.
+    #[inline(always)]
+    pub(crate) unsafe fn now(&self) {
+        // SAFETY: as the caller upholds, this is the buffer that was pushed last.
+        unsafe { _pthread_cleanup_pop(self.0.get(), 1) };
     }
 }
 
-/// Has the calling thread give its slot back when it ends.
-pub(crate) fn give_back_at_end(slot: u16) {
-    if let Some(key) = KEY.get() {
-        let value = std::ptr::without_provenance::<c_void>(usize::from(slot) + 1);
-        // SAFETY: the key exists; the value is a number and never followed.
-        unsafe { libc::pthread_setspecific(*key, value) };
-    }
-}
-
-/// The destructor. It runs in the thread that ends.
-unsafe extern "C" fn end_of_thread(value: *mut c_void) {
-    let Ok(slot) = u16::try_from((value as usize).wrapping_sub(1)) else { return };
-    FIRST_RUN.vcpu_ends(&current::thread());
+/// The handler. It runs in the thread that ends.
+unsafe extern "C" fn end_of_thread(_: *mut c_void) {
+    // A thread that is cancelled in here comes again, and finds no slot any more.
+    let current = current::update(|current| {
+        let before = *current;
+        (current.slot, current.before_first_run) = (None, false);
+        before
+    });
+    FIRST_RUN.vcpu_ends(&current);
+    let Some(slot) = current.slot else { return };
     if let Some(entry) = shim::owned_page().and_then(|page| page.entries.get(usize::from(slot))) {
         entry.tid.store(0, Ordering::Release);
     }
