@@ -1,9 +1,12 @@
 /* More threads than the library's register holds, made as QEMU makes an IOThread, all alive when a vCPU,
-   which is not listed either, runs for the first time. Counts those that may run elsewhere at their end. */
+   which is not listed either, runs for the first time. Counts those that may run elsewhere at their end.
+
+   usage: full_register [wait]: says that all run, and waits to be killed */
 #include "as_qemu.h"
 #include <errno.h>
 #include <stdatomic.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #define KVM_RUN 0xAE80
 #define THREADS 4200
@@ -29,7 +32,7 @@ static void *vcpu(void *arg)
     return arg;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static pthread_t id[THREADS];
     struct qemu_start io1 = {iothread, NULL, "IO io1"};
@@ -42,6 +45,12 @@ int main(void)
     create_call_rcu();
     for (int i = 0; i < THREADS; i++)
         id[i] = create_as_qemu(&small, &io1);
+    if (argc > 1 && strcmp(argv[1], "wait") == 0) {
+        puts("all run");
+        fflush(stdout);
+        alarm(120);
+        pause();
+    }
     pthread_t last = create_as_qemu(NULL, &cpu0);
     for (int i = 0; i < THREADS; i++)
         MUST(pthread_join(id[i], NULL));

@@ -105,7 +105,7 @@ fn notes(vm: &Vm<'_>, look: &Look, verdicts: &[Verdict]) -> Vec<String> {
             }
             if counters.unlisted > 0 {
                 notes.push(format!(
-                    "the register was full: {} not listed",
+                    "the register was full: so far {} placed, but not listed",
                     count(counters.unlisted as usize, "thread")
                 ));
             }

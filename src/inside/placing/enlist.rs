@@ -19,7 +19,8 @@ pub(crate) fn enlist(shim: &Shim, tid: Tid, identity: &ThreadIdentity, slot: Opt
     match (entry, page) {
         (Some((page, slot)), _) => entries::publish(page, slot, tid, identity),
         (None, Some(page)) if page.header.unlisted.fetch_add(1, Ordering::Relaxed) == 0 => {
-            log::warn!(target: targets::THREAD_START, "the register is full; further threads are placed, but not listed");
+            // No fault of anybody's: the status page counts them, and the command says so.
+            log::info!(target: targets::THREAD_START, "the register is full; further threads are placed, but not listed");
         }
         _ => {}
     }
