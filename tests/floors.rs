@@ -44,6 +44,7 @@ const HOUSE: &[Crate] = &[
         name: "inside",
         imports: &["pinning"],
         floors: &[
+            &["filters"],
             &["sys"],
             &["leases", "report", "state"],
             &["affinity", "identity"],

@@ -13,7 +13,8 @@
 //!    ([`state::slots`]). The new thread writes its entry on the status page and puts itself on its set
 //!    ([`placing::enlist`]), and goes on to its own routine.
 //! 3. `seccomp_load` ([`calls::sandbox`]): just before QEMU loads its filter, the library starts the [`broker`]
-//!    outside it, which places threads from then on.
+//!    outside it, which places threads from then on. Any filter that the program loads ([`calls::own_filter`]) says which
+//!    system calls are left to the library ([`filters`]).
 //! 4. `ioctl` ([`calls::ioctl`]): KVM_CREATE_VCPU shows that a thread is a vCPU. Before the first KVM_RUN all
 //!    threads are rescanned ([`placing::rescan`]), since libvirt moves threads until then and the kernel
 //!    makes some of its own.
@@ -25,7 +26,7 @@
 //!
 //! # The floors
 //! From the top: `calls`, `start`, `placing`, `broker`, `identity` and `affinity`, `state` and `report`,
-//! `sys`. A file imports only from its own floor or a lower one, and no two files import each other.
+//! `sys`, `filters`. A file imports only from its own floor or a lower one, and no two files import each other.
 //!
 //! # What must never happen in here
 //! A panic, an abort, an exit (but for a faulty environment at the start), a wait without an end, a line on
@@ -38,6 +39,7 @@
 mod affinity;
 mod broker;
 pub mod calls;
+mod filters;
 mod identity;
 mod leases;
 #[forbid(unsafe_code)]
@@ -54,5 +56,5 @@ mod testing;
 pub use affinity::direct::real_pthread_setaffinity;
 pub use start::shim_or_start;
 pub use state::shim::Shim;
-pub use sys::errno::set_errno;
+pub use sys::errno::{REAL_SYSCALL, set_errno};
 pub use sys::symbol::Optional;

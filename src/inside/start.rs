@@ -5,6 +5,7 @@
 //! placement, the library does nothing.
 
 use crate::broker;
+use crate::filters::permitted;
 use crate::identity::{qemu, role};
 use crate::leases;
 use crate::placing::enlist;
@@ -147,21 +148,30 @@ fn enlist_main(shim: &Shim) {
     enlist::enlist(shim, tid, &identity, slot, true);
 }
 
-/// With `-daemonize` a child of a child of the process that was started runs the VM, and its parents only wait for it and
-/// end. That child becomes the owner of the status page and the slots when it creates its first thread of QEMU's, by
-/// `start`. Any other forked child owns nothing and writes nothing.
-pub(crate) fn take_over_after_daemonize(shim: &Shim, start: usize) {
-    if !shim.daemonizes || ownership::is_ours() || !qemu::is_thread_start(start) {
-        return;
+/// A forked child that goes on without executing another program is a process of its own: a daemon, or one that shuts
+/// itself in (virtiofsd). When it creates its first thread, has a session of its own, or is about to load a filter, it
+/// becomes the owner of the slots, and of a status page of its own. A forked child that does none of these owns nothing and writes nothing.
+pub(crate) fn take_over_in_a_child(shim: &Shim) {
+    if !ownership::is_ours() {
+        become_the_owner(shim);
     }
+}
+
+#[cold]
+fn become_the_owner(shim: &Shim) {
+    permitted::forget_loading();
     let pid = thread::getpid();
-    if thread::gettid().0 != pid {
+    // Of its parent's threads a child has only the one that has forked, which is its main thread.
+    if pid == 0 || thread::gettid().0 != pid {
         return;
     }
-    ownership::claim(pid);
     slots::UNPLACED.store(0, Ordering::Release);
     broker::forget_pending();
-    broker::take_over();
-    slots::forget_all(shim.page);
-    enlist_main(shim);
+    // With `-daemonize` the broker goes on with this process, and with the page that it reads.
+    let has_a_page = broker::take_over() || shim.page.is_none_or(page::renew);
+    if has_a_page {
+        ownership::claim(pid);
+        slots::forget_all(shim.page);
+        enlist_main(shim);
+    }
 }

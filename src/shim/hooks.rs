@@ -12,11 +12,13 @@
 #![allow(static_mut_refs, reason = "redhook's macro guards its static with a Once")]
 
 use inside::calls::create::{self, Asked};
+use inside::calls::daemon::after as after_daemon;
 use inside::calls::ioctl::{around_ioctl, ioctl_is_of_interest};
+use inside::calls::own_filter::{around_prctl as around_prctl_seccomp, around_seccomp, prctl_loads_a_filter};
 use inside::calls::prctl::{around_prctl, prctl_is_of_interest};
 use inside::calls::{io_uring, sandbox, setaffinity};
-use inside::{Optional, set_errno};
-use libc::{c_int, c_uint, c_ulong, c_void, pthread_attr_t, pthread_t, size_t};
+use inside::{Optional, REAL_SYSCALL, set_errno};
+use libc::{c_int, c_long, c_uint, c_ulong, c_void, pthread_attr_t, pthread_t, size_t};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// Finds the required functions now, since later another thread could be in the middle of that when QEMU
@@ -25,6 +27,15 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 pub(crate) fn resolve() {
     let _ = redhook::real!(pthread_create);
     REAL_IOCTL.store(redhook::real!(ioctl) as *mut c_void, Ordering::Release);
+}
+
+/// Finds the functions that any program may call at any time, a program in which the library does nothing too: the look-up
+/// takes a lock of ld.so, which must not happen in a signal's handler, or in a forked child of a program with threads.
+pub(crate) fn resolve_early() {
+    if let Some(real) = SYSCALL.get() {
+        REAL_SYSCALL.store(real as *mut c_void, Ordering::Release);
+    }
+    let _ = (PRCTL.get(), DAEMON.get(), SETSID.get());
 }
 
 redhook::hook! {
@@ -118,11 +129,107 @@ redhook::hook! {
         // SAFETY: the caller's own call, unchanged. prctl is variadic, and glibc passes on four longs whichever the option
         // takes; those that the caller left out are whatever their registers held, here as there.
         let call = || unsafe { real(option, second, third, fourth, fifth) };
-        if prctl_is_of_interest(option) {
+        if prctl_loads_a_filter(option) {
+            // SAFETY: the caller's own arguments.
+            unsafe { around_prctl_seccomp(second, third as *const c_void, call) }
+        } else if prctl_is_of_interest(option) {
             around_prctl(option, [second, third, fourth, fifth], call)
         } else {
             call()
         }
+    }
+}
+
+/// `syscall(2)`, through which QEMU makes its futex calls, and libseccomp loads filters. Not by redhook's macro, which would keep
+/// the seven arguments for a second real call: for all system calls but one this is a compare and a jump.
+///
+/// # Safety
+/// As `syscall` itself. It is variadic, and glibc passes on six arguments whichever the call takes; those that the caller left
+/// out are whatever their registers, and the stack above the return address, held, here as there.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn syscall(
+    number: c_long,
+    first: c_long,
+    second: c_long,
+    third: c_long,
+    fourth: c_long,
+    fifth: c_long,
+    sixth: c_long,
+) -> c_long {
+    let real = REAL_SYSCALL.load(Ordering::Relaxed);
+    // The kernel looks at the number's low 32 bits.
+    if number as i32 == libc::SYS_seccomp as i32 || real.is_null() {
+        // SAFETY: the caller's own arguments.
+        return unsafe { syscall_of_interest(number, first, second, third, fourth, fifth, sixth) };
+    }
+    // SAFETY: `resolve_early`, the only writer, puts the address of a `syscall` here.
+    let real = unsafe { std::mem::transmute::<*mut c_void, SixArguments>(real) };
+    // SAFETY: the caller's own call, unchanged.
+    unsafe { real(number, first, second, third, fourth, fifth, sixth) }
+}
+
+/// `syscall` as it is called here: in C's ABIs of x86-64 and AArch64 Linux the arguments of a variadic function are passed where
+/// those of any other are.
+type SixArguments = unsafe extern "C" fn(c_long, c_long, c_long, c_long, c_long, c_long, c_long) -> c_long;
+
+// SAFETY: the type above is this function's.
+static SYSCALL: Optional<SixArguments> = unsafe { Optional::new(c"syscall") };
+
+/// A system call that loads a filter, and one that is made before the constructor has run.
+///
+/// # Safety
+/// As for [`syscall`].
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn syscall_of_interest(
+    number: c_long,
+    first: c_long,
+    second: c_long,
+    third: c_long,
+    fourth: c_long,
+    fifth: c_long,
+    sixth: c_long,
+) -> c_long {
+    let Some(real) = SYSCALL.get() else {
+        set_errno(libc::ENOSYS);
+        return -1;
+    };
+    // SAFETY: the caller's own call, unchanged.
+    let call = || unsafe { real(number, first, second, third, fourth, fifth, sixth) };
+    if number as i32 != libc::SYS_seccomp as i32 {
+        return call();
+    }
+    // SAFETY: the caller's own arguments. The kernel takes the first for an unsigned int.
+    unsafe { around_seccomp(first as c_uint, second as c_ulong, third as *const c_void, call) }
+}
+
+// SAFETY: the type below is this function's.
+static DAEMON: Optional<Daemon> = unsafe { Optional::new(c"daemon") };
+type Daemon = unsafe extern "C" fn(c_int, c_int) -> c_int;
+
+redhook::hook! {
+    unsafe fn daemon(keep_folder: c_int, keep_output: c_int) -> c_int => on_daemon {
+        let Some(real) = DAEMON.get() else {
+            set_errno(libc::ENOSYS);
+            return -1;
+        };
+        // SAFETY: the caller's own call, unchanged.
+        after_daemon(unsafe { real(keep_folder, keep_output) })
+    }
+}
+
+// SAFETY: the type below is this function's.
+static SETSID: Optional<Setsid> = unsafe { Optional::new(c"setsid") };
+type Setsid = unsafe extern "C" fn() -> libc::pid_t;
+
+redhook::hook! {
+    unsafe fn setsid() -> libc::pid_t => on_setsid {
+        let Some(real) = SETSID.get() else {
+            set_errno(libc::ENOSYS);
+            return -1;
+        };
+        // SAFETY: the caller's own call, unchanged.
+        after_daemon(unsafe { real() })
     }
 }
 

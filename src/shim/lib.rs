@@ -11,6 +11,7 @@ mod hooks;
 /// Runs when ld.so has loaded the library, before QEMU's `main`.
 #[ctor::ctor(unsafe)]
 fn constructor() {
+    hooks::resolve_early();
     if inside::shim_or_start().is_some() {
         hooks::resolve();
     }

@@ -430,7 +430,7 @@ No pinned VM is running that you may look into.
             r#"{"version":1,"vms":[{"pid":100,"name":"web","user":1000,"pinned":true,"notes":[],"#,
             r#""policy":{"PIN_EMULATOR":"0","PIN_IOTHREADS":"io1@3","PIN_VCPUS":"1,2"},"#,
             r#""broker":null,"sandboxed":false,"settled":false,"#,
-            r#""counters":{"created":0,"unlisted":0,"brokered":0,"cut":0,"refused":0,"put_back":0},"#,
+            r#""counters":{"created":0,"unlisted":0,"brokered":0,"cut":0,"refused":0,"put_back":0,"filtered":0},"#,
             r#""threads":["#,
             r#"{"tid":100,"role":"emulator","role_from":"library","vcpu":null,"name":"qemu-system-x86","#,
             r#""expected":"0","allowed":"0","last_cpu":0,"cpu_seconds":0.0,"migrations":0,"#,

@@ -63,6 +63,7 @@ struct Counters {
     cut: u64,
     refused: u64,
     put_back: u64,
+    filtered: u64,
 }
 
 /// One thread.
@@ -197,6 +198,7 @@ impl ShownVm {
                 cut: counters.cut,
                 refused: counters.refused,
                 put_back: counters.put_back,
+                filtered: counters.filtered,
             }),
             threads: look.threads.iter().zip(verdicts).map(|(m, v)| ShownThread::new(m, v)).collect(),
         }
@@ -482,7 +484,8 @@ mod tests {
         let words = |field| quoted(meaning(THREAD, field));
         let roles = (0..=u8::MAX).filter_map(RoleKind::from_number).map(|role| role.to_string());
         assert_eq!(roles.collect::<Names>(), words("role"));
-        let states = [State::Born, State::Placed, State::Cut, State::Refused, State::LeftAlone];
+        let states =
+            [State::Born, State::Placed, State::Cut, State::Refused, State::LeftAlone, State::Filtered];
         assert_eq!(states.iter().map(State::to_string).collect::<Names>(), words("register"));
         let all = [Evidence::Certain, Evidence::Qemu, Evidence::Name, Evidence::Assumed];
         assert_eq!(names(&all.map(role_from)), words("role_from"));
@@ -498,6 +501,7 @@ mod tests {
             Verdict::Off(Off::Cut(CpuSet::new())),
             Verdict::Off(Off::OnlyOn(CpuSet::new())),
             Verdict::Off(Off::Refused(CpuSet::new())),
+            Verdict::Off(Off::Filtered(CpuSet::new())),
             Verdict::Off(Off::On(CpuSet::new())),
             Verdict::RanOn(pinning::CpuId(0)),
         ];

@@ -115,6 +115,13 @@ fn notes(vm: &Vm<'_>, look: &Look, verdicts: &[Verdict]) -> Vec<String> {
                     count(counters.refused as usize, "pin")
                 ));
             }
+            if counters.filtered > 0 {
+                notes.push(format!(
+                    "so far {} left on the CPUs that they began on: the program's own seccomp filter does not let the \
+                     library place them",
+                    count(counters.filtered as usize, "thread")
+                ));
+            }
             if counters.cut > 0 {
                 notes.push(format!("so far {} cut by a cpuset", count(counters.cut as usize, "pin")));
             }

@@ -48,6 +48,8 @@ pub(crate) enum Off {
     OnlyOn(CpuSet),
     /// It has these other CPUs: the library tried to place it and was refused.
     Refused(CpuSet),
+    /// It has these other CPUs: the program's own system call filter does not let the library place it.
+    Filtered(CpuSet),
     /// It has these other CPUs.
     On(CpuSet),
 }
@@ -101,6 +103,9 @@ impl fmt::Display for Verdict {
             Verdict::Off(Off::Cut(left)) => write!(f, "CUT to {left} by its cpuset"),
             Verdict::Off(Off::OnlyOn(left)) => write!(f, "CUT: may run only on {left}"),
             Verdict::Off(Off::Refused(on)) => write!(f, "OFF: on {on}, moving it was refused"),
+            Verdict::Off(Off::Filtered(on)) => {
+                write!(f, "OFF: on {on}, by its own seccomp filter")
+            }
             Verdict::Off(Off::On(on)) => write!(f, "OFF: may run on {on}"),
             Verdict::RanOn(cpu) => write!(f, "OFF: ran on {cpu}"),
         }
@@ -192,6 +197,9 @@ fn off(expected: &CpuSet, allowed: &CpuSet, state: Option<State>) -> Off {
         let left = allowed.clone();
         return if state == Some(State::Cut) { Off::Cut(left) } else { Off::OnlyOn(left) };
     }
+    if state == Some(State::Filtered) {
+        return Off::Filtered(allowed.clone());
+    }
     if state == Some(State::Refused) {
         return Off::Refused(allowed.clone());
     }
@@ -240,6 +248,9 @@ mod tests {
         said(&[vm_thread(PLACED, "0-1", "0", 0, 0)], &["CUT: may run only on 0"]);
         said(&[vm_thread(Some(State::Cut), "0-1", "0", 0, 0)], &["CUT to 0 by its cpuset"]);
         said(&[vm_thread(Some(State::Refused), "1", "0", 0, 0)], &["OFF: on 0, moving it was refused"]);
+        let filtered = "OFF: on 0, by its own seccomp filter";
+        said(&[vm_thread(Some(State::Filtered), "1", "0", 0, 0)], &[filtered]);
+        said(&[vm_thread(Some(State::Filtered), "0", "0", 0, 0)], &["ok"]);
     }
 
     #[test]

@@ -33,6 +33,7 @@ impl Outcome {
         match self {
             Outcome::Placed { .. } => State::Placed,
             Outcome::Cut(_) => State::Cut,
+            Outcome::Refused(Errno::FILTERED) => State::Filtered,
             Outcome::Refused(_) | Outcome::Unanswered => State::Refused,
         }
     }
@@ -122,6 +123,12 @@ pub(crate) fn place_new_thread(handle: pthread_t, set: &CpuSet) {
         // SAFETY: the handover upholds that the thread is alive, and the mask is of that size.
         unsafe { real(handle, size_of_val(words), words.as_ptr().cast()) };
     }
+}
+
+/// Whether the program's filters let the calling thread place new threads so.
+pub(crate) fn may_place_new_threads() -> bool {
+    // Some versions of glibc ask for an affinity first, to learn how long the kernel's masks are.
+    sched::may_ask_and_set()
 }
 
 #[cfg(test)]

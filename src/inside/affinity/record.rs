@@ -3,6 +3,7 @@
 use crate::affinity::direct::Outcome;
 use crate::state::entries;
 use crate::state::page::Page;
+use crate::sys::errno::Errno;
 use pinning::Tid;
 use std::sync::atomic::Ordering;
 
@@ -11,6 +12,7 @@ pub(crate) fn count_failure(page: Page, outcome: &Outcome) {
     let counter = match outcome {
         Outcome::Placed { .. } => return,
         Outcome::Cut(_) => &page.header.cut,
+        Outcome::Refused(Errno::FILTERED) => &page.header.filtered,
         Outcome::Refused(_) | Outcome::Unanswered => &page.header.refused,
     };
     counter.fetch_add(1, Ordering::Relaxed);

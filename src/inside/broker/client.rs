@@ -38,13 +38,17 @@ pub(super) static CHANNEL: OnceCell<Option<Channel>> = OnceCell::new();
 /// Whether the broker has let a request wait for the whole of [`PATIENCE`].
 static SILENT: AtomicBool = AtomicBool::new(false);
 
-/// Has the broker put a thread of this process on a set of the policy, and waits for its answer, for a
-/// second at most.
-pub(crate) fn ask(shim: &Shim, tid: Tid, set: SetId) -> Answer {
+/// Whether the broker is this process's parent's, and serves no child of it.
+static SERVES_THE_PARENT: AtomicBool = AtomicBool::new(false);
+
+/// Has the broker put a thread of this process on a set of the policy, which was refused to the process itself, and waits for
+/// its answer, for a second at most. Where there is no broker to be asked that refusal is the answer.
+pub(crate) fn ask(shim: &Shim, tid: Tid, set: SetId, refusal: Errno) -> Answer {
     let channel = match CHANNEL.get() {
+        _ if SERVES_THE_PARENT.load(Ordering::Relaxed) || !may_ask() => return Answer::Refused(refusal),
         Some(Some(channel)) => channel,
         Some(None) => return Answer::None,
-        None => return Answer::Refused(Errno(libc::EPERM)),
+        None => return Answer::Refused(refusal),
     };
     let behind = SILENT.load(Ordering::Relaxed) && {
         let shared = channel.shared;
@@ -61,6 +65,11 @@ pub(crate) fn ask(shim: &Shim, tid: Tid, set: SetId) -> Answer {
         page.header.brokered.fetch_add(1, Ordering::Relaxed);
     }
     answer
+}
+
+/// Whether the program's filters let the calling thread ask the broker.
+fn may_ask() -> bool {
+    wait::may_wait() && socket::may_send()
 }
 
 /// Asks, and waits for the answer. More threads may be created at once than there are slots for answers or places in the
@@ -220,11 +229,13 @@ pub(crate) fn forget_pending() {
 }
 
 /// Tells the broker that this process, a forked child of the one that it serves, runs the VM from now on, and waits until it
-/// knows that. To be called while the parent still waits for this process.
-pub(crate) fn take_over() {
-    if let Some(Some(channel)) = CHANNEL.get() {
-        ask_and_wait(channel, Message::of(Kind::TakeOver));
-    }
+/// knows that. To be called while the parent still waits for this process. False if there is no broker, or if it goes on to
+/// serve the parent: then this process asks it for nothing.
+pub(crate) fn take_over() -> bool {
+    let Some(Some(channel)) = CHANNEL.get() else { return false };
+    let follows = may_ask() && matches!(ask_and_wait(channel, Message::of(Kind::TakeOver)), Answer::Placed);
+    SERVES_THE_PARENT.store(!follows, Ordering::Relaxed);
+    follows
 }
 
 /// Tells the broker that the kernel is about to make a thread in this process, so that it looks for it soon.
@@ -234,7 +245,8 @@ pub(crate) fn look_soon() {
 
 /// Tells the broker something that needs no answer, if there is a broker.
 pub(super) fn tell(kind: Kind) {
-    if let Some(Some(channel)) = CHANNEL.get() {
+    let Some(Some(channel)) = CHANNEL.get() else { return };
+    if may_ask() && !SERVES_THE_PARENT.load(Ordering::Relaxed) {
         channel.send(Message::of(kind));
     }
 }

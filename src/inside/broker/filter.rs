@@ -5,6 +5,7 @@
 //! write nothing. What it could still do is to read files that its user may read, and to set affinities that its user may
 //! set.
 
+use crate::filters::program::ARCHITECTURE;
 use crate::sys::errno::Errno;
 use crate::sys::process;
 use libc::{c_long, sock_filter};
@@ -29,19 +30,6 @@ const FREE: &[c_long] = &[
     libc::SYS_setresuid,
     libc::SYS_exit_group,
 ];
-
-/// The architecture (AUDIT_ARCH_* of linux/audit.h). System calls have other numbers on another one, so its calls are
-/// refused.
-#[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: u32 = 0xC000_003E;
-#[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: u32 = 0xC000_00B7;
-#[cfg(target_arch = "riscv64")]
-const ARCHITECTURE: u32 = 0xC000_00F3;
-#[cfg(target_arch = "s390x")]
-const ARCHITECTURE: u32 = 0x8000_0016;
-#[cfg(all(target_arch = "powerpc64", target_endian = "little"))]
-const ARCHITECTURE: u32 = 0xC000_0015;
 
 // struct seccomp_data (linux/seccomp.h): nr, arch, instruction pointer, six arguments of 64 bits.
 const NUMBER_AT: u32 = 0;
@@ -123,6 +111,7 @@ pub(super) fn install() -> Result<(), Errno> {
 #[cfg(test)]
 mod tests {
     use super::{ARCHITECTURE, FREE, PROGRAM, argument_at};
+    use crate::filters::program::{Call, every_answer_is};
     use libc::{c_long, sock_filter};
     use std::collections::BTreeSet;
 
@@ -140,59 +129,22 @@ mod tests {
     /// x86's numbers of the x32 ABI (asm/unistd.h, __X32_SYSCALL_BIT).
     const X32: u32 = 0x4000_0000;
 
-    /// struct seccomp_data.
-    struct Call {
-        number: u32,
-        architecture: u32,
-        arguments: [u64; 6],
+    /// A call with these arguments, and others after them.
+    fn call_of(number: c_long, arguments: &[u64]) -> Call {
+        let mut all = [0x5555_5555_5555_5555; 6];
+        all[..arguments.len()].copy_from_slice(arguments);
+        Call::new(number, &all.map(Some))
     }
 
-    impl Call {
-        fn of(number: c_long, arguments: &[u64]) -> Self {
-            let mut all = [0x5555_5555_5555_5555; 6];
-            all[..arguments.len()].copy_from_slice(arguments);
-            Self { number: number as u32, architecture: ARCHITECTURE, arguments: all }
-        }
-
-        fn bytes(&self) -> Vec<u8> {
-            let instruction_pointer = 0x0123_4567_89AB_CDEFu64;
-            let mut bytes = [self.number.to_ne_bytes(), self.architecture.to_ne_bytes()].concat();
-            bytes.extend(instruction_pointer.to_ne_bytes());
-            bytes.extend(self.arguments.iter().flat_map(|argument| argument.to_ne_bytes()));
-            bytes
-        }
-    }
-
-    /// Runs a program as the kernel does (net/core/filter.c, bpf_check_classic; kernel/seccomp.c, seccomp_check_filter);
-    /// notes in `visited` which steps it comes through. Refuses what the kernel would.
-    fn run(program: &[sock_filter], call: &Call, visited: &mut BTreeSet<usize>) -> Result<u32, String> {
-        let data = call.bytes();
-        let (mut at, mut loaded) = (0, 0u32);
-        loop {
-            let step = program.get(at).ok_or(format!("step {at} lies outside the program"))?;
-            visited.insert(at);
-            at += 1;
-            match step.code {
-                LD_W_ABS if step.k % 4 == 0 => {
-                    let word = data.get(step.k as usize..).and_then(|rest| rest.first_chunk());
-                    loaded = u32::from_ne_bytes(*word.ok_or(format!("a load at {}", step.k))?);
-                }
-                JMP_JEQ_K => at += usize::from(if loaded == step.k { step.jt } else { step.jf }),
-                ALU_AND_K => loaded &= step.k,
-                RET_K => return Ok(step.k),
-                other => return Err(format!("unknown operation {other:#x}")),
-            }
-        }
-    }
-
+    /// Whether the broker's filter allows a call. Notes which steps it comes through.
     fn allows(call: &Call, visited: &mut BTreeSet<usize>) -> bool {
-        match run(&PROGRAM, call, visited).unwrap() {
-            ALLOW => true,
-            answer => {
-                assert_eq!(answer, ERRNO | EPERM, "call {}", call.number);
-                false
-            }
-        }
+        let mut note = |step| {
+            visited.insert(step);
+        };
+        let allowed = every_answer_is(|answer| answer == ALLOW, &PROGRAM, call, &mut note);
+        let refused = every_answer_is(|answer| answer == ERRNO | EPERM, &PROGRAM, call, note);
+        assert_ne!(allowed, refused, "one or the other");
+        allowed
     }
 
     /// What the broker may call whatever the arguments are. Said again, so that nothing is added unnoticed.
@@ -269,7 +221,7 @@ mod tests {
         let mut allowed = BTreeSet::new();
         for number in numbers {
             for argument in [0, 1, u64::MAX, 0x5555_5555_5555_5555] {
-                let call = Call { number, architecture: ARCHITECTURE, arguments: [argument; 6] };
+                let call = call_of(c_long::from(number), &[argument; 6]);
                 if allows(&call, &mut visited) {
                     allowed.insert((c_long::from(number), argument));
                 }
@@ -283,10 +235,10 @@ mod tests {
         expected.extend(depending.map(|number| (number, 0)));
         assert_eq!(allowed, expected);
         for (number, arguments, expected) in cases() {
-            let call = Call::of(number, &arguments);
+            let call = call_of(number, &arguments);
             assert_eq!(allows(&call, &mut visited), expected, "{number} with {arguments:x?}");
         }
-        let other = Call { architecture: !ARCHITECTURE, ..Call::of(libc::SYS_read, &[]) };
+        let other = call_of(libc::SYS_read, &[]).of_architecture(!ARCHITECTURE);
         assert!(!allows(&other, &mut visited));
         let all: BTreeSet<_> = (0..PROGRAM.len()).collect();
         assert_eq!(visited, all, "each step is there for some call");
@@ -299,7 +251,7 @@ mod tests {
             [0xC000_003E, 0x4000_0003, 0x4000_0028, 0xC000_00B7, 0xC000_00F3, 0x8000_0016, 0xC000_0015];
         for architecture in known.into_iter().chain([0, u32::MAX, ARCHITECTURE ^ 1]) {
             for number in (0..=1023).filter(|_| architecture != ARCHITECTURE) {
-                let call = Call { number, architecture, arguments: [0; 6] };
+                let call = call_of(number, &[0; 6]).of_architecture(architecture);
                 assert!(!allows(&call, &mut BTreeSet::new()), "{number} of {architecture:#x}");
             }
         }
@@ -324,33 +276,15 @@ mod tests {
     }
 
     #[test]
-    fn the_interpreter_refuses_what_the_kernel_would() {
-        let step = |code, k| sock_filter { code, jt: 0, jf: 0, k };
-        let branch = |jt, jf| sock_filter { code: JMP_JEQ_K, jt, jf, k: 0 };
-        let call = Call::of(0, &[]);
-        for program in [
-            vec![],
-            vec![step(LD_W_ABS, 0)],
-            vec![step(LD_W_ABS, 64), step(RET_K, 0)],
-            vec![step(LD_W_ABS, 2), step(RET_K, 0)],
-            vec![branch(1, 0), step(RET_K, 0)],
-            vec![step(0x07, 0), step(RET_K, 0)],
-        ] {
-            let answer = run(&program, &call, &mut BTreeSet::new());
-            assert!(answer.is_err(), "{answer:?}");
-        }
-        assert_eq!(run(&[branch(0, 1), step(RET_K, 7)], &call, &mut BTreeSet::new()), Ok(7));
-    }
-
-    #[test]
     fn an_argument_is_found_where_the_kernel_puts_its_lower_half() {
         for n in 0..6 {
-            let mut call = Call::of(0, &[]);
-            call.arguments[n] = 0x1111_1111_2222_2222;
+            let mut arguments = [0; 6];
+            arguments[n] = 0x1111_1111_2222_2222;
             let load = sock_filter { code: LD_W_ABS, jt: 0, jf: 0, k: argument_at(n as u32) };
             let compare = sock_filter { code: JMP_JEQ_K, jt: 0, jf: 1, k: 0x2222_2222 };
             let [yes, no] = [1, 0].map(|k| sock_filter { code: RET_K, jt: 0, jf: 0, k });
-            assert_eq!(run(&[load, compare, yes, no], &call, &mut BTreeSet::new()), Ok(1), "{n}");
+            let call = call_of(0, &arguments);
+            assert!(every_answer_is(|answer| answer == 1, &[load, compare, yes, no], &call, |_| {}), "{n}");
         }
     }
 }

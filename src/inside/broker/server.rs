@@ -20,6 +20,7 @@ use crate::broker::looks::{KERNEL_THREAD_NS, Looks, WATCH_NS, YOUNG_NS};
 use crate::broker::message::{Answer, Kind, Message, Reply};
 use crate::broker::served::{KnownBy, Process, Served, Then};
 use crate::broker::shared::{READY, Shared};
+use crate::filters::permitted;
 use crate::state::ownership;
 use crate::state::page::Page;
 use crate::state::shim::Shim;
@@ -75,8 +76,12 @@ impl Broker {
     ) -> Result<Self, Failure> {
         let mut path = StackPath::default();
         let _ = write!(path, "/proc/self/fd/{their_fd}");
-        let text = std::fs::read("/proc/self/stat").unwrap_or_default();
-        let stat = ProcStat::new(&text);
+        let mut room = [0u8; 1024];
+        let stat = file::open(c"/proc/self/stat", libc::O_RDONLY).ok().and_then(|opened| {
+            let text = file::read(opened, &mut room);
+            file::close(opened);
+            ProcStat::new(text.ok()?)
+        });
         let start_time = stat.and_then(ProcStat::start_time);
         let mut qemu = Process::open(thread::getpid(), start_time).map_err(at(Step::Identity))?;
         if let KnownBy::Descriptor(fd) = &mut qemu.known_by {
@@ -104,6 +109,7 @@ impl Broker {
 
 /// Runs the broker. The process ends when the process that it serves has ended.
 pub(super) fn run(broker: &Broker) -> ! {
+    permitted::forget_all();
     let state = broker.shared.state();
     match Service::start(broker) {
         Ok(mut service) => {

@@ -8,6 +8,7 @@ use crate::broker::client::{self, CHANNEL, Channel, Waited};
 use crate::broker::failure::{Failure, Step, at};
 use crate::broker::server::{self, Broker};
 use crate::broker::shared::{NOT_YET, Shared};
+use crate::filters::permitted;
 use crate::report::targets;
 use crate::state::shim::Shim;
 use crate::sys::errno::{Errno, keeping_errno};
@@ -26,6 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// there is one warning, and QEMU goes on.
 pub(crate) fn start(shim: &'static Shim) {
     static STARTED: AtomicBool = AtomicBool::new(false);
+    // The broker would be under a filter that was loaded before, too.
+    if permitted::is_deadly() || !process::may_make_another() {
+        return;
+    }
     if STARTED.swap(true, Ordering::AcqRel) {
         return;
     }

@@ -12,11 +12,13 @@
 use crate::affinity::direct;
 use crate::broker;
 use crate::calls::sandbox;
+use crate::filters::permitted;
 use crate::identity::{qemu, role};
 use crate::placing::enlist;
 use crate::start;
 use crate::state::end::AtEnd;
 use crate::state::first_run::FIRST_RUN;
+use crate::state::handover;
 use crate::state::shim::{self, Shim};
 use crate::state::slots::{self, Claim, Creation, UNPLACED};
 use crate::state::thread_identity::ThreadIdentity;
@@ -84,13 +86,15 @@ pub unsafe fn create(
 /// As for [`create`].
 unsafe fn prepare(shim: &'static Shim, asked: &Asked) -> (SetId, Claim) {
     let start = asked.routine as usize;
-    start::take_over_after_daemonize(shim, start);
+    start::take_over_in_a_child(shim);
     // SAFETY: as the caller upholds.
-    let identity = unsafe {
+    let mut identity = unsafe {
         qemu::with_thread(&shim.executable, start, asked.argument, |thread| {
             role::new_thread(shim, thread.as_ref())
         })
     };
+    let creator = current::thread();
+    identity.begins_in_place = creator.in_place && creator.set == identity.set;
     let listed = ownership::is_ours();
     if listed {
         broker::start_where_a_manager_needs_it(shim, identity.role);
@@ -100,15 +104,20 @@ unsafe fn prepare(shim: &'static Shim, asked: &Asked) -> (SetId, Claim) {
         argument: asked.argument,
         identity,
         listed,
+        forbidden: permitted::to_inherit(),
         handle_to: if leaves_its_creator(&identity) { NonNull::new(asked.handle_to) } else { None },
     });
     (identity.set, claim)
 }
 
-/// Whether a thread must leave the CPUs of its creator (the calling thread), and QEMU's sandbox does not
-/// forbid its creator to move it.
+/// Whether a thread must leave the CPUs of its creator (the calling thread), and neither QEMU's sandbox nor a filter of
+/// another program's forbids its creator to move it.
 fn leaves_its_creator(identity: &ThreadIdentity) -> bool {
-    identity.role != RoleKind::Exempt && identity.set != current::thread().set && !sandbox::filter_is_loaded()
+    identity.role != RoleKind::Exempt
+        && identity.set != current::thread().set
+        && !sandbox::filter_is_loaded()
+        && handover::is_permitted()
+        && direct::may_place_new_threads()
 }
 
 /// Where a thread of `pthread_create` starts. It is C-unwind since `pthread_exit` and cancellation unwind

@@ -4,15 +4,9 @@
 use crate::broker;
 use crate::state::ownership;
 use crate::state::shim::{self, Shim};
-use crate::state::slots::UNPLACED;
+use crate::state::slots;
 use crate::sys::errno::keeping_errno;
-use crate::sys::wait;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// How often to look whether all threads are placed, and the microseconds between two looks. A thread that is
-/// not placed by then asks the broker.
-const STEPS: usize = 1000;
-const STEP_US: i64 = 100;
 
 static FILTER_LOADED: AtomicBool = AtomicBool::new(false);
 
@@ -30,12 +24,8 @@ pub fn before_seccomp_load() {
 
 fn prepare(shim: &'static Shim) {
     broker::start(shim);
-    for _ in 0..STEPS {
-        if UNPLACED.load(Ordering::Acquire) == 0 {
-            break;
-        }
-        wait::sleep_us(STEP_US);
-    }
+    // A thread that is not placed by then asks the broker.
+    slots::wait_until_all_are_placed();
     FILTER_LOADED.store(true, Ordering::Relaxed);
     if let Some(page) = shim.page {
         page.header.sandboxed.store(1, Ordering::Relaxed);

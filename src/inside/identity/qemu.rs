@@ -36,7 +36,8 @@ pub(crate) struct Thread<'a> {
     pub(crate) argument: usize,
 }
 
-/// Whether `start` is `qemu_thread_start`. False for any address until that is learned.
+/// Whether `start` was learned as `qemu_thread_start`, for tests.
+#[cfg(test)]
 pub(crate) fn is_thread_start(start: usize) -> bool {
     start != 0 && start == THREAD_START.load(Ordering::Relaxed)
 }

@@ -20,13 +20,11 @@ pub(crate) fn place_other(shim: &Shim, tid: Tid, id: SetId) -> Outcome {
     by_the_broker_if_denied(shim, tid, id, outcome)
 }
 
-/// What became of a thread; where QEMU was denied to place it, what the broker made of it.
+/// What became of a thread; where QEMU's or another program's filter does not let it place itself, what the broker made of it.
 fn by_the_broker_if_denied(shim: &Shim, tid: Tid, id: SetId, outcome: Outcome) -> Outcome {
-    if !matches!(outcome, Outcome::Refused(Errno(libc::EPERM))) {
-        return outcome;
-    }
+    let Outcome::Refused(refusal @ (Errno(libc::EPERM) | Errno::FILTERED)) = outcome else { return outcome };
     let set = shim.policy.set(id);
-    let answer = broker::ask(shim, tid, id);
+    let answer = broker::ask(shim, tid, id, refusal);
     // What the kernel answers is what counts. QEMU before 6.1 forbids to read affinities too; then the
     // broker's answer counts.
     match sched::affinity(tid) {

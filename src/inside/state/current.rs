@@ -20,6 +20,8 @@ pub(crate) struct CurrentThread {
     pub(crate) set: SetId,
     /// The set that its worker pool follows.
     pub(crate) home: SetId,
+    /// Whether it is on its set, as far as the library knows.
+    pub(crate) in_place: bool,
     /// The number of its slot, if it has one.
     pub(crate) slot: Option<u16>,
     /// Whether it is a vCPU that has not entered KVM_RUN yet.
@@ -41,6 +43,7 @@ thread_local! {
             role: RoleKind::Emulator,
             set: SetId(0),
             home: SetId(0),
+            in_place: false,
             slot: None,
             before_first_run: false,
             ring_tries: RING_TRIES,

@@ -62,6 +62,11 @@ pub(crate) trait Word {
 #[derive(Clone, Copy)]
 pub(crate) struct Generation(u32);
 
+/// Whether the program's filters let the calling thread, and so those that it creates, wait for each other.
+pub(crate) fn is_permitted() -> bool {
+    wait::may_wait()
+}
+
 impl Handover {
     /// Of a slot that has had no handover.
     pub(crate) const fn new() -> Self {

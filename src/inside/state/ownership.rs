@@ -24,6 +24,11 @@ pub(crate) fn is_ours() -> bool {
     mark.load(Ordering::Relaxed) != 0
 }
 
+/// Whether the process with this id is the owner.
+pub(crate) fn is_owner(pid: i32) -> bool {
+    OWNER.load(Ordering::Relaxed) == pid
+}
+
 /// Whether this process took over from another one: it is a forked child of the process that was started.
 static TAKEN_OVER: AtomicBool = AtomicBool::new(false);
 

@@ -13,7 +13,7 @@ pub struct Shim {
     pub(crate) page: Option<Page>,
     /// Where the main executable's code lies.
     pub(crate) executable: std::ops::Range<usize>,
-    /// Whether QEMU was started with `-daemonize`: then a forked child becomes the one that runs the VM.
+    /// Whether QEMU was started with `-daemonize`: then the broker lets a forked child, which runs the VM, take over.
     pub(crate) daemonizes: bool,
 }
 

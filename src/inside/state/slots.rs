@@ -4,10 +4,11 @@
 //! number on the status page. The creator claims the slot, and leaves in it what the new thread needs, so
 //! that creating a thread allocates nothing.
 
+use crate::filters::permitted;
 use crate::state::handover::{Generation, Handover};
 use crate::state::page::Page;
 use crate::state::thread_identity::ThreadIdentity;
-use crate::sys::thread;
+use crate::sys::{thread, wait};
 use pinning::status_page::ENTRIES;
 use pinning::{RoleKind, SetId};
 use std::cell::UnsafeCell;
@@ -20,6 +21,21 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 /// not be loaded before they are placed.
 pub(crate) static UNPLACED: AtomicU32 = AtomicU32::new(0);
 
+/// How often to look whether all threads are placed, and the microseconds between two looks.
+const STEPS: usize = 1000;
+const STEP_US: i64 = 100;
+
+/// Waits for threads that are still placing themselves, for about 100 ms at most. To be called before a filter is loaded that
+/// holds for them too.
+pub(crate) fn wait_until_all_are_placed() {
+    for _ in 0..STEPS {
+        if UNPLACED.load(Ordering::Acquire) == 0 {
+            break;
+        }
+        wait::sleep_us(STEP_US);
+    }
+}
+
 /// What a creator hands to the thread it creates.
 #[derive(Clone, Copy)]
 pub(crate) struct Creation {
@@ -31,6 +47,8 @@ pub(crate) struct Creation {
     pub(crate) identity: ThreadIdentity,
     /// Whether the thread is to be listed on the status page: not in a forked child, which does not own the page.
     pub(crate) listed: bool,
+    /// Which of the library's system calls the creator may not make: the new thread may not either.
+    pub(crate) forbidden: u64,
     /// Where the caller of `pthread_create` wants the handle, if there is to be a handover.
     pub(crate) handle_to: Option<NonNull<libc::pthread_t>>,
 }
@@ -171,6 +189,7 @@ unsafe fn receive(passed: *mut c_void) -> (Creation, Option<u16>) {
 pub(crate) unsafe fn take_over(passed: *mut c_void) -> (Creation, Option<u16>) {
     // SAFETY: as the caller upholds.
     let (creation, number) = unsafe { receive(passed) };
+    permitted::inherit(creation.forbidden);
     if let Some(slot) = number.and_then(|number| SLOTS.get(usize::from(number))) {
         set_identity(slot, &creation.identity);
         slot.handover.child(|| {
@@ -255,6 +274,7 @@ mod tests {
             argument: std::ptr::without_provenance_mut(0x20),
             identity: identity.with_name(b"worker").numbered(Some(7)),
             listed: true,
+            forbidden: 0,
             handle_to: None,
         }
     }

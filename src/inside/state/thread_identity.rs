@@ -14,6 +14,8 @@ pub(crate) struct ThreadIdentity {
     pub(crate) set: SetId,
     /// The set that its own workers follow.
     pub(crate) home: SetId,
+    /// Whether its creator is on the same set, as far as that is known: then it begins there.
+    pub(crate) begins_in_place: bool,
     /// Whether QEMU's name for it could be read.
     pub(crate) named: bool,
     /// QEMU's name for it, cut to fit.
@@ -25,7 +27,16 @@ pub(crate) struct ThreadIdentity {
 impl ThreadIdentity {
     /// A thread of this role on this set, without a name.
     pub(crate) fn unnamed(role: RoleKind, set: SetId, home: SetId) -> Self {
-        Self { role, index: None, set, home, named: false, name: [0; NAME_BYTES], name_bytes: 0 }
+        Self {
+            role,
+            index: None,
+            set,
+            home,
+            begins_in_place: false,
+            named: false,
+            name: [0; NAME_BYTES],
+            name_bytes: 0,
+        }
     }
 
     /// The same with QEMU's name for it.

@@ -5,7 +5,8 @@
 //! that QEMU cancels would end within our code. None of the functions here allocates or takes a lock, so the
 //! broker, which is a raw clone of a process with threads, may call all of them.
 
-use libc::{c_int, c_long};
+use libc::{c_int, c_long, c_void};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// Why a system call failed: the number that errno has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +22,16 @@ impl std::fmt::Display for Errno {
             libc::EAGAIN => f.write_str("no process may be added (EAGAIN, see RLIMIT_NPROC)"),
             libc::ENOSYS => f.write_str("the kernel has no such call (ENOSYS)"),
             libc::ETIMEDOUT => f.write_str("it was not ready within a second (ETIMEDOUT)"),
+            4096 => f.write_str("the program's own system call filter does not allow it"),
             other => write!(f, "error {other}"),
         }
     }
+}
+
+impl Errno {
+    /// The call was not made, since a filter of the program's does not let it pass (`filters`). The kernel's own errors
+    /// are below 4096 (linux/err.h).
+    pub(crate) const FILTERED: Self = Self(4096);
 }
 
 /// Does `work`, and leaves the calling thread's errno as it was. A hook must leave the errno of the real
@@ -53,19 +61,50 @@ pub fn set_errno(value: c_int) {
     unsafe { *location = value }
 }
 
+/// The next definition of `syscall` after the library's own hook; null until the constructor has found it. A system call
+/// of the library's must not go through that hook, which takes it for the program's.
+pub static REAL_SYSCALL: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+
+/// The type of `syscall(2)`.
+type Syscall = unsafe extern "C" fn(c_long, ...) -> c_long;
+
+/// The real `syscall`. Before the constructor has run it is found by the hook, and passed on.
+#[inline]
+pub(crate) fn real_syscall() -> Syscall {
+    let real = REAL_SYSCALL.load(Ordering::Relaxed);
+    if real.is_null() {
+        return libc::syscall;
+    }
+    // SAFETY: the hook in the crate `shim`, the only writer, puts the address of a `syscall` here.
+    unsafe { std::mem::transmute::<*mut c_void, Syscall>(real) }
+}
+
 /// The result of `syscall(2)`, with its error.
 pub(super) fn checked(result: c_long) -> Result<c_long, Errno> {
     if result < 0 { Err(Errno(errno())) } else { Ok(result) }
 }
 
-/// A system call whose arguments are numbers, or pointers valid for what the call does with them.
+/// A system call whose arguments are numbers, or pointers valid for what the call does with them. It is not made where a
+/// filter of the program's would not let it pass.
 ///
 /// A macro so that each use names its arguments once, and passes them at the width of a register:
 /// `syscall` is variadic, and an `int` would leave the upper half of its register undefined.
 macro_rules! call {
     ($number:expr $(, $argument:expr)* $(,)?) => {
-        // SAFETY: each function that uses the macro upholds that it passes numbers, or pointers, made in the same
-        // expression, to live memory of the length that the call is told.
-        $crate::sys::errno::checked(unsafe { libc::syscall($number $(, $argument as libc::c_long)*) })
+        if $crate::filters::permitted::may(const { $crate::filters::calls::bit($number) }) {
+            let syscall = $crate::sys::errno::real_syscall();
+            // SAFETY: each function that uses the macro upholds that it passes numbers, or pointers, made in the same
+            // expression, to live memory of the length that the call is told.
+            $crate::sys::errno::checked(unsafe { syscall($number $(, $argument as libc::c_long)*) })
+        } else {
+            Err($crate::sys::errno::Errno::FILTERED)
+        }
+    };
+}
+
+/// Whether the program's filters let all of these calls pass. For what takes several calls, and must not stop between them.
+macro_rules! may_call {
+    ($($number:expr),+ $(,)?) => {
+        $crate::filters::permitted::may(const { $($crate::filters::calls::bit($number))|+ })
     };
 }

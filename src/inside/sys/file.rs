@@ -15,6 +15,10 @@ pub(crate) fn open(path: &CStr, flags: c_int) -> Result<c_int, Errno> {
 
 /// Opens a file or folder for reading, by a path below an open folder.
 pub(crate) fn open_at(folder: c_int, path: &CStr, flags: c_int) -> Result<c_int, Errno> {
+    // What could not be closed is not opened.
+    if !may_call!(libc::SYS_close) {
+        return Err(Errno::FILTERED);
+    }
     call!(libc::SYS_openat, folder, path.as_ptr(), flags | libc::O_CLOEXEC, 0).map(|fd| fd as c_int)
 }
 
@@ -75,6 +79,16 @@ pub(crate) fn move_fd(fd: c_int, floor: c_int) -> c_int {
 /// Writes once. It does not wait for room in a full pipe, and raises no SIGPIPE at a closed one; what cannot
 /// be written is lost.
 pub(crate) fn write_or_drop(fd: c_int, bytes: &[u8]) {
+    // All of it or nothing: a mask that is not put back, or a SIGPIPE, would harm the program.
+    if !may_call!(
+        libc::SYS_ppoll,
+        libc::SYS_rt_sigpending,
+        libc::SYS_rt_sigprocmask,
+        libc::SYS_rt_sigtimedwait,
+        libc::SYS_write,
+    ) {
+        return;
+    }
     let mut poll = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     let ready = call!(libc::SYS_ppoll, &raw mut poll, 1, &raw const now, 0, 0);

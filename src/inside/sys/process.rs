@@ -4,6 +4,24 @@ use crate::sys::errno::Errno;
 use libc::c_int;
 use std::ffi::CStr;
 
+/// Whether the program's filters let the calling thread make another process, and what it needs to talk with it.
+pub(crate) fn may_make_another() -> bool {
+    may_call!(
+        libc::SYS_clone,
+        libc::SYS_wait4,
+        libc::SYS_exit_group,
+        libc::SYS_rt_sigprocmask,
+        libc::SYS_socketpair,
+        libc::SYS_setsockopt,
+        libc::SYS_fcntl,
+        libc::SYS_close,
+        libc::SYS_mmap,
+        libc::SYS_pidfd_open,
+        libc::SYS_ppoll,
+        libc::SYS_futex,
+    )
+}
+
 /// A copy of this process with this thread alone, without libc's knowledge, and without a signal when it
 /// ends. `None` in the child, which may make system calls and nothing else.
 pub(crate) fn raw_fork() -> Result<Option<i32>, Errno> {

@@ -31,6 +31,11 @@ impl Mask {
     }
 }
 
+/// Whether the program's filters let the calling thread ask for affinities and set them.
+pub(crate) fn may_ask_and_set() -> bool {
+    may_call!(libc::SYS_sched_setaffinity, libc::SYS_sched_getaffinity)
+}
+
 /// The affinity of a thread. `Tid(0)` is the calling one.
 pub(crate) fn affinity(tid: Tid) -> Result<Mask, Errno> {
     let mut mask = Mask { words: [MaybeUninit::uninit(); MASK_WORDS], filled: 0 };

@@ -19,6 +19,11 @@ pub(crate) fn receive_credentials(socket: c_int) -> Result<(), Errno> {
     call!(libc::SYS_setsockopt, socket, level, option, &raw const yes, size_of::<c_int>()).map(drop)
 }
 
+/// Whether the program's filters let the calling thread send, and see that the other end is closed.
+pub(crate) fn may_send() -> bool {
+    may_call!(libc::SYS_sendto, libc::SYS_ppoll)
+}
+
 /// Sends a message without waiting and without SIGPIPE.
 pub(crate) fn send(socket: c_int, bytes: &[u8]) -> Result<(), Errno> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;

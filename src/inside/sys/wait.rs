@@ -8,6 +8,10 @@ use std::time::Instant;
 /// Nanoseconds of CLOCK_MONOTONIC_COARSE, the time of the last tick: exact enough for ages of tenths of a second.
 pub(crate) fn monotonic() -> Result<u64, Errno> {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // Where the vDSO cannot read the clock it makes the call.
+    if !may_call!(libc::SYS_clock_gettime) {
+        return Err(Errno::FILTERED);
+    }
     // SAFETY: `now` is a live timespec. Through libc, which has the vDSO: no system call.
     let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
     checked(result.into())?;
@@ -17,6 +21,11 @@ pub(crate) fn monotonic() -> Result<u64, Errno> {
 /// The same; 0 where the kernel does not tell the time.
 pub(crate) fn monotonic_ns() -> u64 {
     monotonic().unwrap_or(0)
+}
+
+/// Whether the program's filters let the calling thread wait for others, and wake them.
+pub(crate) fn may_wait() -> bool {
+    may_call!(libc::SYS_futex, libc::SYS_nanosleep, libc::SYS_sched_yield, libc::SYS_clock_gettime)
 }
 
 /// Lets other threads run on this CPU.

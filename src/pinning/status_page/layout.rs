@@ -20,7 +20,7 @@
 //! can mean that nothing is said. A new layout is needed only when a field changes its place or its meaning.
 
 use std::mem::size_of;
-use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 /// The name that the memfd is made with: `/proc/PID/fd/N` is a link to `/memfd:pinshim (deleted)`.
 pub const NAME: &str = "pinshim";
@@ -87,10 +87,28 @@ pub struct Header {
     pub cut: AtomicU64,
     /// Affinities that could not be set.
     pub refused: AtomicU64,
-    /// Threads that a later check found off their set, and put back.
+    /// Threads that a later check found off their set, and put back. Layout 1 ends after it.
     pub put_back: AtomicU64,
-    /// Zero. Layout 1 ends before it.
-    spare: [AtomicU64; 17],
+    /// Threads that could not be placed, since a filter of the program's own does not let the library do it.
+    pub filtered: AtomicU64,
+    /// Zero.
+    spare: [AtomicU64; 16],
+}
+
+impl Header {
+    /// Sets to 0 all that changes while a process runs. The page has no owner then, and so is not complete.
+    pub fn begin_anew(&self) {
+        for word in
+            [&self.owner, &self.broker, &self.settled, &self.sandboxed, &self.unlisted, &self.entries_used]
+        {
+            word.store(0, Ordering::Relaxed);
+        }
+        for counter in
+            [&self.created, &self.brokered, &self.cut, &self.refused, &self.put_back, &self.filtered]
+        {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
 }
 
 /// One thread.

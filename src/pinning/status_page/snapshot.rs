@@ -52,6 +52,8 @@ pub struct Counters {
     pub refused: u64,
     /// Threads that a later check found off their set, and put back.
     pub put_back: u64,
+    /// Threads that could not be placed, since a filter of the program's own does not let the library do it.
+    pub filtered: u64,
 }
 
 impl Snapshot {
@@ -128,6 +130,11 @@ impl Snapshot {
                 cut: counter(offset_of!(Header, cut))?,
                 refused: counter(offset_of!(Header, refused))?,
                 put_back: counter(offset_of!(Header, put_back))?,
+                filtered: if version == VERSION_WITHOUT_HOST {
+                    0
+                } else {
+                    counter(offset_of!(Header, filtered))?
+                },
             },
         })
     }

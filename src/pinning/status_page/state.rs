@@ -16,12 +16,15 @@ pub enum State {
     Refused = 4,
     /// Its affinity is QEMU's own business (role exempt).
     LeftAlone = 5,
+    /// A system call filter of the program's own does not let the library place it: it is where its creator was when it
+    /// began.
+    Filtered = 6,
 }
 
 impl State {
     /// The state with this number; `None` for any other number.
     pub(crate) fn from_number(number: u8) -> Option<Self> {
-        [Self::Born, Self::Placed, Self::Cut, Self::Refused, Self::LeftAlone]
+        [Self::Born, Self::Placed, Self::Cut, Self::Refused, Self::LeftAlone, Self::Filtered]
             .into_iter()
             .find(|state| *state as u8 == number)
     }
@@ -35,6 +38,7 @@ impl fmt::Display for State {
             State::Cut => "cut",
             State::Refused => "refused",
             State::LeftAlone => "left alone",
+            State::Filtered => "filtered",
         })
     }
 }
