@@ -1,8 +1,10 @@
 //! A QEMU that becomes a daemon: the status page's register is that of the process that runs the VM.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 use harness::{
-    Accel, Daemon, Program, Scratch, Source, TimeLimit, command, compile_library, cpus_of, kvm_and_tcg,
-    library, or_skip, threads, two_cpus, until,
+    Accel, Companion, Daemon, Finished, Program, Scratch, Source, TimeLimit, command, compile,
+    compile_library, cpus_of, kvm_and_tcg, library, or_skip, threads, two_cpus, until,
 };
 
 /// The constructor of another library creates a thread, which makes the library under test read its
@@ -42,3 +44,75 @@ kvm_and_tcg!(
     the_daemon_of_a_tcg_guest_is_checked_although_another_library_comes_first,
     the_daemon_is_checked_although_another_library_comes_first
 );
+
+/// Starts a program that goes on in a forked child, and has `look` look at the child by its pid.
+fn in_a_forked_child(arguments: &[&str], look: impl FnOnce(&str)) {
+    let _limit = TimeLimit::seconds(60);
+    let Some(cpus) = two_cpus() else { return };
+    let scratch = Scratch::new();
+    let program = compile(&scratch, &Source { file: "goes_on.c", flags: &[] });
+    let process = Program::new(program)
+        .args(arguments)
+        .affinity(&[cpus.first])
+        .with_library()
+        .env("PIN_TARGET", "goes_on")
+        .env("PIN_CPUS", cpus.second.to_string())
+        .env("EXPECT_CPU", cpus.second.to_string())
+        .start();
+    let pid = until(30, "the child", || Some(process.stdout().lines().next()?.to_owned()));
+    let child = Companion::of(pid.parse().expect("a pid")).expect("the child lives");
+    assert_eq!(cpus_of(&pid), [cpus.second]);
+    look(&pid);
+    child.signal(libc::SIGKILL);
+    assert_eq!(process.stderr(), "");
+}
+
+fn pinshim(verb: &str, pid: &str) -> Finished {
+    Program::new(command()).args([verb, pid]).run()
+}
+
+/// A process is known by what it does, not by its arguments.
+#[test]
+fn a_forked_child_that_goes_on_has_a_status_page_of_its_own_and_no_other() {
+    for arguments in
+        [&["daemon"][..], &["daemon", "threads"], &["setsid"], &["threads"], &["threads", "closes"]]
+    {
+        in_a_forked_child(arguments, |pid| {
+            pinshim("check", pid).assert_clean();
+            let threads = threads(pid.parse().expect("a pid")).len();
+            let all = if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") };
+            let show = pinshim("show", pid);
+            assert!(
+                show.stdout.contains(&format!("{all}, all where they belong")),
+                "{arguments:?}: {show:?}"
+            );
+            let links = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("its descriptors");
+            let pages = links.filter(|link| {
+                let target = link.as_ref().ok().and_then(|link| std::fs::read_link(link.path()).ok());
+                target.is_some_and(|target| target.to_string_lossy().contains("memfd:pinshim"))
+            });
+            assert_eq!(pages.count(), 1, "{arguments:?}");
+        });
+    }
+}
+
+/// A child that has done nothing but to be forked may execute another program at any time.
+#[test]
+fn a_forked_child_that_does_nothing_yet_is_said_to_hold_its_parents_page() {
+    in_a_forked_child(&["child"], |pid| {
+        let check = pinshim("check", pid);
+        let why = "which has forked it; it has created no thread since, and has the CPUs that that one had";
+        assert!(check.code() == 3 && check.stdout.contains(why), "{check:?}");
+    });
+}
+
+#[test]
+fn the_parent_of_a_child_that_goes_on_keeps_its_own_page() {
+    in_a_forked_child(&["threads"], |pid| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the child's state");
+        let parent = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)).expect("a parent");
+        pinshim("check", parent).assert_clean();
+        let show = pinshim("show", parent);
+        assert!(show.stdout.contains("1 thread, all where they belong"), "{show:?}");
+    });
+}

@@ -119,7 +119,7 @@ fn look_and_put(
     }
     line.page = match says_page {
         Some(Ok(disagreements)) => PageSays::Policy(disagreements),
-        Some(Err(Missing::None)) | None => PageSays::NoLibrary,
+        Some(Err(Missing::None | Missing::OfParent(_))) | None => PageSays::NoLibrary,
         Some(Err(missing)) => PageSays::Nothing(missing.to_string()),
     };
     Ok(line)

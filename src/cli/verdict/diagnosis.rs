@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn why_not_pinned(process: Process<'_>, missing: &Missing) -> String {
     match missing {
         Missing::Bad(why) => why.clone(),
+        Missing::OfParent(_) => missing.to_string(),
         Missing::NotPermitted => not_permitted(process),
         Missing::None => match process.environment() {
             Ok(environment) => without_a_page(process, &environment),

@@ -167,7 +167,7 @@ pub(crate) fn all(kernel: &dyn Kernel) -> Result<Found<'_>, Failure> {
         match &vm.page {
             Ok(_) => found.pinned.push(vm),
             Err(Missing::Bad(_)) => found.bad.push(vm),
-            Err(Missing::None) => found.not_pinned.push(process),
+            Err(Missing::None | Missing::OfParent(_)) => found.not_pinned.push(process),
             Err(Missing::NotPermitted) => found.unreadable.push(process),
         }
     }

@@ -42,6 +42,8 @@ pub(crate) enum Missing {
     None,
     /// This user may not look.
     NotPermitted,
+    /// It has only that of the process that has forked it, which has this pid.
+    OfParent(u32),
     /// There is something with the page's name that is no sound page; why, in a sentence.
     Bad(String),
 }
@@ -51,6 +53,11 @@ impl fmt::Display for Missing {
         match self {
             Missing::None => f.write_str("it has no status page"),
             Missing::NotPermitted => f.write_str("its status page may not be read"),
+            Missing::OfParent(parent) => write!(
+                f,
+                "its status page is that of process {parent}, which has forked it; it has created no thread since, and \
+                 has the CPUs that that one had"
+            ),
             Missing::Bad(why) => f.write_str(why),
         }
     }
@@ -106,7 +113,7 @@ impl<'k> Page<'k> {
         let owner = Snapshot::parse(&bytes(&file)?)?.owner;
         // A child that a QEMU forks holds its parent's page too.
         if i64::from(owner) != i64::from(process.inner_pid()) {
-            return Err(Missing::None);
+            return Err(Missing::OfParent(owner));
         }
         Ok(Self { file, process, owner })
     }
@@ -282,7 +289,7 @@ mod tests {
             .thread(200, "q", "0")
             .descriptor(200, LINK, page);
         assert!(Page::find(Process::new(&kernel, 100).unwrap()).is_ok());
-        assert_eq!(Page::find(Process::new(&kernel, 200).unwrap()).unwrap_err(), Missing::None);
+        assert_eq!(Page::find(Process::new(&kernel, 200).unwrap()).unwrap_err(), Missing::OfParent(100));
     }
 
     #[test]

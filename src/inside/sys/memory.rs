@@ -82,13 +82,12 @@ impl OwnFile {
         let before = self.number.load(Ordering::Relaxed);
         let inode = inode_of(before);
         let still_ours = before >= 0 && inode != 0 && inode == self.inode.load(Ordering::Relaxed);
-        // SAFETY: takes no pointer; the number is that of the library's own file, which nobody else uses.
-        if still_ours
-            && may_call!(libc::SYS_dup3)
-            && unsafe { libc::dup3(file, before, libc::O_CLOEXEC) } >= 0
-        {
-            file::close(file);
-            return self.keep(before);
+        if still_ours && may_call!(libc::SYS_dup3) {
+            // SAFETY: takes no pointer; the number is that of the library's own file, which nobody else uses.
+            if unsafe { libc::dup3(file, before, libc::O_CLOEXEC) } >= 0 {
+                file::close(file);
+                return self.keep(before);
+            }
         }
         self.keep(file);
     }
