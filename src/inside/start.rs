@@ -71,7 +71,12 @@ fn decide() -> Option<Shim> {
     }
     stderr::note_stderr();
     let host = host();
-    let parsed = Policy::parse(arguments, &host);
+    let mut parsed = Policy::parse(arguments.clone(), &host);
+    if let (false, Some(available)) = (parsed.warnings.is_empty(), online()) {
+        // A manager gives each thread a cpuset of its own later, so that only a CPU that no thread can have is worth a
+        // word now. What a cpuset takes from a thread then is said of that thread.
+        parsed.warnings = Policy::parse(arguments, &Host { available, start: host.start.clone() }).warnings;
+    }
     print_faults(&parsed);
     if !parsed.faults.is_empty() && parsed.on_error == OnError::Exit {
         // QEMU's main has not run, so no exit handler of QEMU's is left out.
@@ -130,6 +135,12 @@ fn host() -> Host {
         Err(_) => start.clone(),
     };
     Host { available, start }
+}
+
+/// The CPUs that are online, whatever cpuset there is; `None` where that cannot be read.
+fn online() -> Option<CpuSet> {
+    let list = std::fs::read_to_string("/sys/devices/system/cpu/online").ok()?;
+    CpuSet::parse(list.trim(), &CpuSet::new()).ok().filter(|online| !online.is_empty())
 }
 
 /// Lists and places the calling thread, if it is the main thread. Nobody creates that one.

@@ -19,10 +19,10 @@ pub(crate) fn count_failure(page: Page, outcome: &Outcome) {
 }
 
 /// Writes what became of a thread that was to be put back on its set: counts it, and marks the thread's entry if it has
-/// one. Writes nothing about a thread that was on its set after all.
+/// one. A thread that was on its set after all is not counted.
 pub(crate) fn record(page: Page, tid: Tid, outcome: &Outcome) {
     match outcome {
-        Outcome::Placed { moved: false } => return,
+        Outcome::Placed { moved: false } => {}
         Outcome::Placed { moved: true } => {
             page.header.put_back.fetch_add(1, Ordering::Relaxed);
         }

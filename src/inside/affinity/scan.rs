@@ -45,6 +45,8 @@ pub(crate) struct Misplaced {
     pub(crate) role: RoleKind,
     /// The set that it should run on.
     pub(crate) set: SetId,
+    /// Whether the kernel made it.
+    pub(crate) made_by_the_kernel: bool,
 }
 
 /// Looks at the threads in scope, and calls `put_back` for each that is off its set. Fails where /proc cannot be read.
@@ -72,8 +74,9 @@ pub(crate) fn scan<T: Threads>(
 
 /// Whether a thread is in scope and off its set.
 fn judge<T: Threads>(view: &View<'_, T>, scope: Scope, tid: Tid) -> Option<Misplaced> {
-    let (role, set) = match entries::entry_of(view.page, tid) {
-        Some(entry) => of_listed(view.policy, scope, entry)?,
+    let entry = entries::entry_of(view.page, tid);
+    let (role, set, made_by_the_kernel) = match entry {
+        Some(entry) => of_listed(view.policy, scope, entry).map(|(role, set)| (role, set, false))?,
         None => of_unlisted(view, scope, tid)?,
     };
     let affinity = view.threads.affinity(tid);
@@ -83,7 +86,11 @@ fn judge<T: Threads>(view: &View<'_, T>, scope: Scope, tid: Tid) -> Option<Mispl
         Ok(mask) => same_cpus(mask.words(), view.policy.set(set).words()),
         Err(errno) => *errno == Errno(libc::ESRCH),
     };
-    (!right && view.threads.has(tid)).then_some(Misplaced { tid, role, set })
+    if let (true, Ok(_), Some(entry)) = (right, &affinity, entry) {
+        // It could not be put there, and a manager has since.
+        entries::note_placed(entry);
+    }
+    (!right && view.threads.has(tid)).then_some(Misplaced { tid, role, set, made_by_the_kernel })
 }
 
 /// The role and set of a thread with an entry, if it is in scope and was placed before.
@@ -105,21 +112,23 @@ fn of_listed(policy: &Policy, scope: Scope, entry: &Entry) -> Option<(RoleKind, 
 }
 
 /// The role and set of a thread without an entry: one that the kernel made, or one of another library's own clone(2).
-fn of_unlisted<T: Threads>(view: &View<'_, T>, scope: Scope, tid: Tid) -> Option<(RoleKind, SetId)> {
+/// Whether it is one that the kernel made comes with them.
+fn of_unlisted<T: Threads>(view: &View<'_, T>, scope: Scope, tid: Tid) -> Option<(RoleKind, SetId, bool)> {
     let policy = view.policy;
     let mut room = [0u8; 32];
     let comm = comm(view, tid, &mut room)?;
     let Some(kernel_thread) = KernelThread::from_comm(comm) else {
         let to_be_placed = scope == Scope::All && is_foreign_clone(view.page, tid);
-        return to_be_placed
-            .then(|| (RoleKind::Emulator, policy.rule_for(comm).unwrap_or_else(|| policy.emulator())));
+        return to_be_placed.then(|| {
+            (RoleKind::Emulator, policy.rule_for(comm).unwrap_or_else(|| policy.emulator()), false)
+        });
     };
     let home = match kernel_thread {
         KernelThread::IoUringWorker { submitter } => home_of(view, submitter),
         _ => None,
     };
     let set = policy.cpus_for_kernel_thread(kernel_thread, comm, home.unwrap_or_else(|| policy.emulator()));
-    Some((kernel_thread.role().kind(), set))
+    Some((kernel_thread.role().kind(), set, true))
 }
 
 /// The set that the workers of a listed thread follow.
@@ -319,7 +328,7 @@ mod tests {
                 let threads = Below { pid: thread::getpid(), proc_folder };
                 let view = View { threads: &threads, policy: &self.policy, page: self.page };
                 let mut found = Vec::new();
-                scan(&view, scope, |Misplaced { tid, role, set }| {
+                scan(&view, scope, |Misplaced { tid, role, set, .. }| {
                     if *tid == self.thread.tid {
                         found.push((*role, *set));
                     }

@@ -1,26 +1,77 @@
-//! The name of the cgroup that limits a thread, for a warning.
+//! The cgroup that limits a thread: its name for a warning, and whether a manager is going to change it.
 
 use crate::sys::file;
 use crate::sys::path::StackPath;
-use pinning::{Tid, is_harmful};
+use pinning::{Manager, RoleKind, Tid, is_harmful};
 use std::fmt::Write;
 
-/// The cgroup of a thread's cpuset, for a sentence: a space and its path, or nothing where that cannot be read.
-pub(crate) struct Cpuset(pub(crate) Tid);
+/// The bytes of a cgroup file that are read. A longer path is cut.
+const ROOM: usize = 2048;
 
+/// The cgroup of a thread's cpuset; empty where that cannot be read.
+pub(crate) struct Cpuset {
+    room: [u8; ROOM],
+    length: usize,
+}
+
+impl Cpuset {
+    /// That of a thread of this process.
+    pub(crate) fn of(tid: Tid) -> Self {
+        let mut path = StackPath::default();
+        let _ = write!(path, "/proc/self/task/{tid}/cgroup");
+        let mut found = Self { room: [0; ROOM], length: 0 };
+        let mut text = [0u8; ROOM];
+        let Ok(file) = file::open(path.as_c_str(), libc::O_RDONLY) else { return found };
+        let read = file::read(file, &mut text);
+        file::close(file);
+        let name = cpuset_in(read.unwrap_or_default()).unwrap_or_default();
+        if let Some(room) = found.room.get_mut(..name.len()) {
+            room.copy_from_slice(name);
+            found.length = name.len();
+        }
+        found
+    }
+
+    /// Its path below the cgroups' mount.
+    pub(crate) fn path(&self) -> &[u8] {
+        self.room.get(..self.length).unwrap_or_default()
+    }
+
+    /// Whether what this cgroup does to a thread passes: the manager is still going to move the thread into
+    /// another.
+    pub(crate) fn is_passing(
+        &self,
+        manager: Option<Manager>,
+        role: RoleKind,
+        made_by_the_kernel: bool,
+    ) -> bool {
+        manager == Some(Manager::Libvirt) && is_left(self.path(), role, made_by_the_kernel)
+    }
+}
+
+/// Whether libvirt moves a thread with this role out of the cgroup with this path. It starts QEMU in the cgroup
+/// `emulator`, and moves each vCPU and IOThread from there into one of its own, `vcpu0` and so on, while the guest
+/// does not run yet (qemuProcessSetupPid). A thread that the kernel makes begins in the cgroup of the thread that
+/// needs it; libvirt does not know of it, and its hook (`pinshim libvirt-hook`) moves it to `emulator`.
+fn is_left(path: &[u8], role: RoleKind, made_by_the_kernel: bool) -> bool {
+    let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let is_numbered = |name: &[u8]| {
+        last.strip_prefix(name)
+            .is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+    };
+    match role {
+        RoleKind::Vcpu | RoleKind::IoThread => last == b"emulator",
+        _ => made_by_the_kernel && (is_numbered(b"vcpu") || is_numbered(b"iothread")),
+    }
+}
+
+/// For a sentence: a space and the path, or nothing where that is not known.
 impl std::fmt::Display for Cpuset {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut path = StackPath::default();
-        write!(path, "/proc/self/task/{}/cgroup", self.0)?;
-        let mut room = [0u8; 2048];
-        let Ok(file) = file::open(path.as_c_str(), libc::O_RDONLY) else { return Ok(()) };
-        let text = file::read(file, &mut room);
-        file::close(file);
-        let name = cpuset_in(text.unwrap_or_default()).unwrap_or_default();
-        if !name.is_empty() {
+        if self.length > 0 {
             f.write_str(" ")?;
         }
-        for chunk in name.utf8_chunks() {
+        for chunk in self.path().utf8_chunks() {
             for letter in chunk.valid().chars() {
                 f.write_char(if is_harmful(letter) { '?' } else { letter })?;
             }
@@ -51,9 +102,9 @@ fn cpuset_in(text: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cpuset, cpuset_in};
+    use super::{Cpuset, cpuset_in, is_left};
     use crate::sys::thread;
-    use pinning::Tid;
+    use pinning::{RoleKind, Tid};
     use proptest::prelude::*;
 
     #[test]
@@ -100,7 +151,25 @@ mod tests {
         let text = std::fs::read("/proc/thread-self/cgroup").unwrap_or_default();
         let path = String::from_utf8_lossy(cpuset_in(&text).unwrap_or_default()).into_owned();
         let expected = if path.is_empty() { path } else { format!(" {path}") };
-        assert_eq!(Cpuset(thread::gettid()).to_string(), expected);
-        assert_eq!(Cpuset(Tid(-1)).to_string(), "");
+        assert_eq!(Cpuset::of(thread::gettid()).to_string(), expected);
+        assert_eq!(Cpuset::of(Tid(-1)).to_string(), "");
+    }
+
+    #[test]
+    fn libvirt_moves_vcpus_and_iothreads_out_of_the_emulators_cgroup_and_its_hook_the_kernels_threads_into_it()
+     {
+        let (scope, v1) = ("/machine.slice/machine-qemu.scope/libvirt", "/machine/qemu-1-web.libvirt-qemu");
+        for above in [scope, v1] {
+            let left = |last: &str, role, made_by_the_kernel| {
+                is_left(format!("{above}/{last}").as_bytes(), role, made_by_the_kernel)
+            };
+            assert!(left("emulator", RoleKind::Vcpu, false) && left("emulator", RoleKind::IoThread, false));
+            assert!(!left("vcpu1", RoleKind::Vcpu, false) && !left("iothread1", RoleKind::IoThread, false));
+            assert!(left("vcpu0", RoleKind::Emulator, true) && left("iothread12", RoleKind::Vhost, true));
+            assert!(!left("emulator", RoleKind::Emulator, true) && !left("vcpus", RoleKind::Emulator, true));
+            // One of QEMU's own threads stays where it was made.
+            assert!(!left("vcpu0", RoleKind::Worker, false) && !left("emulator", RoleKind::Worker, false));
+        }
+        assert!(!is_left(b"", RoleKind::Vcpu, false) && !is_left(b"/", RoleKind::Emulator, true));
     }
 }

@@ -34,9 +34,10 @@ pub(crate) fn enlist(shim: &Shim, tid: Tid, identity: &ThreadIdentity, slot: Opt
         let filtered = matches!(outcome, Outcome::Refused(Errno::FILTERED));
         let in_place = matches!(outcome, Outcome::Placed { .. }) || filtered && identity.begins_in_place;
         current::update(|current| current.in_place = in_place);
+        let (role, name, set) = (identity.role, identity.name(), identity.set);
+        let who = About { tid, role, name, set, made_by_the_kernel: false };
         // A thread that may not even ask where it is, and began where it belongs, is no failure.
-        if !(filtered && in_place) {
-            let who = About { tid, role: identity.role, name: identity.name(), set: identity.set };
+        if !(filtered && in_place) && !warn::passes(shim, &who, &outcome) {
             if let Some(page) = page {
                 count_failure(page, &outcome);
             }

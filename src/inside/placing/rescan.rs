@@ -21,7 +21,8 @@ pub(crate) fn look_for_kernel_threads() {
 
 /// Puts the calling thread back on its set, if somebody has moved it.
 pub(crate) fn put_back_self(shim: &Shim, current: &CurrentThread) {
-    let misplaced = Misplaced { tid: thread::gettid(), role: current.role, set: current.set };
+    let misplaced =
+        Misplaced { tid: thread::gettid(), role: current.role, set: current.set, made_by_the_kernel: false };
     note(shim, &misplaced, &place_self(shim, misplaced.tid, misplaced.set));
 }
 
@@ -41,12 +42,15 @@ pub(crate) fn rescan(shim: &Shim, scope: Scope) {
 
 /// Writes to the status page and the log what became of a thread that was off its set.
 fn note(shim: &Shim, misplaced: &Misplaced, outcome: &Outcome) {
-    if matches!(outcome, Outcome::Placed { moved: false }) {
+    let Misplaced { tid, role, set, made_by_the_kernel } = *misplaced;
+    let who = About { tid, role, name: b"", set, made_by_the_kernel };
+    if warn::passes(shim, &who, outcome) {
         return;
     }
     if let Some(page) = shim.page {
-        record(page, misplaced.tid, outcome);
+        record(page, tid, outcome);
     }
-    let who = About { tid: misplaced.tid, role: misplaced.role, name: b"", set: misplaced.set };
-    warn::report(shim, &who, outcome);
+    if !matches!(outcome, Outcome::Placed { moved: false }) {
+        warn::report(shim, &who, outcome);
+    }
 }

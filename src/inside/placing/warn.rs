@@ -1,4 +1,4 @@
-//! What the log says of a placement. There is one warning for each role and cause.
+//! What the log says of a placement. There is one warning for each role, cause and cgroup.
 
 use crate::affinity::direct::Outcome;
 use crate::placing::cpuset::Cpuset;
@@ -19,28 +19,35 @@ pub(crate) struct About<'a> {
     pub(crate) name: &'a [u8],
     /// The set that it should run on.
     pub(crate) set: SetId,
+    /// Whether the kernel made it.
+    pub(crate) made_by_the_kernel: bool,
 }
 
-/// Logs what became of a thread: where it runs at level info, or the first time for its role and cause a warning.
+/// Logs what became of a thread: where it runs at level info, or the first time for its role, cause and, where a manager
+/// gives threads cgroups of their own, cgroup a warning.
 pub(crate) fn report(shim: &Shim, who: &About<'_>, outcome: &Outcome) {
     let set = shim.policy.set(who.set);
     let (tid, role, name) = (who.tid, who.role, Name(who.name));
+    let is_first = |cause: Cause, cpuset: &Cpuset| {
+        let place = if shim.policy.manager().is_some() { cpuset.path() } else { b"" };
+        once::first_time_in(role, cause, place)
+    };
     match outcome {
         Outcome::Placed { .. } => {
             log::info!(target: targets::AFFINITY, "thread {tid}{name} ({role}) runs on {set}")
         }
         Outcome::Cut(left) => {
-            if once::first_time(role, Cause::Cut) {
+            let cpuset = Cpuset::of(tid);
+            if is_first(Cause::Cut, &cpuset) {
                 let left = CpuList(left.as_ref().map(Mask::words).unwrap_or_default());
-                let cpuset = Cpuset(tid);
                 log::warn!(target: targets::AFFINITY,
                     "thread {tid}{name} ({role}) should run on {set}; its cpuset{cpuset} leaves it {left}"
                 );
             }
         }
         Outcome::Refused(errno) => {
-            if once::first_time(role, Cause::Refused) {
-                let cpuset = Cpuset(tid);
+            let cpuset = Cpuset::of(tid);
+            if is_first(Cause::Refused, &cpuset) {
                 // sched_setaffinity(2), EINVAL: none of these CPUs is in the thread's cpuset.
                 match (errno, sched::affinity(tid)) {
                     (Errno(libc::EINVAL), Ok(left)) => log::warn!(target: targets::AFFINITY,
@@ -59,6 +66,16 @@ pub(crate) fn report(shim: &Shim, who: &About<'_>, outcome: &Outcome) {
         // The warning that the broker does not answer was given when it did not.
         Outcome::Unanswered => {}
     }
+}
+
+/// Whether a thread is off its set only until a manager has moved it on. Then it is neither counted nor warned of: it is
+/// looked at again.
+pub(crate) fn passes(shim: &Shim, who: &About<'_>, outcome: &Outcome) -> bool {
+    let is_limited = matches!(outcome, Outcome::Cut(_) | Outcome::Refused(Errno(libc::EINVAL)));
+    let manager = shim.policy.manager();
+    is_limited
+        && manager.is_some()
+        && Cpuset::of(who.tid).is_passing(manager, who.role, who.made_by_the_kernel)
 }
 
 /// A thread's name for a sentence: a space and the quoted name, or nothing where there is none.

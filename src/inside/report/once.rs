@@ -1,4 +1,4 @@
-//! Which warnings were given already: there is one for each role and cause.
+//! Which warnings were given already: there is one for each role, cause and place.
 
 use pinning::RoleKind;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,25 +15,55 @@ pub(crate) enum Cause {
     ListTooShort = 2,
 }
 
+/// So many warnings are told apart; then there are no more.
+const KEPT: usize = 64;
+
 /// True the first time it is asked about this role and cause.
 pub(crate) fn first_time(role: RoleKind, cause: Cause) -> bool {
-    static SAID: AtomicU64 = AtomicU64::new(0);
-    let bit = 1u64 << ((role as u8 & 7) * 8 + cause as u8);
-    SAID.fetch_or(bit, Ordering::Relaxed) & bit == 0
+    first_time_in(role, cause, b"")
+}
+
+/// True the first time it is asked about this role and cause in this place: the path of a cgroup. Where each
+/// thread has a cgroup of its own, each has a cause of its own.
+pub(crate) fn first_time_in(role: RoleKind, cause: Cause, place: &[u8]) -> bool {
+    static SAID: [AtomicU64; KEPT] = [const { AtomicU64::new(0) }; KEPT];
+    let key = key(role, cause, place);
+    for said in &SAID {
+        match said.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return true,
+            Err(known) if known == key => return false,
+            Err(_) => {}
+        }
+    }
+    false
+}
+
+/// A number for what a warning is about, never 0 (FNV-1a). Two places with the same one are taken for one.
+fn key(role: RoleKind, cause: Cause, place: &[u8]) -> u64 {
+    let bytes = [role as u8, cause as u8];
+    let all = bytes.iter().chain(place);
+    all.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+        | 1
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Cause, first_time};
+    use super::{Cause, KEPT, first_time, first_time_in};
     use pinning::RoleKind;
 
     #[test]
-    fn each_role_and_cause_is_said_once() {
+    fn each_role_cause_and_place_is_said_once_and_no_more_than_can_be_kept() {
         for role in (0..=u8::MAX).filter_map(RoleKind::from_number) {
             for cause in [Cause::Cut, Cause::Refused, Cause::ListTooShort] {
                 assert!(first_time(role, cause), "{role} {}", cause as u8);
                 assert!(!first_time(role, cause), "{role} {}", cause as u8);
             }
         }
+        assert!(first_time_in(RoleKind::Vcpu, Cause::Refused, b"/vcpu0"));
+        assert!(first_time_in(RoleKind::Vcpu, Cause::Refused, b"/vcpu1"));
+        assert!(!first_time_in(RoleKind::Vcpu, Cause::Refused, b"/vcpu0"));
+        let more = (0..2 * KEPT)
+            .filter(|number| first_time_in(RoleKind::Vcpu, Cause::Cut, number.to_string().as_bytes()));
+        assert!(more.count() < KEPT);
     }
 }

@@ -35,6 +35,15 @@ pub(crate) fn mark(page: Page, slot: u16, state: State) {
     }
 }
 
+/// Writes that a thread is on its set, if the entry says that it could not be put there.
+pub(crate) fn note_placed(entry: &Entry) {
+    for failed in [State::Cut, State::Refused] {
+        let placed = State::Placed as u8;
+        // Another thread may get the entry meanwhile: its state stands.
+        let _ = entry.state.compare_exchange(failed as u8, placed, Ordering::Release, Ordering::Relaxed);
+    }
+}
+
 /// The entry of a thread, if it is listed. Of two entries with the same tid it is the younger one: a thread
 /// that ended without running its destructors (by a raw exit(2)) has left its entry behind.
 pub(crate) fn entry_of(page: Page, tid: Tid) -> Option<&'static Entry> {
