@@ -5,6 +5,8 @@ use crate::output::line::Line;
 use crate::output::style::Style;
 use crate::output::text::{count, cut};
 use crate::present::table;
+use crate::sys::cpuset::Cpuset;
+use crate::sys::thread_cgroup::ThreadCgroup;
 use crate::sys::threads::Migrations;
 use crate::verdict::diagnosis;
 use crate::verdict::judge::{Judge, Verdict};
@@ -12,9 +14,13 @@ use crate::vm::find::is_qemu;
 use crate::vm::identify::Evidence;
 use crate::vm::look::{Ask, Look, Vm};
 use crate::vm::page::Missing;
+use pinning::RoleKind;
 
 /// So many characters of a variable's value are shown; `--json` has all of it.
 const VALUE: usize = 2000;
+
+/// So many hints on threads that libvirt's own pins hold are given.
+const HINTS: usize = 4;
 
 /// A VM as a look saw it.
 pub(crate) struct VmReport<'k> {
@@ -93,7 +99,9 @@ fn notes(vm: &Vm<'_>, look: &Look, verdicts: &[Verdict]) -> Vec<String> {
         }
         Ok(content) => {
             let counters = content.snapshot.counters;
-            if verdicts.iter().any(Verdict::is_offence) {
+            let held = |verdict: &Verdict| verdict.held_by().is_some();
+            notes.extend(what_frees(vm, look, verdicts));
+            if verdicts.iter().any(|verdict| verdict.is_offence() && !held(verdict)) {
                 notes.push(format!(
                     "`pinshim apply {}` puts threads back where they belong, or says what is in the way",
                     vm.process.pid
@@ -128,4 +136,43 @@ fn notes(vm: &Vm<'_>, look: &Look, verdicts: &[Verdict]) -> Vec<String> {
         }
     }
     notes
+}
+
+/// What gives the threads their CPUs that libvirt's own pins hold elsewhere.
+fn what_frees(vm: &Vm<'_>, look: &Look, verdicts: &[Verdict]) -> Vec<String> {
+    let domain = vm.name.as_deref().filter(|name| is_plain(name)).unwrap_or("DOMAIN");
+    let mut notes: Vec<String> = Vec::new();
+    for (thread, verdict) in look.threads.iter().zip(verdicts) {
+        let Some(group) = verdict.held_by().and_then(Cpuset::of_libvirt) else { continue };
+        let cpus = thread.expected_shown().unwrap_or_default();
+        let number = match (group, thread.role) {
+            (ThreadCgroup::Vcpu(number), RoleKind::Vcpu)
+            | (ThreadCgroup::IoThread(number), RoleKind::IoThread) => format!(" {number}"),
+            (ThreadCgroup::Emulator, _) => String::new(),
+            // The kernel has made it in there.
+            _ => {
+                notes.push(format!(
+                    "pinshim's libvirt hook moves {} out of {group} when the guest or libvirt's daemon starts",
+                    thread.name
+                ));
+                continue;
+            }
+        };
+        notes.push(format!(
+            "`virsh {} {domain}{number} {cpus}` gives it its CPUs: {}",
+            group.command(),
+            thread.name
+        ));
+    }
+    notes.dedup();
+    let more = notes.len().saturating_sub(HINTS);
+    notes.truncate(HINTS);
+    notes.extend((more > 0).then(|| format!("and {more} more that virsh holds")));
+    notes
+}
+
+/// Whether a shell takes a word as it is.
+fn is_plain(word: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !word.is_empty() && !word.starts_with('-') && word.bytes().all(is_plain)
 }

@@ -4,6 +4,7 @@
 
 use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
+use crate::sys::thread_cgroup::ThreadCgroup;
 use crate::sys::threads::{self, Migrations};
 use pinning::{CpuSet, Tid};
 use std::path::{Component, Path, PathBuf};
@@ -15,6 +16,24 @@ pub(crate) struct Cpuset {
     pub(crate) file: PathBuf,
     /// The CPUs that it leaves.
     pub(crate) cpus: CpuSet,
+}
+
+impl Cpuset {
+    /// The folder of the cgroup.
+    pub(crate) fn group(&self) -> &Path {
+        self.file.parent().unwrap_or(&self.file)
+    }
+
+    /// The CPUs that the cgroup of this name beside it has.
+    pub(crate) fn beside(&self, kernel: &dyn Kernel, name: &str) -> Option<CpuSet> {
+        let file = self.group().parent()?.join(name).join(self.file.file_name()?);
+        CpuSet::parse(kernel.read_text(file).ok()?.trim(), &CpuSet::new()).ok()
+    }
+
+    /// Whose cgroup it is, if libvirt has made it for threads of a QEMU.
+    pub(crate) fn of_libvirt(&self) -> Option<ThreadCgroup> {
+        ThreadCgroup::called(self.group().file_name()?.to_str()?)
+    }
 }
 
 /// So many groups above each other are looked at. A user may nest those that were given to him deeper.

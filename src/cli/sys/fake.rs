@@ -82,8 +82,10 @@ pub(crate) struct FakeThread {
     pub(crate) cpu_time: u64,
     pub(crate) switches: u64,
     pub(crate) migrations: Option<u64>,
+    /// The kernel's flags of it (PF_… in include/linux/sched.h).
+    pub(crate) flags: u64,
     /// What its cpuset leaves it; `None`: everything.
-    cpuset: Option<CpuSet>,
+    pub(crate) cpuset: Option<CpuSet>,
     /// The error that a request for another affinity gets.
     pub(crate) refusal: Option<i32>,
     /// Where somebody else moves it right after a request, one after the other.
@@ -305,6 +307,7 @@ impl FakeKernel {
         let fields: Vec<String> = (4..=52)
             .map(|field| match field {
                 4 => thread.parent.to_string(),
+                9 => thread.flags.to_string(),
                 14 => thread.cpu_time.to_string(),
                 22 => thread.started.to_string(),
                 39 => thread.last_cpu.to_string(),
@@ -374,6 +377,7 @@ impl FakeProcess<'_> {
             cpu_time: 0,
             switches: 1,
             migrations: Some(0),
+            flags: 0,
             cpuset: None,
             refusal: None,
             moved_again: Vec::new(),

@@ -8,7 +8,7 @@ use pinning::{CpuSet, Tid};
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -83,6 +83,11 @@ impl dyn Kernel + '_ {
     /// The text of a file, [`READ_BYTES`] at most.
     pub(crate) fn read_text(&self, file: impl AsRef<Path>) -> io::Result<String> {
         String::from_utf8(self.read(file)?).map_err(io::Error::other)
+    }
+
+    /// Writes a text, at once, to a file that there is: one of the kernel's, as of a cgroup.
+    pub(crate) fn write(&self, file: &Path, text: &str) -> io::Result<()> {
+        File::options().write(true).open(self.locate(file)?)?.write_all(text.as_bytes())
     }
 
     /// Where a link points to.

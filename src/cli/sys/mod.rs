@@ -3,6 +3,8 @@
 //! Only `linux` and `rights` make system calls of their own, and only they have unsafe code.
 
 #[forbid(unsafe_code)]
+pub(crate) mod cgroup;
+#[forbid(unsafe_code)]
 pub(crate) mod cpuset;
 #[forbid(unsafe_code)]
 pub(crate) mod descriptors;
@@ -29,6 +31,8 @@ pub(crate) mod program;
 pub(crate) mod rights;
 #[forbid(unsafe_code)]
 pub(crate) mod saved_host;
+#[forbid(unsafe_code)]
+pub(crate) mod thread_cgroup;
 #[forbid(unsafe_code)]
 pub(crate) mod threads;
 #[forbid(unsafe_code)]

@@ -125,6 +125,15 @@ pub(crate) fn stopped(process: Process<'_>) -> (usize, bool) {
     (count, are_stopped)
 }
 
+/// Whether the kernel made a thread of a process for itself, and lets it be moved like any other: the kernel's flags
+/// PF_USER_WORKER (0x4000, Linux 6.4) without PF_IO_WORKER (0x10) in include/linux/sched.h. An io_uring worker is moved
+/// by the thread whose requests it serves.
+pub(crate) fn is_user_worker(process: Process<'_>, tid: Tid) -> bool {
+    let stat = process.kernel.read(process.file(&format!("task/{tid}/stat")));
+    let flags = stat.ok().and_then(|stat| Stat::parse(&stat)?.number(9));
+    flags.is_some_and(|flags| flags & 0x4010 == 0x4000)
+}
+
 /// A thread's `stat` file: its comm, and the fields after it.
 struct Stat<'a> {
     comm: &'a [u8],

@@ -7,6 +7,7 @@
 //!
 //! Nothing is read here: a judge gets what was seen.
 
+use crate::sys::cpuset::Cpuset;
 use crate::sys::threads::ThreadKey;
 use crate::vm::expected::VmThread;
 use pinning::status_page::State;
@@ -42,6 +43,15 @@ pub(crate) enum Verdict {
 pub(crate) enum Off {
     /// It has more CPUs: these.
     AlsoOn(CpuSet),
+    /// It has these CPUs, since its cpuset leaves it no more of its set, or nothing.
+    Held {
+        /// The CPUs that it has.
+        on: CpuSet,
+        /// Whether they are a part of its set.
+        is_part: bool,
+        /// The cpuset.
+        by: Cpuset,
+    },
     /// It has only these CPUs of its set, since its cpuset has no more: the library found that.
     Cut(CpuSet),
     /// It has only these CPUs of its set.
@@ -65,6 +75,14 @@ impl Verdict {
         matches!(self, Verdict::Off(_))
     }
 
+    /// The cpuset that holds it off its set. Nobody can move it further then, whatever his rights.
+    pub(crate) fn held_by(&self) -> Option<&Cpuset> {
+        match self {
+            Verdict::Off(Off::Held { by, .. }) => Some(by),
+            _ => None,
+        }
+    }
+
     /// Whether its affinity is not its set, even if it may be placing itself just now.
     pub(crate) fn may_be_off(&self) -> bool {
         matches!(self, Verdict::Off(_) | Verdict::Unsure)
@@ -84,6 +102,7 @@ impl Verdict {
             Verdict::Ending => "ending",
             Verdict::Unknown => "unknown",
             Verdict::Off(Off::Cut(_) | Off::OnlyOn(_)) => "cut",
+            Verdict::Off(Off::Held { is_part: true, .. }) => "cut",
             Verdict::Off(_) => "off",
             Verdict::RanOn(_) => "ran-off",
         }
@@ -99,6 +118,7 @@ impl fmt::Display for Verdict {
             Verdict::NotPlacedYet | Verdict::Unsure => f.write_str("being born"),
             Verdict::Ending => f.write_str("ending"),
             Verdict::Unknown => f.write_str("-"),
+            Verdict::Off(Off::Held { on, by, .. }) => write!(f, "HELD on {on} by {}", held_by(by)),
             Verdict::Off(Off::AlsoOn(others)) => write!(f, "OFF: may also run on {others}"),
             Verdict::Off(Off::Cut(left)) => write!(f, "CUT to {left} by its cpuset"),
             Verdict::Off(Off::OnlyOn(left)) => write!(f, "CUT: may run only on {left}"),
@@ -109,6 +129,14 @@ impl fmt::Display for Verdict {
             Verdict::Off(Off::On(on)) => write!(f, "OFF: may run on {on}"),
             Verdict::RanOn(cpu) => write!(f, "OFF: ran on {cpu}"),
         }
+    }
+}
+
+/// What holds a thread: its cgroup, and who has given that its CPUs.
+pub(crate) fn held_by(cpuset: &Cpuset) -> String {
+    match cpuset.of_libvirt() {
+        Some(group) => format!("its cgroup …/{group}: virsh {} or <cputune>", group.command()),
+        None => format!("its cgroup {}, which has only {}", cpuset.group().display(), cpuset.cpus),
     }
 }
 
@@ -178,7 +206,7 @@ fn judge(vm_thread: &VmThread, before: Option<&LastSeen>) -> (Verdict, Option<La
     let mut seen = LastSeen::new(vm_thread, expected, listed);
     if thread.allowed != *expected {
         let is_certain = listed || before.is_some_and(|before| before.allowed != *expected);
-        let off = Verdict::Off(off(expected, &thread.allowed, vm_thread.state));
+        let off = Verdict::Off(off(expected, vm_thread));
         return (if is_certain { off } else { Verdict::Unsure }, Some(seen));
     }
     let was_right = before.filter(|before| before.allowed == *expected);
@@ -192,7 +220,11 @@ fn judge(vm_thread: &VmThread, before: Option<&LastSeen>) -> (Verdict, Option<La
     (verdict, Some(seen))
 }
 
-fn off(expected: &CpuSet, allowed: &CpuSet, state: Option<State>) -> Off {
+fn off(expected: &CpuSet, vm_thread: &VmThread) -> Off {
+    let (allowed, state) = (&vm_thread.thread.allowed, vm_thread.state);
+    if let Some(by) = &vm_thread.held_by {
+        return Off::Held { on: allowed.clone(), is_part: allowed.is_subset(expected), by: by.clone() };
+    }
     if allowed.is_subset(expected) {
         let left = allowed.clone();
         return if state == Some(State::Cut) { Off::Cut(left) } else { Off::OnlyOn(left) };
@@ -251,6 +283,25 @@ mod tests {
         let filtered = "OFF: on 0, by its own seccomp filter";
         said(&[vm_thread(Some(State::Filtered), "1", "0", 0, 0)], &[filtered]);
         said(&[vm_thread(Some(State::Filtered), "0", "0", 0, 0)], &["ok"]);
+    }
+
+    #[test]
+    fn a_thread_that_its_cgroup_holds_is_said_to_be_held_by_whoever_made_that() {
+        let held = |expected: &str, allowed: &str, group: &str| {
+            let mut vm_thread = vm_thread(Some(State::Refused), expected, allowed, 0, 0);
+            let file = std::path::Path::new(group).join("cpuset.cpus.effective");
+            vm_thread.held_by = Some(Cpuset { file, cpus: cpus("0") });
+            let verdict = Judge::default().judge(&[vm_thread]).remove(0);
+            (verdict.to_string(), verdict.word())
+        };
+        let by_libvirt = |command: &str, group: &str| {
+            format!("HELD on 0 by its cgroup …/{group}: virsh {command} or <cputune>")
+        };
+        assert_eq!(held("1", "0", "/x/vcpu1"), (by_libvirt("vcpupin", "vcpu1"), "off"));
+        assert_eq!(held("0-1", "0", "/x/iothread2"), (by_libvirt("iothreadpin", "iothread2"), "cut"));
+        assert_eq!(held("1", "0", "/x/emulator"), (by_libvirt("emulatorpin", "emulator"), "off"));
+        let other = "HELD on 0 by its cgroup /x/vm.scope, which has only 0";
+        assert_eq!(held("1", "0", "/x/vm.scope"), (other.to_owned(), "off"));
     }
 
     #[test]

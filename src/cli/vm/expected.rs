@@ -1,6 +1,8 @@
 //! Where the threads of a VM belong.
 
 use crate::output::text::cut;
+use crate::sys::cpuset::{self, Cpuset};
+use crate::sys::process::Process;
 use crate::sys::threads::Thread;
 use crate::vm::homes::Homes;
 use crate::vm::identify::{Evidence, Identified, OwnedRole, Sources, identify, name_shown};
@@ -29,9 +31,23 @@ pub(crate) struct VmThread {
     pub(crate) home_assumed: bool,
     /// It is one of these IOThreads, and nothing says which: its comm has only the beginning of its id.
     pub(crate) may_be: Vec<String>,
+    /// What keeps it from its set: it has all the CPUs of its set that this cpuset leaves it.
+    pub(crate) held_by: Option<Cpuset>,
 }
 
 impl VmThread {
+    /// Looks for what keeps it from its set, if it is off it.
+    pub(crate) fn find_what_holds_it(&mut self, process: Process<'_>) {
+        let Some(expected) = self.expected.as_ref().filter(|set| **set != self.thread.allowed) else {
+            return;
+        };
+        let holds = |cpuset: &Cpuset| {
+            let left = expected.intersection(&cpuset.cpus);
+            left != *expected && (left.is_empty() || left == self.thread.allowed)
+        };
+        self.held_by = cpuset::of_thread(process, self.thread.tid).filter(holds);
+    }
+
     /// Where it belongs, as a cpulist for people and programs. A page can name sets of tens of thousands of
     /// CPUs: of such a list the beginning is enough, and `…`.
     pub(crate) fn expected_shown(&self) -> Option<String> {
@@ -75,6 +91,7 @@ fn vm_thread(thread: Thread, identified: Identified, sources: &Sources<'_>, home
         expected: assigned.map(|assigned| assigned.cpus),
         state: identified.listed.map(|listed| listed.state),
         may_be: identified.may_be,
+        held_by: None,
         thread,
     }
 }

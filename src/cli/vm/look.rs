@@ -103,7 +103,9 @@ impl<'k> Vm<'k> {
             policy: ask.policy,
             iothreads: &self.iothreads,
         };
-        Ok(Look { threads: expected::vm_threads(threads, &sources), content })
+        let mut threads = expected::vm_threads(threads, &sources);
+        threads.iter_mut().for_each(|thread| thread.find_what_holds_it(self.process));
+        Ok(Look { threads, content })
     }
 
     /// Whether its QEMU still runs.

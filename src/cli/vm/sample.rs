@@ -60,5 +60,6 @@ pub(crate) fn vm_thread(tid: i32, role: RoleKind, name: &str) -> VmThread {
         state: None,
         home_assumed: false,
         may_be: Vec::new(),
+        held_by: None,
     }
 }
