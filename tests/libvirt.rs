@@ -40,7 +40,7 @@ fn world(needs_kvm: bool) -> Option<(Libvirt, TwoCpus)> {
 fn placement(cpus: TwoCpus) -> String {
     let (here, there) = (cpus.first, cpus.second);
     format!(
-        "cpus='{here}' vcpus='0@{there},1@{here},2@{there}' iothreads='iothread1@{there}, iothread2@{here}' \
+        "cpus='{here}' vcpus='0@{there},1@{here},2@{there}' iothreads='iothread1@{there}, *@{here}' \
          emulator='{here}' workers='{there}'"
     )
 }
@@ -319,6 +319,17 @@ fn a_bad_pinning_is_refused() {
     let log = libvirt.domain_log(&domain);
     assert!(reasons.iter().all(|reason| log.contains(reason)), "{log}");
 
+    // A thread that the domain does not have.
+    let domain = Domain::new(&libvirt, "unknown", false)
+        .placement(&format!("vcpus='0@{0},5@{0}' iothreads='iothread1@{0},iothread9@{0}'", cpus.first));
+    let reasons = [
+        "<pin:placement> places vCPU 5, and the domain has 3",
+        "<pin:placement> places IOThread iothread9, and the domain has iothread1;",
+    ];
+    refused(&domain, &reasons);
+    let domain = Domain::new(&libvirt, "number", false).placement(&format!("iothreads='1@{}'", cpus.first));
+    refused(&domain, &["1 is not the id of an IOThread", "libvirt's IOThread 4 is iothread4"]);
+
     // By the library, which ends QEMU: virsh has it from the domain's log.
     let domain = Domain::new(&libvirt, "file", false);
     let file = libvirt.path(&format!("etc/pinshim/domains/{}.env", domain.name));
@@ -405,6 +416,154 @@ fn what_qemu_can_write_to_moves_no_thread() {
     libvirt.destroy(&domain, qemu);
 }
 
+/// What pinshim warns of in the domain's log.
+fn warnings(libvirt: &Libvirt, domain: &Domain) -> Vec<String> {
+    let log = libvirt.domain_log(domain);
+    log.lines().filter(|line| line.starts_with("pinshim: ")).map(str::to_owned).collect()
+}
+
+/// Whether libvirt has given the vCPUs cgroups with a cpuset; says so where not, since then nothing limits them.
+fn has_cgroups(qemu: Qemu) -> bool {
+    let (tid, _) = qemu.threads("CPU 0/KVM").pop().expect("vCPU 0");
+    let cgroups = fs::read_to_string(format!("/proc/{}/task/{tid}/cgroup", qemu.pid)).expect("its cgroups");
+    let has = cgroups.lines().any(|line| line.ends_with("/vcpu0"));
+    if !has {
+        skip("libvirt has made no cgroup for the vCPU: its cpuset does not limit it here");
+    }
+    has
+}
+
+/// <cputune> that says the same as the placement, as people have it who come from it: there is nothing to say, and every
+/// thread is where it belongs, also the one that the kernel makes in the cgroup of a vCPU.
+#[test]
+fn a_cputune_that_agrees_with_the_placement_is_silent() {
+    let _limit = TimeLimit::seconds(150);
+    let Some((mut libvirt, cpus)) = world(true) else { return };
+    let (here, there) = (cpus.first, cpus.second);
+    let pins: String = (0..3).map(|vcpu| format!("<vcpupin vcpu='{vcpu}' cpuset='{there}'/>")).collect();
+    let domain = Domain::new(&libvirt, "agreeing", true)
+        .placement(&format!(
+            "cpus='{here}' vcpus='*@{there}' iothreads='iothread1@{there}' emulator='{here}'"
+        ))
+        .tuning(&format!("{pins}<emulatorpin cpuset='{here}'/><iothreadpin iothread='1' cpuset='{there}'/>"));
+    libvirt.define(&domain);
+    for _ in 0..2 {
+        let qemu = libvirt.start_domain(&domain);
+        domain.wait_visits(1);
+        let is_made = until(3, "the kernel's thread", || {
+            qemu.cpus_of("kvm-nx-lpage-re").filter(|cpus| *cpus == here.to_string())
+        });
+        assert_eq!(is_made, here.to_string());
+        assert_eq!(libvirt.pinshim(&["check", &domain.name]), (0, String::new()));
+        assert_eq!(warnings(&libvirt, &domain), [""; 0]);
+        // Nor does the hook warn of anything, now or when libvirt's daemon comes back.
+        let lines = libvirt.hook_lines(&domain);
+        assert!(lines.iter().all(|line| line.starts_with("<30>")), "{lines:?}");
+        libvirt.restart();
+        assert_eq!(libvirt.pinshim(&["check", &domain.name]), (0, String::new()));
+        libvirt.destroy(&domain, qemu);
+    }
+}
+
+/// The guest may begin to run long after QEMU: the thread that the kernel makes then is put where it belongs all the same.
+#[test]
+fn a_guest_that_runs_later_has_the_kernels_thread_where_it_belongs() {
+    let _limit = TimeLimit::seconds(100);
+    let Some((libvirt, cpus)) = world(true) else { return };
+    let (here, there) = (cpus.first, cpus.second);
+    let domain = Domain::new(&libvirt, "paused", true)
+        .placement(&format!("cpus='{here}' vcpus='*@{there}'"))
+        .tuning(&format!("<vcpupin vcpu='0' cpuset='{there}'/><vcpupin vcpu='1' cpuset='{there}'/>"));
+    libvirt.define(&domain);
+    libvirt.virsh_ok(&["start", "--paused", &domain.name]);
+    let qemu = libvirt.qemu(&domain).expect("a QEMU");
+    // Longer than the hook may take.
+    thread::sleep(Duration::from_secs(3));
+    libvirt.virsh_ok(&["resume", &domain.name]);
+    domain.wait_visits(1);
+    until(5, "the kernel's thread", || {
+        qemu.cpus_of("kvm-nx-lpage-re").filter(|cpus| *cpus == here.to_string())
+    });
+    assert_eq!(libvirt.pinshim(&["check", &domain.name]), (0, String::new()));
+    if has_cgroups(qemu) {
+        let moved = |line: &String| line.contains("1 thread of the kernel's put where");
+        until(10, "the hook's second line", || libvirt.hook_lines(&domain).into_iter().find(moved));
+    }
+    libvirt.destroy(&domain, qemu);
+}
+
+/// QEMU starts in the cgroup of its emulator, and that a vCPU cannot have its CPU in there passes. What stays is said: of
+/// the thread that it is true of, with its own cgroup, by the library and by the command, with a way out that is one.
+#[test]
+fn the_pin_that_stays_in_the_way_is_the_one_that_is_named() {
+    let _limit = TimeLimit::seconds(100);
+    let Some((libvirt, cpus)) = world(true) else { return };
+    let (here, there) = (cpus.first, cpus.second);
+    let domain = Domain::new(&libvirt, "against", true)
+        .placement(&format!("cpus='{here}' vcpus='0@{here},1@{there},2@{there}'"))
+        .tuning(&format!("<vcpupin vcpu='1' cpuset='{here}'/><emulatorpin cpuset='{here}'/>"));
+    libvirt.define(&domain);
+    let qemu = libvirt.start_domain(&domain);
+    domain.wait_visits(1);
+    if !has_cgroups(qemu) {
+        return libvirt.destroy(&domain, qemu);
+    }
+    let warnings = warnings(&libvirt, &domain);
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("vCPU 1 belongs on"), "{}", warnings[0]);
+    assert!(warnings[1].contains("/vcpu1 leaves it"), "{}", warnings[1]);
+    let held = format!("HELD on {here} by its cgroup …/vcpu1: virsh vcpupin or <cputune>");
+    let (status, checked) = libvirt.pinshim(&["check", &domain.name]);
+    assert!(status == 1 && checked.lines().count() == 2 && checked.contains(&held), "{checked}");
+    let (_, shown) = libvirt.pinshim(&["show", &domain.name]);
+    let hint = format!("virsh vcpupin {} 1 {there}", domain.name);
+    assert!(shown.contains(&format!("`{hint}`")) && !shown.contains("pinshim apply"), "{shown}");
+    let words: Vec<&str> = hint.split(' ').skip(1).collect();
+    libvirt.virsh_ok(&words);
+    assert_eq!(libvirt.pinshim(&["check", &domain.name]), (0, String::new()));
+    // The emulator's pin, moved while the guest runs.
+    libvirt.virsh_ok(&["emulatorpin", &domain.name, &there.to_string()]);
+    let (_, checked) = libvirt.pinshim(&["check", &domain.name]);
+    let held = format!("HELD on {there} by its cgroup …/emulator: virsh emulatorpin or <cputune>");
+    assert!(checked.contains(&held), "{checked}");
+    let (_, shown) = libvirt.pinshim(&["show", &domain.name]);
+    let hint = format!("virsh emulatorpin {} {here}", domain.name);
+    assert!(shown.contains(&format!("`{hint}`")) && !shown.contains("pinshim apply"), "{shown}");
+    let words: Vec<&str> = hint.split(' ').skip(1).collect();
+    libvirt.virsh_ok(&words);
+    libvirt.destroy(&domain, qemu);
+}
+
+/// A hook that is missing, may not be executed, or that libvirt's daemon does not know of: the wrapper says in the
+/// domain's log that nobody has brought it the placement.
+#[test]
+fn a_domain_whose_placement_nobody_brings_is_told_in_its_log() {
+    let _limit = TimeLimit::seconds(100);
+    let Some((libvirt, cpus)) = world(false) else { return };
+    let domain = Domain::new(&libvirt, "unheard", false).placement(&format!("cpus='{}'", cpus.second));
+    libvirt.define(&domain);
+    let hook = libvirt.path("etc/libvirt/hooks/qemu.d/pinshim");
+    let start = || {
+        libvirt.virsh_ok(&["start", "--paused", &domain.name]);
+        let qemu = libvirt.qemu(&domain).expect("a QEMU");
+        let loaded = qemu.mapping("libpinshim.so").is_some();
+        libvirt.destroy(&domain, qemu);
+        (loaded, warnings(&libvirt, &domain))
+    };
+    assert_eq!(start(), (true, Vec::new()));
+    for mode in [0o644, 0] {
+        fs::set_permissions(&hook, fs::Permissions::from_mode(mode)).expect("change the hook's mode");
+        if mode == 0 {
+            fs::remove_file(&hook).expect("remove the hook");
+        }
+        let before = warnings(&libvirt, &domain).len();
+        let (loaded, said) = start();
+        assert!(!loaded && said.len() == before + 1, "{said:?}");
+        let line = format!("pinshim: no placement found for {}: the hook has left none in ", domain.name);
+        assert!(said[before].starts_with(&line) && said[before].ends_with("it runs unpinned"), "{said:?}");
+    }
+}
+
 /// Beside <cputune>: the explicit placement wins wherever libvirt's cpuset allows it; where not, it is said.
 #[test]
 fn beside_cputune() {
@@ -421,23 +580,23 @@ fn beside_cputune() {
     let qemu = libvirt.start_domain(&domain);
     soon_on(qemu, "CPU 1/KVM", there);
     soon_on(qemu, "IO iothread1", there);
-    let (tid, _) = qemu.threads("CPU 0/KVM").pop().expect("vCPU 0");
-    let cgroups = fs::read_to_string(format!("/proc/{}/task/{tid}/cgroup", qemu.pid)).expect("its cgroups");
-    if !cgroups.lines().any(|line| line.ends_with("/vcpu0")) {
-        skip("libvirt has made no cgroup for the vCPU: its cpuset does not limit it here");
+    if !has_cgroups(qemu) {
         soon_on(qemu, "CPU 0/KVM", there);
         return libvirt.destroy(&domain, qemu);
     }
     thread::sleep(Duration::from_secs(WATCHED));
     assert_eq!(qemu.cpus_of("CPU 0/KVM"), Some(here.to_string()), "libvirt's cpuset has no other");
     let hook = libvirt.hook_lines(&domain).pop().unwrap_or_default();
-    let said = format!("CPU 0/KVM may run on {here} and belongs on {there}, as <cputune> says");
+    let said = format!(
+        "CPU 0/KVM may run on {here} and belongs on {there}, held by its cgroup …/vcpu0: virsh vcpupin or <cputune>"
+    );
     assert!(hook.contains(&said), "{hook}");
-    let log = libvirt.domain_log(&domain);
-    let warnings: Vec<&str> = log.lines().filter(|line| line.starts_with("pinshim: warning: ")).collect();
-    assert_eq!(warnings.len(), 1, "one warning: {warnings:?}");
+    let warnings = warnings(&libvirt, &domain);
+    assert_eq!(warnings.len(), 2, "one before the start, one of the thread: {warnings:?}");
+    let before = format!("vCPU 0 belongs on {there}, and <vcpupin> of <cputune> leaves it only {here}: ");
+    assert!(warnings[0].contains(&before), "{}", warnings[0]);
     for part in ["/vcpu0 leaves it", &format!("should run on {there};"), &format!("leaves it {here}")] {
-        assert!(warnings[0].contains(part), "{part:?} in {}", warnings[0]);
+        assert!(warnings[1].contains(part), "{part:?} in {}", warnings[1]);
     }
     libvirt.destroy(&domain, qemu);
 }

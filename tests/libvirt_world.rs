@@ -152,6 +152,12 @@ impl Libvirt {
         Program::new("virsh").args(["-q", "-c", &self.uri()]).args(arguments).run()
     }
 
+    /// Runs the command as installed: its exit status, and all that it says.
+    pub(crate) fn pinshim(&self, arguments: &[&str]) -> (i32, String) {
+        let done = Program::new(self.path("usr/bin/pinshim").display().to_string()).args(arguments).run();
+        (done.status.code().unwrap_or(-1), done.stdout + &done.stderr)
+    }
+
     /// Runs virsh, which has to succeed.
     #[track_caller]
     pub(crate) fn virsh_ok(&self, arguments: &[&str]) -> String {

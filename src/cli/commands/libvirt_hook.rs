@@ -15,15 +15,18 @@ use crate::libvirt::faults::Faults;
 use crate::libvirt::folders::Folders;
 use crate::libvirt::syslog::Log;
 use crate::libvirt::xml_input::XmlInput;
-use crate::libvirt::{domain_file, domain_log, policy, verify};
+use crate::libvirt::{before_start, domain_file, domain_log, follow, policy, verify};
 use crate::output::exit_status::{REFUSED, SUCCESS};
 use crate::output::failure::Done;
 use crate::sys::kernel::Kernel;
-use pinning::{OnError, Policy};
+use pinning::Policy;
+use std::env;
 use std::ffi::OsStr;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::{self, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -39,21 +42,49 @@ const PATIENCE_BEFORE: Duration = Duration::from_secs(5);
 pub(crate) fn libvirt_hook(arguments: &LibvirtHook, kernel: &dyn Kernel) -> Done {
     let log = Log::new(&arguments.syslog);
     let may_start = Arc::new(AtomicBool::new(false));
-    give_up_in_time(&moment(&arguments.event), log.clone(), Arc::clone(&may_start));
-    Ok(answer(arguments, kernel, log, &may_start, &mut io::stdin().lock()))
+    let moment = moment(&arguments.event);
+    if moment != Moment::Follow {
+        let domain = arguments.event.first().map(|name| name.to_string_lossy().into_owned());
+        give_up_in_time(moment, domain.unwrap_or_default(), log.clone(), Arc::clone(&may_start));
+    }
+    let follow = |xml: &[u8]| start_follower(arguments, xml);
+    Ok(answer(arguments, kernel, log, &may_start, &mut io::stdin().lock(), &follow))
 }
+
+/// Starts a process that goes on where this one may not wait: libvirt waits for the hook, and QEMU's guest for libvirt.
+/// It gets the XML as the hook did.
+fn start_follower(arguments: &LibvirtHook, xml: &[u8]) -> io::Result<()> {
+    let LibvirtHook { run, config, pid_files, syslog, domain_logs, event } = arguments;
+    let mut follower = process::Command::new(env::current_exe()?);
+    follower.arg("libvirt-hook");
+    let folders = [("--run", run), ("--config", config), ("--pid-files", pid_files)];
+    for (option, path) in folders.into_iter().chain([("--syslog", syslog), ("--domain-logs", domain_logs)]) {
+        follower.arg(option).arg(path);
+    }
+    follower.arg("--").args(event.first()).args([FOLLOW, "begin"]);
+    // libvirt waits until nobody has the hook's output any more.
+    follower.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    let mut started = follower.spawn()?;
+    // It reads before it does anything else, so that this ends.
+    started.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(xml))
+}
+
+/// The operation by which the hook calls itself.
+const FOLLOW: &str = "pinshim-follow";
 
 /// The moments of a domain's life at which there is something to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
     /// Before QEMU starts.
     Prepare,
-    /// QEMU runs, its guest does not yet.
+    /// QEMU runs, and its guest too unless that begins paused.
     Started,
     /// libvirt has come back to a QEMU that runs.
     Reconnect,
     /// QEMU has ended.
     Release,
+    /// None of libvirt's: QEMU runs, and the hook goes on in a process of its own until the guest does.
+    Follow,
     /// Any other.
     Other,
 }
@@ -66,6 +97,7 @@ fn moment(event: &[std::ffi::OsString]) -> Moment {
             (b"started", b"begin") => Moment::Started,
             (b"reconnect", b"begin") => Moment::Reconnect,
             (b"release", b"end") => Moment::Release,
+            (operation, b"begin") if operation == FOLLOW.as_bytes() => Moment::Follow,
             _ => Moment::Other,
         },
         _ => Moment::Other,
@@ -80,6 +112,7 @@ fn answer(
     log: Log,
     may_start: &AtomicBool,
     xml: &mut dyn Read,
+    follow: &dyn Fn(&[u8]) -> io::Result<()>,
 ) -> u8 {
     let [domain, _, _, ..] = arguments.event.as_slice() else {
         log.warning("the hook was called without a domain, an operation and a sub-operation");
@@ -90,12 +123,13 @@ fn answer(
         config: arguments.config.clone(),
         pid_files: arguments.pid_files.clone(),
     };
-    let call = Call { folders, domain_logs: &arguments.domain_logs, kernel, log, domain };
+    let call = Call { folders, domain_logs: &arguments.domain_logs, kernel, log, domain, follow };
     match moment(&arguments.event) {
         Moment::Prepare => return call.prepare(may_start, xml),
         Moment::Started => call.verify(xml, false),
         Moment::Reconnect => call.verify(xml, true),
         Moment::Release => call.forget(),
+        Moment::Follow => call.follow_guest(xml),
         Moment::Other => {}
     }
     SUCCESS
@@ -103,16 +137,18 @@ fn answer(
 
 /// Ends the process when its time is over: before QEMU starts as a refusal, unless it is known that the domain has
 /// no placement; at any other time as a success.
-fn give_up_in_time(moment: &Moment, log: Log, may_start: Arc<AtomicBool>) {
-    let is_before = *moment == Moment::Prepare;
+fn give_up_in_time(moment: Moment, domain: String, log: Log, may_start: Arc<AtomicBool>) {
+    let is_before = moment == Moment::Prepare;
     std::thread::spawn(move || {
         std::thread::sleep(if is_before { PATIENCE_BEFORE } else { PATIENCE });
         if is_before && !may_start.load(Ordering::Acquire) {
-            log.refusal("the hook was not done in time with a domain that may have a <pin:placement>");
-            std::process::exit(i32::from(REFUSED));
+            log.refusal(&format!(
+                "the hook was not done in time with domain {domain}, which may have a <pin:placement>"
+            ));
+            process::exit(i32::from(REFUSED));
         }
-        log.warning("the hook was not done in time and has given up");
-        std::process::exit(0);
+        log.warning(&format!("domain {domain}: the hook was not done in time and has given up"));
+        process::exit(0);
     });
 }
 
@@ -123,6 +159,8 @@ struct Call<'a> {
     kernel: &'a dyn Kernel,
     log: Log,
     domain: &'a OsStr,
+    /// Starts the process that follows the guest.
+    follow: &'a dyn Fn(&[u8]) -> io::Result<()>,
 }
 
 impl Call<'_> {
@@ -172,22 +210,22 @@ impl Call<'_> {
                 return SUCCESS;
             }
         };
-        let parsed = policy::parse(&domain, self.kernel);
-        let is_refused = parsed.on_error == OnError::Exit && !parsed.faults.is_empty();
-        let mut faults = domain.faults.clone();
-        if domain.placement.is_some() && is_refused {
-            faults.extend(&parsed.faults);
-        }
-        if !faults.is_empty() {
-            return self.refuse(&faults);
+        let judged = before_start::judge_before_start(self.kernel, &domain);
+        if !judged.faults.is_empty() {
+            return self.refuse(&judged.faults);
         }
         let Some(placement) = &domain.placement else {
             self.expect_no_wrapper(&domain);
             return SUCCESS;
         };
-        let mut warnings = Faults::default();
-        warnings.extend(parsed.faults.iter().chain(&parsed.warnings));
-        warnings.lines().iter().for_each(|warning| self.warning(warning));
+        let warnings = judged.warnings.lines();
+        warnings.iter().for_each(|warning| self.warning(warning));
+        if !warnings.is_empty() {
+            // The system's log has them in any case.
+            let warnings: Vec<String> =
+                warnings.iter().map(|warning| format!("warning: {warning}")).collect();
+            let _ = domain_log::append(self.domain_logs, self.domain, &warnings);
+        }
         let folder = self.kernel.locate(&self.folders.run.join("domains"));
         let left =
             folder.and_then(|folder| domain_file::write(&folder, self.domain, &domain.uuid, placement));
@@ -223,16 +261,41 @@ impl Call<'_> {
     }
 
     fn verify(&self, xml: &mut dyn Read, is_reconnect: bool) {
+        let Some((input, domain)) = self.read(xml) else { return };
+        let says_something = policy::variables(self.kernel, &self.folders, self.domain, &domain);
+        // First, since this process may run out of its time. When libvirt's daemon comes back there is one already.
+        if !is_reconnect && says_something.is_ok_and(|variables| variables.is_some()) {
+            if let Err(error) = (self.follow)(&input.bytes) {
+                self.warning(format_args!("nobody looks at its threads once the guest runs: {error}"));
+            }
+        }
+        let found = verify::verify(self.kernel, &self.folders, self.domain, &domain, is_reconnect);
+        if let Some(line) = found {
+            self.say(line);
+        }
+    }
+
+    /// Waits for the guest, and looks at the threads that the kernel makes then.
+    fn follow_guest(&self, xml: &mut dyn Read) {
+        let Some((_, domain)) = self.read(xml) else { return };
+        if let Some(line) = follow::follow(self.kernel, &self.folders, self.domain, &domain) {
+            self.say(line);
+        }
+    }
+
+    /// The domain that libvirt hands to the hook; `None` where it cannot be read, which is said.
+    fn read(&self, xml: &mut dyn Read) -> Option<(XmlInput, Domain)> {
         let read = XmlInput::read(xml);
         let read = read.map_err(|error| format!("libvirt's XML of the domain cannot be read: {error}"));
-        let domain = match read.and_then(|input| domain(&input)) {
-            Ok(domain) => domain,
-            Err(why) => return self.warning(why),
-        };
-        match verify::verify(self.kernel, &self.folders, self.domain, &domain, is_reconnect) {
-            None => {}
-            Some(Ok(line)) => self.log.info(&self.about(line)),
-            Some(Err(line)) => self.warning(line),
+        let read = read.and_then(|input| domain(&input).map(|domain| (input, domain)));
+        read.map_err(|why| self.warning(why)).ok()
+    }
+
+    /// Logs what was found.
+    fn say(&self, line: Result<String, String>) {
+        match line {
+            Ok(line) => self.log.info(&self.about(line)),
+            Err(line) => self.warning(line),
         }
     }
 
@@ -259,6 +322,7 @@ mod tests {
     use crate::arguments::{Command, from_words};
     use crate::sys::fake::{FakeKernel, FakeProcess};
     use pinning::{Role, VcpuIndex};
+    use std::cell::RefCell;
     use std::ffi::OsString;
     use std::fs;
     use std::os::unix::ffi::OsStringExt;
@@ -274,6 +338,8 @@ mod tests {
         kernel: FakeKernel,
         folder: tempfile::TempDir,
         syslog: UnixDatagram,
+        /// The XMLs with which a process was started that follows the guest.
+        followed: RefCell<Vec<String>>,
     }
 
     impl Libvirt {
@@ -283,7 +349,7 @@ mod tests {
             syslog.set_nonblocking(true).unwrap();
             let kernel = FakeKernel::new();
             kernel.act_as_owner();
-            Self { kernel, folder, syslog }
+            Self { kernel, folder, syslog, followed: RefCell::default() }
         }
 
         fn path(&self, name: &str) -> PathBuf {
@@ -310,7 +376,11 @@ mod tests {
             arguments.event = event;
             let log = Log::to_socket_alone(&arguments.syslog);
             let may_start = AtomicBool::new(false);
-            let status = answer(&arguments, &self.kernel, log, &may_start, &mut xml.as_bytes());
+            let follow = |xml: &[u8]| {
+                self.followed.borrow_mut().push(String::from_utf8_lossy(xml).into_owned());
+                Ok(())
+            };
+            let status = answer(&arguments, &self.kernel, log, &may_start, &mut xml.as_bytes(), &follow);
             let mut lines = Vec::new();
             let mut line = [0; 4096];
             while let Ok(bytes) = self.syslog.recv(&mut line) {
@@ -478,7 +548,7 @@ mod tests {
         let tuned = "<cputune><vcpupin vcpu='0' cpuset='3'/></cputune>";
         let xml = pinned("cpus='0' vcpus='1,2'") + tuned;
         let (status, said) = libvirt.call("reconnect begin", &xml);
-        let line = "<30> domain web: 3 threads where they belong, 1 put there now, 1 elsewhere by virsh and left there";
+        let line = "<30> domain web: 2 threads where they belong, 1 put there now, 1 elsewhere by virsh and left there";
         assert_eq!((status, said), (0, lines(&[line])));
         assert_eq!(libvirt.kernel.asked(), ["102 on 2"]);
         // At a start the same setting is libvirt's own, and gives way to the pinning.
@@ -602,6 +672,63 @@ mod tests {
         let named = "<devices><emulator>/opt/my-vmm</emulator></devices>";
         let xml = pinned("cpus='0' vcpus='1,2'") + named;
         assert_eq!(libvirt.call("started begin", &xml).1, ["<30> domain web: 3 threads where they belong"]);
+    }
+
+    /// Where the status page says that the guest runs.
+    const SETTLED: usize = 60;
+
+    #[test]
+    fn a_kvm_guest_whose_vcpus_have_cgroups_is_followed_until_it_runs() {
+        let libvirt = Libvirt::new();
+        let xml = pinned("cpus='0' vcpus='1,2'");
+        let vm = libvirt.pinned_qemu();
+        libvirt.call("reconnect begin", &xml);
+        libvirt.call("started begin", "");
+        assert_eq!(libvirt.followed.borrow().len(), 0);
+        assert_eq!(libvirt.call("started begin", &xml).1, ["<30> domain web: 3 threads where they belong"]);
+        let whole = libvirt.followed.take().concat();
+        assert!(whole.starts_with("<domain") && whole.contains(&xml), "{whole}");
+        // Without a cgroup for each vCPU there is nothing to wait for.
+        assert_eq!(libvirt.call("pinshim-follow begin", &xml), (0, lines(&[])));
+        assert_eq!(libvirt.kernel.now(), Duration::ZERO);
+
+        vm.cpuset(101, "/web/vcpu0", "1").cpuset(102, "/web/vcpu1", "2");
+        // The kernel's thread comes with the guest, after two minutes.
+        let list = "/sys/fs/cgroup/web/emulator/cgroup.threads";
+        libvirt.kernel.write(list, "");
+        libvirt.kernel.write("/sys/fs/cgroup/web/emulator/cpuset.cpus.effective", "0");
+        libvirt.kernel.write("/proc/103/cgroup", "0::/web/vcpu0\n");
+        libvirt.kernel.at(Duration::from_secs(120), |kernel| {
+            let vm = kernel.existing(100).thread(103, "kvm-nx-lpage-re", "1").cpuset(103, "/web/vcpu0", "1");
+            vm.header(SETTLED, &1u32.to_ne_bytes());
+            // The cgroup that it is moved to has CPU 0.
+            kernel.change(103, |thread| (thread.flags, thread.cpuset) = (0x4000, None));
+        });
+        let said = libvirt.call("pinshim-follow begin", &xml).1;
+        assert_eq!(said, ["<30> domain web: 1 thread of the kernel's put where it belongs"]);
+        let kernel: &dyn Kernel = &libvirt.kernel;
+        assert_eq!(kernel.read_text(list).unwrap(), "103");
+        // This kernel does not move it: it is moved at each look.
+        let mut asked = libvirt.kernel.asked();
+        asked.dedup();
+        assert_eq!(asked, ["103 on 0"]);
+        assert!(libvirt.kernel.now() < Duration::from_secs(125), "{:?}", libvirt.kernel.now());
+    }
+
+    #[test]
+    fn whoever_follows_a_guest_ends_with_qemu_and_looks_at_the_kernels_threads_alone() {
+        let libvirt = Libvirt::new();
+        let xml = pinned("cpus='0' vcpus='1,2'");
+        libvirt.pinned_qemu().cpuset(101, "/web/vcpu0", "1");
+        libvirt.kernel.move_to(101, "3");
+        libvirt.kernel.at(Duration::from_secs(10), |kernel| kernel.end_process(100));
+        assert_eq!(libvirt.call("pinshim-follow begin", &xml), (0, lines(&[])));
+        assert!(libvirt.kernel.now() < Duration::from_secs(12));
+        let libvirt = Libvirt::new();
+        libvirt.pinned_qemu().cpuset(101, "/web/vcpu0", "1").header(SETTLED, &1u32.to_ne_bytes());
+        libvirt.kernel.move_to(101, "3");
+        assert_eq!(libvirt.call("pinshim-follow begin", &xml), (0, lines(&[])));
+        assert_eq!(libvirt.kernel.asked(), [""; 0]);
     }
 
     #[test]

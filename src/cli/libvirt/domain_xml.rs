@@ -9,6 +9,7 @@
 //! that it takes are at most in proportion to its length.
 
 use crate::libvirt::faults::Faults;
+use crate::libvirt::own_threads::OwnThreads;
 use crate::libvirt::placement_element::{
     NAMESPACE, VALUE_BYTES, no_attributes, shown, value_of, variable_of,
 };
@@ -52,6 +53,8 @@ pub(crate) struct Domain {
     pub(crate) environment: Vec<(String, String)>,
     /// The CPUs that libvirt itself gives to threads.
     pub(crate) tuning: Tuning,
+    /// The vCPUs and IOThreads that it has or may get.
+    pub(crate) threads: OwnThreads,
 }
 
 /// Text that is no XML, or not a domain's.
@@ -187,6 +190,14 @@ enum Place {
     Placement,
     /// `<qemu:env>`.
     Variable,
+    /// `<qemu:arg>`.
+    Argument,
+    /// `<vcpu>`.
+    Vcpus,
+    /// `<iothreads>`.
+    IoThreads,
+    /// An `<iothread>` of `<iothreadids>`.
+    IoThread,
     /// A pin of `<cputune>`, by its name.
     Pin(&'static str),
     Other,
@@ -235,8 +246,10 @@ impl Walk {
         match self.place() {
             Place::Placement => self.domain.take_placement(here()?),
             Place::Variable => self.domain.take_variable(&here()?),
+            Place::Argument => self.domain.threads.take_argument(&here()?),
+            Place::IoThread => self.domain.threads.take_iothread(&here()?),
             Place::Pin(kind) => self.domain.tuning.take(kind, &here()?),
-            Place::Uuid | Place::Emulator | Place::Other => {
+            Place::Uuid | Place::Emulator | Place::Vcpus | Place::IoThreads | Place::Other => {
                 self.domain.faults.extend(self.fault_of_element())
             }
         }
@@ -255,6 +268,8 @@ impl Walk {
         match self.place() {
             Place::Uuid => self.domain.uuid.push_str(text),
             Place::Emulator => self.domain.emulator.push_str(text),
+            Place::Vcpus => self.domain.threads.take_vcpus(text),
+            Place::IoThreads => self.domain.threads.take_iothreads(text),
             Place::Placement if !text.trim().is_empty() => {
                 self.domain.faults.add(format!("<pin:placement> holds text: {}", shown(text.trim())));
             }
@@ -287,9 +302,13 @@ impl Walk {
         match names.as_slice() {
             [(Space::None, "domain"), rest @ ..] => match rest {
                 [(Space::None, "uuid")] => Place::Uuid,
+                [(Space::None, "vcpu")] => Place::Vcpus,
+                [(Space::None, "iothreads")] => Place::IoThreads,
+                [(Space::None, "iothreadids"), (Space::None, "iothread")] => Place::IoThread,
                 [(Space::None, "devices"), (Space::None, "emulator")] => Place::Emulator,
                 [(Space::None, "metadata"), (Space::Pin, "placement")] => Place::Placement,
                 [(Space::Qemu, "commandline"), (Space::Qemu, "env")] => Place::Variable,
+                [(Space::Qemu, "commandline"), (Space::Qemu, "arg")] => Place::Argument,
                 [(Space::None, "cputune"), (Space::None, "vcpupin")] => Place::Pin("vcpupin"),
                 [(Space::None, "cputune"), (Space::None, "iothreadpin")] => Place::Pin("iothreadpin"),
                 [(Space::None, "cputune"), (Space::None, "emulatorpin")] => Place::Pin("emulatorpin"),

@@ -1,6 +1,7 @@
 //! What libvirt's hook needs: the domain's XML, the files that root keeps about domains, the logs, and the check
 //! of a running domain.
 
+pub(crate) mod before_start;
 pub(crate) mod difference;
 pub(crate) mod domain_file;
 pub(crate) mod domain_log;
@@ -8,8 +9,11 @@ pub(crate) mod domain_standing;
 pub(crate) mod domain_xml;
 pub(crate) mod faults;
 pub(crate) mod folders;
+pub(crate) mod follow;
 pub(crate) mod from_tuning;
+mod kernel_threads;
 pub(crate) mod left_for;
+mod own_threads;
 pub(crate) mod placement_element;
 pub(crate) mod policy;
 pub(crate) mod qemu_process;

@@ -6,7 +6,7 @@ use crate::libvirt::domain_xml::Domain;
 use crate::libvirt::folders::Folders;
 use crate::sys::host;
 use crate::sys::kernel::Kernel;
-use pinning::{ParsedEnvironment, Policy};
+use pinning::{CPU_LIMIT, CpuId, CpuSet, Host, ParsedEnvironment, Policy};
 use std::ffi::OsStr;
 
 /// Variables that are names and values.
@@ -16,6 +16,13 @@ pub(crate) type Variables = Vec<(String, String)>;
 pub(crate) fn parse(domain: &Domain, kernel: &dyn Kernel) -> ParsedEnvironment {
     let placement = domain.placement.clone().unwrap_or_default();
     Policy::parse(environment(domain, placement), &host::here(kernel))
+}
+
+/// The same policy where the CPUs that QEMU is started with stand for themselves ([`unknown_cpus`]).
+pub(crate) fn of_its_own(domain: &Domain, kernel: &dyn Kernel) -> Option<Policy> {
+    let placement = domain.placement.clone()?;
+    let host = Host { available: host::here(kernel).available, start: unknown_cpus() };
+    Policy::parse(environment(domain, placement), &host).policy
 }
 
 /// The variables that root's word gives to a domain's QEMU: the XML's placement or, where there is none, the
@@ -51,4 +58,10 @@ fn environment(domain: &Domain, placement: Variables) -> Variables {
 /// The variable by which the wrapper says that libvirt arranges cgroups and affinities after the start.
 pub(crate) fn manager() -> (String, String) {
     ("PIN_MANAGER".to_owned(), "libvirt".to_owned())
+}
+
+/// What stands for the affinity that QEMU was started with, which is the base where `PIN_CPUS` is not set: libvirt
+/// has chosen it, and nothing tells it now. No host has the last CPU that a set can hold. A thread that belongs there is left alone.
+pub(crate) fn unknown_cpus() -> CpuSet {
+    CpuSet::from_iter([CpuId(CPU_LIMIT - 1)])
 }

@@ -10,20 +10,21 @@
 
 use crate::libvirt::domain_xml::Domain;
 use crate::libvirt::folders::Folders;
-use crate::libvirt::policy;
+use crate::libvirt::kernel_threads::{is_made_by_the_kernel, move_to_the_emulator, one_may_come};
+use crate::libvirt::policy::{self, unknown_cpus};
 use crate::libvirt::qemu_process::QemuProcess;
 use crate::libvirt::tuning::Tuning;
 use crate::output::text::count;
 use crate::sys::cpuset;
 use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
-use crate::verdict::judge::{Judge, Verdict};
+use crate::verdict::judge::{self, Judge, Verdict};
 use crate::verdict::watch::PAUSE;
 use crate::vm::expected::VmThread;
 use crate::vm::look::{Ask, Look, Vm};
 use crate::vm::page::Missing;
 use crate::vm::put::put;
-use pinning::{CPU_LIMIT, CpuId, CpuSet, Host, Policy, RoleKind, VARIABLES, acts_in, strip_deleted};
+use pinning::{CpuSet, Host, Policy, RoleKind, VARIABLES, acts_in, strip_deleted};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -31,8 +32,16 @@ use std::path::Path;
 /// So many threads are named in the line.
 const NAMED: usize = 4;
 
-/// Puts threads back that are off their set. The answer is the line to log: `Err` where something is not as it
-/// should be, `None` for a domain of which root says nothing.
+/// What was found of a domain's threads.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The line to log: `Err` where something is not as it should be.
+    pub(crate) line: Result<String, String>,
+    /// How many threads were put back.
+    pub(crate) put_back: usize,
+}
+
+/// Puts threads back that are off their set. The answer is `None` for a domain of which root says nothing.
 ///
 /// `is_reconnect`: libvirt has found a running QEMU again, so that an administrator may have moved threads.
 pub(crate) fn verify(
@@ -42,49 +51,104 @@ pub(crate) fn verify(
     domain: &Domain,
     is_reconnect: bool,
 ) -> Option<Result<String, String>> {
-    let nothing_moved = |why: String| format!("no thread was moved or checked: {why}");
-    let variables = match policy::variables(kernel, folders, name, domain) {
-        Ok(variables) => variables,
-        Err(why) => return Some(Err(nothing_moved(why))),
-    };
-    // What is not understood has no policy, and is said.
-    if variables.is_none() && domain.faults.is_empty() {
-        return None;
+    let which = if is_reconnect { Which::AllButIntended } else { Which::All };
+    match DomainVm::find(kernel, folders, name, domain) {
+        Ok(None) => None,
+        Ok(Some(vm)) => Some(vm.found(which).line),
+        Err(why) => Some(Err(nothing_moved(&why))),
     }
-    let line = look_and_put(kernel, folders, name, domain, &variables.unwrap_or_default(), is_reconnect);
-    Some(match line {
-        Ok(line) if line.is_good() => Ok(line.text()),
-        Ok(line) => Err(line.text()),
-        Err(why) => Err(nothing_moved(why)),
-    })
+}
+
+/// The sentence for a failure.
+pub(crate) fn nothing_moved(why: &str) -> String {
+    format!("no thread was moved or checked: {why}")
+}
+
+/// Which threads are put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// All.
+    All,
+    /// All but those that are where `<cputune>` has them: an administrator may have asked for that.
+    AllButIntended,
+    /// Those that the kernel made; the others are not looked at.
+    MadeByTheKernel,
+}
+
+/// A domain's QEMU, with the policy that root's word makes.
+pub(crate) struct DomainVm<'a> {
+    domain: &'a Domain,
+    qemu: QemuProcess<'a>,
+    /// The VM.
+    pub(crate) vm: Vm<'a>,
+    policy: Policy,
+}
+
+impl<'a> DomainVm<'a> {
+    /// Finds it. `None` for a domain of which root says nothing.
+    ///
+    /// # Errors
+    /// Why nothing can be done, in a sentence.
+    pub(crate) fn find(
+        kernel: &'a dyn Kernel,
+        folders: &Folders,
+        name: &OsStr,
+        domain: &'a Domain,
+    ) -> Result<Option<Self>, String> {
+        let variables = policy::variables(kernel, folders, name, domain)?;
+        // What is not understood has no policy, and is said.
+        if let Some(fault) = domain.faults.lines().first() {
+            return Err(fault.clone());
+        }
+        let Some(variables) = variables else { return Ok(None) };
+        let qemu = QemuProcess::find(kernel, &folders.pid_files, name)?;
+        expect_qemu(qemu.process, domain)?;
+        let policy = policy_for(qemu.process, &variables)?;
+        let vm = Vm::new(qemu.process);
+        // What the VM holds on to is then the process that held libvirt's lock.
+        qemu.check()?;
+        Ok(Some(Self { domain, qemu, vm, policy }))
+    }
+
+    /// Whether the kernel is still to make a thread in a cgroup that is not for it.
+    pub(crate) fn awaits_a_kernel_thread(&self) -> bool {
+        self.vm.look(&Ask::default()).is_ok_and(|look| one_may_come(&self.vm, &look.threads))
+    }
+
+    /// What was found, with threads put back.
+    pub(crate) fn found(&self, which: Which) -> Found {
+        let line = look_and_put(self, which);
+        let put_back = line.as_ref().map_or(0, |line| line.put_back);
+        // What else is not as it should be was said when all threads were looked at.
+        let is_good = |line: &Line| match which {
+            Which::MadeByTheKernel => line.wrong.is_empty(),
+            _ => line.is_good(),
+        };
+        let line = match line {
+            Ok(line) if is_good(&line) => Ok(line.text()),
+            Ok(line) => Err(line.text()),
+            Err(why) => Err(nothing_moved(&why)),
+        };
+        Found { line, put_back }
+    }
 }
 
 /// What was found; or why nothing could be done.
-fn look_and_put(
-    kernel: &dyn Kernel,
-    folders: &Folders,
-    name: &OsStr,
-    domain: &Domain,
-    variables: &[(String, String)],
-    is_reconnect: bool,
-) -> Result<Line, String> {
-    if let Some(fault) = domain.faults.lines().first() {
-        return Err(fault.clone());
-    }
-    let qemu = QemuProcess::find(kernel, &folders.pid_files, name)?;
-    expect_qemu(qemu.process, domain)?;
-    let policy = policy_for(qemu.process, variables)?;
-    let vm = Vm::new(qemu.process);
-    // What the VM holds on to is then the process that held libvirt's lock.
-    qemu.check()?;
-    let ask = Ask { policy: Some(&policy), ..Ask::default() };
-    let has_place = |thread: &VmThread| thread.expected.as_ref().is_some_and(|cpus| *cpus != unknown_cpus());
-    let is_intended = |thread: &VmThread| is_reconnect && is_pinned_by(&domain.tuning, thread);
+fn look_and_put(this: &DomainVm<'_>, which: Which) -> Result<Line, String> {
+    let DomainVm { domain, qemu, vm, policy } = this;
+    let kernel = vm.process.kernel;
+    let ask = Ask { policy: Some(policy), ..Ask::default() };
+    let has_place = |thread: &VmThread| {
+        thread.expected.as_ref().is_some_and(|cpus| *cpus != unknown_cpus())
+            && (which != Which::MadeByTheKernel || is_made_by_the_kernel(vm, thread))
+    };
+    let is_intended =
+        |thread: &VmThread| which == Which::AllButIntended && is_pinned_by(&domain.tuning, thread);
     let mut judge = Judge::default();
     let mut says_page = None;
     let mut look = || {
         let Look { content, threads } = vm.look(&ask).map_err(|failure| failure.to_string())?;
-        says_page = Some(content.map(|content| disagreements(&content.policy, &policy)));
+        says_page = Some(content.map(|content| disagreements(&content.policy, policy)));
         let threads: Vec<VmThread> = threads.into_iter().filter(has_place).collect();
         let verdicts = judge.judge(&threads);
         Ok::<_, String>(threads.into_iter().zip(verdicts).collect::<Vec<_>>())
@@ -92,6 +156,18 @@ fn look_and_put(
 
     let mut seen = look()?;
     let mut put_back = 0;
+    let kernels = seen.iter().filter(|(thread, _)| is_made_by_the_kernel(vm, thread));
+    let moved: Vec<&VmThread> =
+        kernels.map(|(thread, _)| thread).filter(|thread| move_to_the_emulator(vm, thread)).collect();
+    for thread in &moved {
+        let Some(expected) = &thread.expected else { continue };
+        let was_off = thread.thread.allowed != *expected;
+        // Where it cannot be put there, the next look says so.
+        put_back += usize::from(put(vm, &thread.thread, expected).is_ok() && was_off);
+    }
+    if !moved.is_empty() {
+        seen = look()?;
+    }
     // A thread that the register does not list may be placing itself just now: a second look tells.
     if seen.iter().any(|(thread, verdict)| verdict.may_be_off() && !is_intended(thread)) {
         kernel.sleep(PAUSE);
@@ -100,7 +176,7 @@ fn look_and_put(
         for (thread, verdict) in again {
             let Some(expected) = thread.expected.as_ref().filter(|_| verdict.is_off()) else { continue };
             // Where it cannot be put there, the next look says so.
-            if !is_intended(&thread) && put(&vm, &thread.thread, expected).is_ok() {
+            if !is_intended(&thread) && put(vm, &thread.thread, expected).is_ok() {
                 put_back += 1;
             }
         }
@@ -152,12 +228,6 @@ fn policy_for(process: Process<'_>, variables: &[(String, String)]) -> Result<Po
     })
 }
 
-/// What stands for the affinity that QEMU was started with, which is the base where `PIN_CPUS` is not set: libvirt
-/// has chosen it, and nothing tells it now. No host has the last CPU that a set can hold. A thread that belongs there is left alone.
-fn unknown_cpus() -> CpuSet {
-    CpuSet::from_iter([CpuId(CPU_LIMIT - 1)])
-}
-
 /// The variables that place threads and that two policies do not have in common.
 fn disagreements(page: &Policy, policy: &Policy) -> Vec<&'static str> {
     let value = |policy: &Policy, name: &str| {
@@ -182,7 +252,11 @@ fn is_pinned_by(tuning: &Tuning, thread: &VmThread) -> bool {
 
 fn describe(thread: &VmThread, tuning: &Tuning) -> String {
     let expected = thread.expected.as_ref().map(CpuSet::to_string).unwrap_or_default();
-    let why = if is_pinned_by(tuning, thread) { ", as <cputune> says" } else { "" };
+    let why = match &thread.held_by {
+        Some(cpuset) => format!(", held by {}", judge::held_by(cpuset)),
+        None if is_pinned_by(tuning, thread) => ", as <cputune> says".to_owned(),
+        None => String::new(),
+    };
     format!("{} may run on {} and belongs on {expected}{why}", thread.name, thread.thread.allowed)
 }
 
@@ -223,7 +297,7 @@ impl Line {
     fn text(&self) -> String {
         let judged = self.right + self.left_alone + self.wrong.len();
         let mut line = if self.wrong.is_empty() {
-            format!("{} where they belong", count(judged, "thread"))
+            format!("{} where they belong", count(self.right, "thread"))
         } else {
             let named = self.wrong.get(..NAMED).unwrap_or(&self.wrong).join("; ");
             let more = if self.wrong.len() > NAMED { "; and so on" } else { "" };
@@ -276,7 +350,7 @@ mod tests {
             (moved.is_good(), moved.text().as_str()),
             (
                 true,
-                "9 threads where they belong, 3 not placed yet, 2 put there now, 1 elsewhere by virsh and left there"
+                "8 threads where they belong, 3 not placed yet, 2 put there now, 1 elsewhere by virsh and left there"
             )
         );
         let off = line(8, wrong(1));

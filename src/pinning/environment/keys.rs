@@ -85,7 +85,9 @@ impl Key for IoThreadId {
         if item.text.starts_with(|c: char| c.is_ascii_digit()) {
             let what = format!("{} is not the id of an IOThread", shown(item.text));
             return Err(Mistake::at(item.column, what)
-                .hint("write its id, as in io1@5, or an ordered list without keys, as in 5,6"));
+                .hint(
+                    "write its id, as in io1@5 (libvirt's IOThread 4 is iothread4), or an ordered list without keys, as in 5,6",
+                ));
         }
         // id_wellformed() in QEMU's util/id.c.
         let mut letters = item.text.chars();

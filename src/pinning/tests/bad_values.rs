@@ -108,7 +108,7 @@ fn bad_placements() {
     iothreads(
         "0@1",
         &[
-            "0 is not the id of an IOThread; write its id, as in io1@5, or an ordered list without keys, as in 5,6",
+            "0 is not the id of an IOThread; write its id, as in io1@5 (libvirt's IOThread 4 is iothread4), or an ordered list without keys, as in 5,6",
         ],
     );
     iothreads(

@@ -19,7 +19,9 @@ follow() { # FILE
     (cd && sed -n 's/^#   //p' "$1" | bash -e 2>&1) | cat
 }
 
-# Writes a domain `web` of one vCPU, for a second to come later, with the wrapper as emulator and a placement, to web.xml.
+# Writes a domain `web` of one vCPU, for a second to come later, with the wrapper as emulator, a placement and what is
+# in $tuning, to web.xml.
+tuning=
 write_domain() { # kvm|qemu PLACEMENT-ATTRIBUTE...
     local type=$1 disk
     shift
@@ -37,6 +39,7 @@ write_domain() { # kvm|qemu PLACEMENT-ATTRIBUTE...
   <memory unit='MiB'>64</memory>
   <vcpu current='1'>2</vcpu>
   <iothreads>1</iothreads>
+  $tuning
   <os><type arch='x86_64' machine='pc'>hvm</type></os>
   <features><acpi/></features>
   <devices>
@@ -74,7 +77,7 @@ wait_for_check() {
 # What pinned domains are promised: all threads on their sets at the start, after a second vCPU and IOThread have come,
 # when libvirt's daemon starts anew, and, with `saved`, after a managed save.
 expect_pinned_life() { # kvm|qemu [saved]
-    write_domain "$1" 'vcpus="4,5" iothreads="iothread1@6,iothread2@8" emulator="1" workers="7"'
+    write_domain "$1" 'vcpus="4,5" iothreads="iothread1@6,*@8" emulator="1" workers="7"'
     virsh --quiet define web.xml
     start_domain
     wait_for_check
