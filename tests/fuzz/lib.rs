@@ -24,6 +24,7 @@ mod targets;
 mod libvirt {
     pub(crate) mod domain_xml;
     pub(crate) mod faults;
+    pub(crate) mod own_threads;
     pub(crate) mod placement_element;
     pub(crate) mod tuning;
 }
