@@ -37,7 +37,8 @@ pub(crate) fn enlist(shim: &Shim, tid: Tid, identity: &ThreadIdentity, slot: Opt
         let (role, name, set) = (identity.role, identity.name(), identity.set);
         let who = About { tid, role, name, set, made_by_the_kernel: false };
         // A thread that may not even ask where it is, and began where it belongs, is no failure.
-        if !(filtered && in_place) && !warn::passes(shim, &who, &outcome) {
+        let passes = filtered && in_place || warn::passes(shim, &who, &outcome);
+        if !passes {
             if let Some(page) = page {
                 count_failure(page, &outcome);
             }
