@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use harness::{
     Accel, ChildCpuset, Finished, LIBVIRT_SANDBOX, NOBODY, Process, Program, Scratch, TimeLimit, TwoCpus, Vm,
-    VmBuilder, command, cpus_of, kvm_and_tcg, library, long, or_skip, pipe_without_reader, root_missing,
-    run_as, skip, two_cpus,
+    VmBuilder, command, cpus_of, kvm_and_tcg, library, long, or_skip, own_mounts_missing,
+    pipe_without_reader, root_missing, run_as, skip, two_cpus,
 };
 use serde_json::Value;
 
@@ -296,7 +296,7 @@ fn one_thread_for_all_vcpus_is_no_difference() {
 fn a_guest_in_a_pid_namespace_is_seen_from_outside() {
     command();
     let _limit = TimeLimit::seconds(100);
-    if let Some(why) = root_missing() {
+    if let Some(why) = own_mounts_missing() {
         return skip(why);
     }
     let Some(cpus) = two_cpus() else { return };

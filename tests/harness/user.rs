@@ -28,3 +28,11 @@ pub fn root_missing() -> Option<String> {
     let euid = unsafe { libc::geteuid() };
     (euid != 0).then(|| "only root can run something as another user".to_owned())
 }
+
+/// Why a program cannot be given mounts of its own here, if so. A plain chroot has a root folder that is no mount, whose
+/// propagation cannot be set.
+pub fn own_mounts_missing() -> Option<String> {
+    let tried = crate::Program::new("unshare").args(["--mount", "true"]).run();
+    (tried.code() != 0)
+        .then(|| format!("a program cannot have mounts of its own here: {}", tried.stderr.trim()))
+}
