@@ -5,6 +5,7 @@ use crate::state::entries;
 use crate::state::page::Page;
 use crate::sys::errno::Errno;
 use pinning::Tid;
+use pinning::status_page::Entry;
 use std::sync::atomic::Ordering;
 
 /// Counts that a thread could not be put on its set, or only on a part of it.
@@ -31,4 +32,11 @@ pub(crate) fn record(page: Page, tid: Tid, outcome: &Outcome) {
     if let Some(entry) = entries::entry_of(page, tid) {
         entry.state.store(outcome.state() as u8, Ordering::Release);
     }
+}
+
+/// Whether the status page does not say yet what became of a thread. Of one without an entry only success is news.
+pub(crate) fn is_news(page: Page, tid: Tid, outcome: &Outcome) -> bool {
+    let is_said = |entry: &Entry| entry.state.load(Ordering::Acquire) == outcome.state() as u8;
+    let is_placed = matches!(outcome, Outcome::Placed { .. });
+    is_placed || entries::entry_of(page, tid).is_some_and(|entry| !is_said(entry))
 }

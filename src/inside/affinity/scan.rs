@@ -21,6 +21,9 @@ use std::sync::atomic::Ordering;
 pub(crate) enum Scope {
     /// Every thread. Only for a scan by QEMU itself, which knows whether threads are created and not yet placed.
     All,
+    /// Every thread that was placed, and those that the kernel made. A thread of another library's own clone(2) is not
+    /// among them: only QEMU itself can tell it from one that is being created.
+    Placed,
     /// The threads that the kernel made.
     KernelThreads,
     /// The threads that the kernel made, and listed ones younger than this many nanoseconds.
@@ -96,7 +99,7 @@ fn judge<T: Threads>(view: &View<'_, T>, scope: Scope, tid: Tid) -> Option<Mispl
 /// The role and set of a thread with an entry, if it is in scope and was placed before.
 fn of_listed(policy: &Policy, scope: Scope, entry: &Entry) -> Option<(RoleKind, SetId)> {
     let in_scope = match scope {
-        Scope::All => true,
+        Scope::All | Scope::Placed => true,
         Scope::KernelThreads => false,
         Scope::YoungerThan(ns) => {
             wait::monotonic_ns().saturating_sub(entry.born_ns.load(Ordering::Relaxed)) < ns

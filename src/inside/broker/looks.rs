@@ -16,12 +16,27 @@ pub(super) const KERNEL_THREAD_NS: [u64; 4] = [1_000_000, 10_000_000, 100_000_00
 pub(super) struct Looks {
     /// When, and at which threads.
     looks: [Option<(u64, Scope)>; 32],
+    /// The looks that come again and again (`PIN_WATCH`), which no other takes the place of.
+    watch: Option<Watch>,
+}
+
+/// Looks at every placed thread, at even intervals.
+struct Watch {
+    every_ns: u64,
+    next: u64,
 }
 
 /// Two looks at the same threads that come closer together than this are one.
 const SAME_LOOK_NS: u64 = 5_000_000;
 
 impl Looks {
+    /// No look yet; if `watch` is a number, one at every placed thread each so many seconds.
+    pub(super) fn new(now: u64, watch: Option<u32>) -> Self {
+        let every_ns = watch.map(|seconds| u64::from(seconds) * 1_000_000_000);
+        let watch = every_ns.map(|every_ns| Watch { every_ns, next: now.saturating_add(every_ns) });
+        Self { watch, ..Self::default() }
+    }
+
     /// Plans looks at the threads in `scope`, so many nanoseconds after `now`.
     pub(super) fn add(&mut self, now: u64, after: &[u64], scope: Scope) {
         for at in after.iter().map(|ns| now.saturating_add(*ns)) {
@@ -45,13 +60,19 @@ impl Looks {
 
     /// Takes a look whose time has come off the plan; answers which threads to look at.
     pub(super) fn take(&mut self, now: u64) -> Option<Scope> {
+        if let Some(watch) = self.watch.as_mut().filter(|watch| watch.next <= now) {
+            // From now on, so that a broker that was stopped for long does not make up for the looks that it missed.
+            watch.next = now.saturating_add(watch.every_ns);
+            return Some(Scope::Placed);
+        }
         let due = self.looks.iter_mut().find(|look| look.is_some_and(|(when, _)| when <= now))?;
         due.take().map(|(_, scope)| scope)
     }
 
     /// Milliseconds until the next look; -1 if none is planned.
     pub(super) fn next_wait_ms(&self, now: u64) -> i64 {
-        let Some(next) = self.looks.iter().flatten().map(|(when, _)| *when).min() else { return -1 };
+        let planned = self.looks.iter().flatten().map(|(when, _)| *when);
+        let Some(next) = planned.chain(self.watch.as_ref().map(|watch| watch.next)).min() else { return -1 };
         // Rounded up: who waits this long does not wake too early, only to wait again.
         (next.saturating_sub(now) / 1_000_000 + 1) as i64
     }
@@ -154,6 +175,24 @@ mod tests {
         for now in [8, 2 * MS, u64::MAX] {
             assert_eq!(looks.next_wait_ms(now), 1, "a look whose time is past");
         }
+    }
+
+    #[test]
+    fn a_watch_comes_again_and_again_and_is_never_crowded_out() {
+        const SECOND: u64 = 1000 * MS;
+        let mut looks = Looks::new(SECOND, Some(2));
+        assert!(looks.take(3 * SECOND - 1).is_none());
+        assert_eq!(looks.next_wait_ms(2 * SECOND), 1001);
+        let all: Vec<_> = (1..=40).map(|i| i * SECOND).collect();
+        looks.add(100 * SECOND, &all, YOUNG);
+        assert!(looks.take(3 * SECOND) == Some(Scope::Placed));
+        assert!(looks.take(3 * SECOND).is_none(), "twice");
+        // After a long stop there is one look, and the next comes when its time has passed.
+        assert!(looks.take(90 * SECOND) == Some(Scope::Placed));
+        assert!(looks.take(92 * SECOND - 1).is_none());
+        assert!(looks.take(92 * SECOND) == Some(Scope::Placed));
+        assert_eq!(times(&looks, YOUNG).len(), 32);
+        assert!(Looks::new(0, None).take(u64::MAX).is_none());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What the broker does where a manager (libvirt) moves threads after their creation: it looks at them again.
+//! When the broker is needed without a sandbox: where a manager (libvirt) moves threads after their creation, or where
+//! the user wants all threads to be held where they belong (`PIN_WATCH`), it looks at them again.
 
 use crate::broker::client::{self, CHANNEL};
 use crate::broker::message::Kind;
@@ -13,10 +14,12 @@ pub(crate) fn watch_new_thread(shim: &Shim, role: RoleKind) {
     }
 }
 
-/// Starts the broker before a thread with this role is created, if a manager is going to move it. Only a process that
-/// sleeps and looks can notice that. Where QEMU has no sandbox nobody else has started the broker.
-pub(crate) fn start_where_a_manager_needs_it(shim: &'static Shim, role: RoleKind) {
-    if is_moved_by_a_manager(shim, role) && CHANNEL.get().is_none() {
+/// Starts the broker before a thread with this role is created, if a manager is going to move it, or if any thread is to
+/// be held where it belongs. Only a process that sleeps and looks can notice that it is not. Where QEMU has no sandbox
+/// nobody else has started the broker.
+pub(crate) fn start_where_it_is_needed(shim: &'static Shim, role: RoleKind) {
+    let is_needed = shim.policy.watch().is_some() || is_moved_by_a_manager(shim, role);
+    if is_needed && CHANNEL.get().is_none() {
         start(shim);
     }
 }

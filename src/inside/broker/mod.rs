@@ -31,6 +31,6 @@ mod shared;
 mod start;
 
 pub(crate) use client::{ask, forget_pending, look_soon, take_over};
-pub(crate) use manager::{start_where_a_manager_needs_it, watch_new_thread};
+pub(crate) use manager::{start_where_it_is_needed, watch_new_thread};
 pub(crate) use message::Answer;
 pub(crate) use start::start;

@@ -10,7 +10,7 @@
 //! expect (`expected`) it ends.
 
 use crate::affinity::direct::{self, Outcome};
-use crate::affinity::record::record;
+use crate::affinity::record::{is_news, record};
 use crate::affinity::scan::{self, Scope, View};
 use crate::affinity::threads::Threads;
 use crate::broker::expected::checked;
@@ -162,7 +162,7 @@ impl<'a> Service<'a> {
             served: Served::new(broker.qemu, broker.daemonizes),
             proc_folder,
             uid,
-            looks: Looks::default(),
+            looks: Looks::new(now(), broker.policy.watch()),
         })
     }
 
@@ -332,8 +332,9 @@ impl<'a> Service<'a> {
                 let set = self.broker.policy.set(misplaced.set);
                 let outcome = direct::place_thread_of(&threads, misplaced.tid, set);
                 // The broker has no log. What became of the thread can be read on the status page; one that has ended
-                // since is on no set.
-                if !matches!(outcome, Outcome::Refused(Errno(libc::ESRCH))) {
+                // since is on no set. A watch tries again and again, and what it cannot mend counts once.
+                let has_ended = matches!(outcome, Outcome::Refused(Errno(libc::ESRCH)));
+                if !has_ended && (scope != Scope::Placed || is_news(page, misplaced.tid, &outcome)) {
                     record(page, misplaced.tid, &outcome);
                 }
             });

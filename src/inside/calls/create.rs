@@ -97,7 +97,7 @@ unsafe fn prepare(shim: &'static Shim, asked: &Asked) -> (SetId, Claim) {
     identity.begins_in_place = creator.in_place && creator.set == identity.set;
     let listed = ownership::is_ours();
     if listed {
-        broker::start_where_a_manager_needs_it(shim, identity.role);
+        broker::start_where_it_is_needed(shim, identity.role);
     }
     let claim = Claim::new(Creation {
         routine: asked.routine,

@@ -40,6 +40,7 @@ fn parse(mut reader: EnvironmentReader<'_>) -> ParsedEnvironment {
     let on_error = on_error.unwrap_or_default();
     let manager = reader.word("PIN_MANAGER", &[("libvirt", Manager::Libvirt)]);
     reader.absent_cpus_are_faults = manager.is_none();
+    let watch = reader.seconds("PIN_WATCH");
     let names_threads = reader.word("PIN_NAMES", &[("on", true), ("off", false)]).unwrap_or(true);
     let log_filter = reader.log_filter().unwrap_or_else(|| "warn".to_owned());
     reader.target();
@@ -72,6 +73,7 @@ fn parse(mut reader: EnvironmentReader<'_>) -> ParsedEnvironment {
         vhost,
         rules,
         manager,
+        watch,
         names_threads,
         log_filter,
         entries: accepted.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),

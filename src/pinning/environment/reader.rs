@@ -14,6 +14,15 @@ use super::{cpu_list, log_filter, rules, target};
 use crate::cpus::CpuSet;
 use crate::policy::{BASE, Host, Placement, SETS_LIMIT, SetId, Sets, VcpuRange};
 
+/// No look comes later than a day after the last: whoever wants fewer has no use for them.
+const MAX_SECONDS: u32 = 24 * 60 * 60;
+
+/// A whole number of seconds as people write it: no sign, no unit, no leading zero.
+fn seconds(text: &str) -> Option<u32> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    text.parse().ok().filter(|seconds| is_plain && *seconds <= MAX_SECONDS)
+}
+
 /// An environment that is being read.
 ///
 /// Each method answers `None` where the variable is not set, or where its value does not count because
@@ -78,6 +87,19 @@ impl<'a> EnvironmentReader<'a> {
         let mistake = Mistake::of_whole(what);
         let hint = format!("write {} or unset the variable", known.join(" or "));
         self.faults.push(Fault::new(name, &value, mistake.hint(hint)));
+        None
+    }
+
+    /// A variable whose value is a whole number of seconds, from 1 to [`MAX_SECONDS`].
+    pub(crate) fn seconds(&mut self, name: &'static str) -> Option<u32> {
+        let value = self.text(name)?;
+        if let Some(seconds) = seconds(&value) {
+            self.accepted.push((name, value));
+            return Some(seconds);
+        }
+        let mistake =
+            Mistake::of_whole(format!("the value is no whole number of seconds from 1 to {MAX_SECONDS}"));
+        self.faults.push(Fault::new(name, &value, mistake.hint("write 10 or unset the variable")));
         None
     }
 

@@ -19,7 +19,7 @@ pub(crate) fn too_long() -> Mistake {
 pub struct Variable {
     /// Its name in the environment.
     pub name: &'static str,
-    /// The kind of its value: `set`, `placement`, `rules`, `globs`, `filter`, or the words that it knows.
+    /// The kind of its value: `set`, `placement`, `rules`, `globs`, `filter`, `seconds`, or the words that it knows.
     pub value: &'static str,
     /// What its value says; for a variable that places threads, which threads.
     pub meaning: &'static str,
@@ -71,6 +71,12 @@ pub const VARIABLES: &[Variable] = &[
     variable("PIN_TARGET", "globs", "the executables the shim acts in, by basename", DEFAULT_TARGETS),
     variable("PIN_ERRORS", "exit|warn", "what a bad value does", "exit"),
     variable("PIN_MANAGER", "libvirt", "who arranges cgroups and affinities after the start", "none"),
+    variable(
+        "PIN_WATCH",
+        "seconds",
+        "how often a process beside QEMU puts back threads that are off their set",
+        "threads that were placed are not looked at again",
+    ),
     variable("PIN_NAMES", "on|off", "whether threads are named after their QEMU name", "on"),
     variable("PIN_LOG", "filter", "how much is said at run time, to stderr", "warn"),
 ];

@@ -40,6 +40,8 @@ pub struct Policy {
     pub(crate) rules: Vec<(String, SetId)>,
     /// `PIN_MANAGER`.
     pub(crate) manager: Option<Manager>,
+    /// `PIN_WATCH`, in seconds.
+    pub(crate) watch: Option<u32>,
     /// `PIN_NAMES`.
     pub(crate) names_threads: bool,
     /// `PIN_LOG`.
@@ -151,6 +153,11 @@ impl Policy {
     /// Who arranges cgroups and affinities after QEMU's start (`PIN_MANAGER`).
     pub fn manager(&self) -> Option<Manager> {
         self.manager
+    }
+
+    /// Seconds between two looks at threads that were placed (`PIN_WATCH`); `None` if they are not looked at again.
+    pub fn watch(&self) -> Option<u32> {
+        self.watch
     }
 
     /// How much is said at run time, an env_logger filter (`PIN_LOG`).

@@ -156,6 +156,7 @@ fn settings_know_their_words() {
         &[
             ("PIN_LOG", ""),
             ("PIN_NAMES", "yes"),
+            ("PIN_WATCH", "5s"),
             ("PIN_MANAGER", "Libvirt"),
             ("PIN_ERRORS", "wran"),
             ("PIN_TARGET", "/usr/bin/kvm"),
@@ -165,6 +166,7 @@ fn settings_know_their_words() {
             "PIN_TARGET=/usr/bin/kvm: executables go by basename, and a basename holds no /; did you mean kvm?",
             "PIN_ERRORS=wran: the value is no word it knows; write exit or warn or unset the variable",
             "PIN_MANAGER=Libvirt: the value is no word it knows; write libvirt or unset the variable",
+            "PIN_WATCH=5s: the value is no whole number of seconds from 1 to 86400; write 10 or unset the variable",
             "PIN_NAMES=yes: the value is no word it knows; write on or off or unset the variable",
             "PIN_LOG=: the value is empty; write a level, such as info, or unset the variable",
         ],
@@ -173,6 +175,20 @@ fn settings_know_their_words() {
         &[("PIN_TARGET", " "), ("PIN_CPUS", "1")],
         &["PIN_TARGET= : the value is empty; name executables by basename or unset the variable"],
     );
+}
+
+#[test]
+fn seconds_are_a_plain_whole_number() {
+    for (value, seconds) in [("1", 1), ("10", 10), ("86400", 86400)] {
+        let parsed = parse(&[("PIN_WATCH", value), ("PIN_CPUS", "1")]);
+        assert_eq!(parsed.policy.unwrap().watch(), Some(seconds));
+    }
+    for value in ["", " ", "0", "01", "-1", "+1", "1.5", " 1", "86401", "99999999999999999999", "x"] {
+        let parsed = parse(&[("PIN_WATCH", value), ("PIN_CPUS", "1")]);
+        assert_eq!((parsed.faults.len(), parsed.policy.is_some()), (1, false), "{value}");
+    }
+    assert_eq!(parse(&[("PIN_CPUS", "1")]).policy.unwrap().watch(), None);
+    assert!(parse(&[("PIN_WATCH", "5")]).policy.is_none(), "a watch alone places nothing");
 }
 
 #[test]
