@@ -42,7 +42,7 @@ read_line() {
 # Whether this script, with the folders it was given, could have written a file of that name.
 can_be_our_file() {
     case ${1##*/} in
-    *pinshim* | qemu-pinned) ;;
+    *pinshim* | qemu-pinned | qemu-pinned.1) ;;
     *) return 1 ;;
     esac
     local folder

@@ -1,9 +1,9 @@
-//! `pinshim generate`: man pages, made from the definition of the arguments, and completions.
+//! `pinshim generate`: man pages and completions.
 
-use crate::arguments::{Arguments, Generate};
+use crate::arguments::Generate;
+use crate::commands::man_page;
 use crate::output::exit_status::SUCCESS;
 use crate::output::failure::{Done, Failure};
-use clap::CommandFactory;
 use std::fs;
 use std::path::Path;
 
@@ -20,7 +20,7 @@ pub(crate) fn generate(arguments: &Generate) -> Done {
         return Err(Failure::new("nothing was asked for").next("name a folder with --man or --completions"));
     }
     if let Some(folder) = &arguments.man {
-        into(folder, |folder| clap_mangen::generate_to(Arguments::command(), folder))?;
+        into(folder, man_page::write_all)?;
     }
     if let Some(folder) = &arguments.completions {
         into(folder, |folder| {

@@ -17,6 +17,7 @@ mod libvirt_disable;
 mod libvirt_enable;
 pub(crate) mod libvirt_hook;
 mod libvirt_status;
+pub(crate) mod man_page;
 pub(crate) mod plan;
 pub(crate) mod repair;
 pub(crate) mod require;
