@@ -94,6 +94,13 @@ pub(crate) struct Run {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) require: Option<Duration>,
 
+    /// Look every so many seconds, and put back threads that have left their set (PIN_WATCH)
+    ///
+    /// CPUs that go offline and come back, cpusets that shrink and grow, and hands that move a thread take it off its
+    /// set. A process beside QEMU then puts it back, for as long as QEMU runs.
+    #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
+    pub(crate) watch: Option<String>,
+
     /// QEMU, or what starts it, with its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
@@ -594,6 +601,14 @@ pub(crate) struct Generate {
     /// Write the completions for bash, zsh and fish into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) completions: Option<PathBuf>,
+}
+
+impl Run {
+    /// The variables that the options stand for.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
+        let watch = self.watch.iter().map(|seconds| ("PIN_WATCH", seconds.clone()));
+        self.placement.variables().into_iter().chain(watch).collect()
+    }
 }
 
 impl Placement {

@@ -32,6 +32,12 @@ impl ChildCpuset {
         Ok(made)
     }
 
+    /// Gives it other CPUs while threads are in it.
+    pub fn change(&self, cpus: &[usize]) {
+        let list: Vec<_> = cpus.iter().map(usize::to_string).collect();
+        fs::write(self.0.join("cpuset.cpus"), list.join(",")).expect("change the cpuset");
+    }
+
     /// Its folder.
     pub fn folder(&self) -> &Path {
         &self.0

@@ -164,6 +164,8 @@ fn say_whose_limit(process: Process<'_>, available: &CpuSet, output: &mut Output
             process.shown(),
             cpuset.file.display()
         ));
+    } else if let Some(why) = cpuset::why_unreadable(process, Tid(process.pid)) {
+        output.note(format_args!("process {} is limited to {available}, and {why}", process.shown()));
     }
 }
 

@@ -19,7 +19,7 @@ use std::process::Command;
 
 /// Starts the command in place of this one.
 pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> Done {
-    let mut placement = arguments.placement.variables();
+    let mut placement = arguments.variables();
     let mut leases = Vec::new();
     if arguments.auto {
         let chosen = auto::choose(arguments, kernel, output)?;

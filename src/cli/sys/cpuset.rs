@@ -7,6 +7,7 @@ use crate::sys::process::Process;
 use crate::sys::thread_cgroup::ThreadCgroup;
 use crate::sys::threads::{self, Migrations};
 use pinning::{CpuSet, Tid};
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 /// The cpuset of a thread.
@@ -39,25 +40,51 @@ impl Cpuset {
 /// So many groups above each other are looked at. A user may nest those that were given to him deeper.
 const LEVELS: usize = 64;
 
-/// The cpuset of a thread of a process.
+/// The cpuset of a thread of a process; `None` if it has none, or if that could not be read.
 pub(crate) fn of_thread(process: Process<'_>, tid: Tid) -> Option<Cpuset> {
+    read(process, tid).ok().flatten()
+}
+
+/// Why the cpuset of a thread could not be read, in a sentence; `None` if it was read, or if there is none.
+pub(crate) fn why_unreadable(process: Process<'_>, tid: Tid) -> Option<String> {
+    read(process, tid).err().map(|error| format!("its cgroup could not be read: {}", reason(&error)))
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// The cpuset of a thread of a process, if it has one.
+fn read(process: Process<'_>, tid: Tid) -> io::Result<Option<Cpuset>> {
     let kernel = process.kernel;
-    let cgroups = kernel.read_text(process.file(&format!("task/{tid}/cgroup"))).ok()?;
-    let mounts = kernel.read_text("/proc/self/mounts").ok()?;
-    let (folder, names) = folder(&cgroups, &mounts)?;
+    let cgroups = kernel.read_text(process.file(&format!("task/{tid}/cgroup")))?;
+    let mounts = kernel.read_text("/proc/self/mounts")?;
+    let Some((folder, names)) = folder(&cgroups, &mounts) else { return Ok(None) };
     // Seen from inside a cgroup namespace a group may be outside (cgroup_namespaces(7)); what its name then
     // leads to is no cgroup.
     if folder.components().any(|component| component == Component::ParentDir) {
-        return None;
+        return Ok(None);
     }
     // In version 2 a group without the cpuset controller has the CPUs of the next group above that has it.
-    folder.ancestors().take(LEVELS).find_map(|folder| {
-        names.iter().find_map(|name| {
+    for folder in folder.ancestors().take(LEVELS) {
+        for name in names {
             let file = folder.join(name);
-            let cpus = CpuSet::parse(kernel.read_text(&file).ok()?.trim(), &CpuSet::new()).ok()?;
-            Some(Cpuset { file, cpus })
-        })
-    })
+            match kernel.read_text(&file) {
+                Ok(text) => {
+                    if let Ok(cpus) = CpuSet::parse(text.trim(), &CpuSet::new()) {
+                        return Ok(Some(Cpuset { file, cpus }));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                // A group above may have more CPUs: it is not what limits the thread.
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// The folder of the cgroup with the cpuset, and the names that the file in it may have.
@@ -129,6 +156,20 @@ mod tests {
         let process = Process::new(&kernel, 100).unwrap();
         assert_eq!(of_thread(process, Tid(101)), None);
         assert_eq!(of_thread(process, Tid(102)).unwrap().cpus.to_string(), "0-1");
+    }
+
+    #[test]
+    fn a_group_that_must_not_be_read_is_not_taken_for_the_one_above_it() {
+        let kernel = FakeKernel::new();
+        threads_of_web(&kernel).cpuset(101, "/vm/vcpu0", "1");
+        kernel.write("/sys/fs/cgroup/vm/cpuset.cpus.effective", "0-3\n");
+        let process = Process::new(&kernel, 100).unwrap();
+        assert_eq!(of_thread(process, Tid(101)).unwrap().cpus.to_string(), "1");
+        assert_eq!(why_unreadable(process, Tid(101)), None);
+        kernel.deny("/sys/fs/cgroup/vm/vcpu0/cpuset.cpus.effective");
+        assert_eq!(of_thread(process, Tid(101)), None);
+        let why = "its cgroup could not be read: permission denied";
+        assert_eq!(why_unreadable(process, Tid(101)).as_deref(), Some(why));
     }
 
     #[test]

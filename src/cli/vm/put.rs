@@ -65,8 +65,10 @@ fn cut(process: Process<'_>, tid: Tid, expected: &CpuSet, allowed: &CpuSet) -> O
         Some(cpuset) => *allowed == expected.intersection(&cpuset.cpus).intersection(&online),
         None => allowed.is_subset(expected),
     };
-    let whose =
-        cpuset.map_or(String::new(), |cpuset| format!(" ({} has {})", cpuset.file.display(), cpuset.cpus));
+    let whose = match cpuset {
+        Some(cpuset) => format!(" ({} has {})", cpuset.file.display(), cpuset.cpus),
+        None => cpuset::why_unreadable(process, tid).map_or(String::new(), |why| format!(" ({why})")),
+    };
     is_cut.then(|| format!("its cpuset leaves it {allowed}{whose}"))
 }
 
@@ -76,6 +78,10 @@ fn not_permitted(process: Process<'_>) -> String {
 }
 
 fn in_the_way(process: Process<'_>, tid: Tid, expected: &CpuSet, error: &io::Error) -> String {
+    let online = cpuset::online(process.kernel);
+    if !online.is_empty() && online.intersection(expected).is_empty() {
+        return format!("none of its CPUs is online; these are: {online}");
+    }
     match cpuset::of_thread(process, tid) {
         Some(cpuset) if cpuset.cpus.intersection(expected).is_empty() => format!(
             "its cgroup is in the way: {} has only {}; whoever made that group (libvirt, systemd, a container) \
@@ -83,7 +89,11 @@ fn in_the_way(process: Process<'_>, tid: Tid, expected: &CpuSet, error: &io::Err
             cpuset.file.display(),
             cpuset.cpus
         ),
-        _ => format!("no CPU of the set is online and in its cpuset ({error})"),
+        Some(_) => format!("no CPU of the set is online and in its cpuset ({error})"),
+        None => {
+            let why = cpuset::why_unreadable(process, tid).unwrap_or_else(|| error.to_string());
+            format!("no CPU of the set is online and in its cpuset ({why})")
+        }
     }
 }
 
@@ -195,7 +205,7 @@ mod tests {
     fn a_set_of_offline_cpus_is_no_fault_of_the_cgroup() {
         let kernel = FakeKernel::new();
         web(&kernel).cpuset(101, "/vm", "0-7");
-        let why = "no CPU of the set is online and in its cpuset (Invalid argument (os error 22))";
+        let why = "none of its CPUs is online; these are: 0-3";
         assert_eq!(put_of_web(&kernel, 101, "6-7"), Err(NotPut::Because(why.to_owned())));
     }
 }

@@ -101,7 +101,7 @@ fn give_back(threads: &impl Threads, tid: Tid, set: &CpuSet) {
 }
 
 /// Whether the CPUs of a mask all are in a set.
-fn is_within(mask: &[u64], set: &[u64]) -> bool {
+pub(crate) fn is_within(mask: &[u64], set: &[u64]) -> bool {
     mask.iter().enumerate().all(|(i, word)| word & !set.get(i).unwrap_or(&0) == 0)
 }
 

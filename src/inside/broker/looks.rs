@@ -16,12 +16,12 @@ pub(super) const KERNEL_THREAD_NS: [u64; 4] = [1_000_000, 10_000_000, 100_000_00
 pub(super) struct Looks {
     /// When, and at which threads.
     looks: [Option<(u64, Scope)>; 32],
-    /// The looks that come again and again (`PIN_WATCH`), which no other takes the place of.
-    watch: Option<Watch>,
+    /// The looks that come again and again, which no other takes the place of.
+    watch: Option<Repeated>,
 }
 
 /// Looks at every placed thread, at even intervals.
-struct Watch {
+struct Repeated {
     every_ns: u64,
     next: u64,
 }
@@ -33,7 +33,7 @@ impl Looks {
     /// No look yet; if `watch` is a number, one at every placed thread each so many seconds.
     pub(super) fn new(now: u64, watch: Option<u32>) -> Self {
         let every_ns = watch.map(|seconds| u64::from(seconds) * 1_000_000_000);
-        let watch = every_ns.map(|every_ns| Watch { every_ns, next: now.saturating_add(every_ns) });
+        let watch = every_ns.map(|every_ns| Repeated { every_ns, next: now.saturating_add(every_ns) });
         Self { watch, ..Self::default() }
     }
 

@@ -4,7 +4,7 @@
 //! was forked before QEMU loaded that filter is outside it, and may set the affinity of QEMU's threads by their ids.
 //!
 //! `start` makes it, `client` asks it, and `manager` says when it is needed without a sandbox: these run in QEMU. `server`,
-//! `isolate`, `served`, `looks`, `expected` and `filter` are what the broker does. `message`, `shared` and `failure` are how the
+//! `isolate`, `served`, `looks`, `watch`, `online`, `expected` and `filter` are what the broker does. `message`, `shared` and `failure` are how the
 //! two talk.
 
 #[forbid(unsafe_code)]
@@ -23,12 +23,16 @@ mod manager;
 #[forbid(unsafe_code)]
 mod message;
 #[forbid(unsafe_code)]
+mod online;
+#[forbid(unsafe_code)]
 mod served;
 #[forbid(unsafe_code)]
 mod server;
 mod shared;
 #[forbid(unsafe_code)]
 mod start;
+#[forbid(unsafe_code)]
+mod watch;
 
 pub(crate) use client::{ask, forget_pending, look_soon, take_over};
 pub(crate) use manager::{start_where_it_is_needed, watch_new_thread};

@@ -15,11 +15,13 @@ use crate::affinity::scan::{self, Scope, View};
 use crate::affinity::threads::Threads;
 use crate::broker::expected::checked;
 use crate::broker::failure::{Failure, Step, at};
-use crate::broker::isolate::isolate;
+use crate::broker::isolate::{Folders, isolate};
 use crate::broker::looks::{KERNEL_THREAD_NS, Looks, WATCH_NS, YOUNG_NS};
 use crate::broker::message::{Answer, Kind, Message, Reply};
+use crate::broker::online::Online;
 use crate::broker::served::{KnownBy, Process, Served, Then};
 use crate::broker::shared::{READY, Shared};
+use crate::broker::watch::{Watch, is_not_meant};
 use crate::filters::permitted;
 use crate::state::ownership;
 use crate::state::page::Page;
@@ -138,11 +140,14 @@ struct Service<'a> {
     broker: &'a Broker,
     /// Whose threads may be placed.
     served: Served,
-    /// A descriptor of /proc; negative if there is none.
-    proc_folder: i32,
+    folders: Folders,
     /// The user that the broker runs as.
     uid: u32,
     looks: Looks,
+    /// What the looks that come again and again are for.
+    watch: Watch,
+    /// The CPUs that were online at the last of them.
+    online: Online,
 }
 
 impl<'a> Service<'a> {
@@ -150,9 +155,10 @@ impl<'a> Service<'a> {
     fn start(broker: &'a Broker) -> Result<Self, Failure> {
         let set = broker.policy.set(broker.policy.emulator());
         let keep = [broker.socket, broker.qemu.descriptor()];
+        let watch = Watch::of(broker.policy);
         // Asked for first, as the filter allows neither.
         let (pid, uid) = (thread::getpid(), process::geteuid().map_err(at(Step::User))?);
-        let proc_folder = isolate(&keep, &broker.arguments, set)?;
+        let folders = isolate(keep, &broker.arguments, set, watch == Watch::ForOnlineCpus)?;
         wait::wait_for_any([broker.socket, broker.qemu.descriptor()], 0).map_err(at(Step::Poll))?;
         if let Some(page) = broker.page {
             page.header.broker.store(pid as u32, Ordering::Relaxed);
@@ -160,9 +166,11 @@ impl<'a> Service<'a> {
         Ok(Self {
             broker,
             served: Served::new(broker.qemu, broker.daemonizes),
-            proc_folder,
+            folders,
             uid,
-            looks: Looks::new(now(), broker.policy.watch()),
+            looks: Looks::new(now(), watch.seconds()),
+            watch,
+            online: Online::unknown(),
         })
     }
 
@@ -289,7 +297,7 @@ impl<'a> Service<'a> {
         let _ = write!(path, "{pid}/fd/{}", self.broker.their_fd);
         let mut room = [0u8; 63];
         let link =
-            checked(libc::SYS_readlinkat, file::read_link_at(self.proc_folder, path.as_c_str(), &mut room));
+            checked(libc::SYS_readlinkat, file::read_link_at(self.folders.proc, path.as_c_str(), &mut room));
         let their_socket = self.broker.their_socket.as_c_str().to_bytes();
         !their_socket.is_empty() && link == Ok(their_socket)
     }
@@ -325,11 +333,18 @@ impl<'a> Service<'a> {
     /// Does the looks whose time has come.
     fn look_where_due(&mut self) {
         while let Some(scope) = self.looks.take(now()) {
+            let for_cpus = scope == Scope::Placed && self.watch == Watch::ForOnlineCpus;
+            if for_cpus && !self.online_has_changed() {
+                continue;
+            }
             let Some((page, process)) = self.broker.page.zip(self.served.current()) else { continue };
             let threads = ServedThreads { service: self, process };
             let view = View { threads: &threads, policy: self.broker.policy, page };
             let _ = scan::scan(&view, scope, |misplaced| {
                 let set = self.broker.policy.set(misplaced.set);
+                if for_cpus && !(self.online.is_back(set) && is_not_meant(&view, misplaced.tid, set)) {
+                    return;
+                }
                 let outcome = direct::place_thread_of(&threads, misplaced.tid, set);
                 // The broker has no log. What became of the thread can be read on the status page; one that has ended
                 // since is on no set. A watch tries again and again, and what it cannot mend counts once.
@@ -339,6 +354,19 @@ impl<'a> Service<'a> {
                 }
             });
         }
+    }
+
+    /// Looks which CPUs are online; true if others are than at the last look.
+    fn online_has_changed(&mut self) -> bool {
+        if self.folders.cpus < 0 {
+            return false;
+        }
+        let opened = file::open_at(self.folders.cpus, c"online", libc::O_RDONLY);
+        let Ok(file) = checked(libc::SYS_openat, opened) else { return false };
+        let mut room = [0u8; 1024];
+        let text = checked(libc::SYS_read, file::read(file, &mut room));
+        file::close(file);
+        text.is_ok_and(|text| self.online.look(text))
     }
 }
 
@@ -367,11 +395,11 @@ impl Threads for ServedThreads<'_, '_> {
     }
 
     fn open(&self, path: fmt::Arguments<'_>, flags: i32) -> Result<i32, Errno> {
-        if self.service.proc_folder < 0 {
+        if self.service.folders.proc < 0 {
             return Err(Errno(libc::ENOENT));
         }
         let mut below = StackPath::default();
         let _ = below.write_fmt(path);
-        checked(libc::SYS_openat, file::open_at(self.service.proc_folder, below.as_c_str(), flags))
+        checked(libc::SYS_openat, file::open_at(self.service.folders.proc, below.as_c_str(), flags))
     }
 }

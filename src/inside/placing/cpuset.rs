@@ -1,5 +1,6 @@
 //! The cgroup that limits a thread: its name for a warning, and whether a manager is going to change it.
 
+use crate::sys::errno::Errno;
 use crate::sys::file;
 use crate::sys::path::StackPath;
 use pinning::{Manager, RoleKind, Tid, is_harmful};
@@ -8,10 +9,11 @@ use std::fmt::Write;
 /// The bytes of a cgroup file that are read. A longer path is cut.
 const ROOM: usize = 2048;
 
-/// The cgroup of a thread's cpuset; empty where that cannot be read.
+/// The cgroup of a thread's cpuset; empty where that cannot be read (AppArmor forbids it to a confined QEMU).
 pub(crate) struct Cpuset {
     room: [u8; ROOM],
     length: usize,
+    unreadable: Option<Errno>,
 }
 
 impl Cpuset {
@@ -19,11 +21,14 @@ impl Cpuset {
     pub(crate) fn of(tid: Tid) -> Self {
         let mut path = StackPath::default();
         let _ = write!(path, "/proc/self/task/{tid}/cgroup");
-        let mut found = Self { room: [0; ROOM], length: 0 };
+        let mut found = Self { room: [0; ROOM], length: 0, unreadable: None };
         let mut text = [0u8; ROOM];
-        let Ok(file) = file::open(path.as_c_str(), libc::O_RDONLY) else { return found };
-        let read = file::read(file, &mut text);
-        file::close(file);
+        let read = file::open(path.as_c_str(), libc::O_RDONLY).and_then(|file| {
+            let read = file::read(file, &mut text);
+            file::close(file);
+            read
+        });
+        found.unreadable = read.as_ref().err().copied();
         let name = cpuset_in(read.unwrap_or_default()).unwrap_or_default();
         if let Some(room) = found.room.get_mut(..name.len()) {
             room.copy_from_slice(name);
@@ -65,9 +70,12 @@ fn is_left(path: &[u8], role: RoleKind, made_by_the_kernel: bool) -> bool {
     }
 }
 
-/// For a sentence: a space and the path, or nothing where that is not known.
+/// For a sentence: a space and the path, or why it could not be read; nothing where there is none.
 impl std::fmt::Display for Cpuset {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(errno) = self.unreadable {
+            return write!(f, " (its cgroup could not be read: {errno})");
+        }
         if self.length > 0 {
             f.write_str(" ")?;
         }
@@ -102,7 +110,7 @@ fn cpuset_in(text: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cpuset, cpuset_in, is_left};
+    use super::{Cpuset, Errno, cpuset_in, is_left};
     use crate::sys::thread;
     use pinning::{RoleKind, Tid};
     use proptest::prelude::*;
@@ -147,12 +155,17 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_s_cpuset_is_shown_behind_a_space_or_not_at_all() {
+    fn a_thread_s_cpuset_is_shown_behind_a_space() {
         let text = std::fs::read("/proc/thread-self/cgroup").unwrap_or_default();
         let path = String::from_utf8_lossy(cpuset_in(&text).unwrap_or_default()).into_owned();
         let expected = if path.is_empty() { path } else { format!(" {path}") };
         assert_eq!(Cpuset::of(thread::gettid()).to_string(), expected);
-        assert_eq!(Cpuset::of(Tid(-1)).to_string(), "");
+    }
+
+    #[test]
+    fn a_cpuset_that_could_not_be_read_is_said_as_such() {
+        let why = Errno(libc::ENOENT);
+        assert_eq!(Cpuset::of(Tid(-1)).to_string(), format!(" (its cgroup could not be read: {why})"));
     }
 
     #[test]
