@@ -13,7 +13,7 @@ use crate::report::stderr;
 use crate::state::shim::{self, Shim};
 use crate::state::{current, ownership, page, slots};
 use crate::sys::errno::keeping_errno;
-use crate::sys::{process, sched, thread};
+use crate::sys::{pid_namespace, process, sched, thread};
 use pinning::{
     CpuSet, EX_CONFIG, Host, LEASES_VARIABLE, MASK_WORDS, OnError, ParsedEnvironment, Policy, Tid,
 };
@@ -90,6 +90,7 @@ fn decide() -> Option<Shim> {
     Some(Shim {
         page: page::make(&policy, &host),
         executable: qemu::executable_code(),
+        knows_submitters: pid_namespace::is_initial(),
         daemonizes: daemonizes(),
         policy,
     })

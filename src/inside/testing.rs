@@ -22,7 +22,13 @@ pub(crate) fn policy(environment: &[(&str, &str)]) -> Policy {
 
 /// The same for the hooks, without a status page.
 pub(crate) fn shim(environment: &[(&str, &str)]) -> Shim {
-    Shim { policy: policy(environment), page: None, executable: 0..0, daemonizes: false }
+    Shim {
+        policy: policy(environment),
+        page: None,
+        executable: 0..0,
+        knows_submitters: true,
+        daemonizes: false,
+    }
 }
 
 /// A status page for a policy.

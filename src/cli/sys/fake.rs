@@ -139,6 +139,8 @@ impl FakeKernel {
         let kernel = Self { tree, state: RefCell::new(state) };
         kernel.write("/proc/self/mounts", "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n");
         kernel.write("/sys/devices/system/cpu/online", "0-3\n");
+        fs::create_dir(kernel.path("/proc/self/ns")).unwrap();
+        symlink("pid:[4026531836]", kernel.path("/proc/self/ns/pid")).unwrap();
         kernel
             .write("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n");
         kernel

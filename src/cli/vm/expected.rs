@@ -88,7 +88,7 @@ fn vm_thread(thread: Thread, identified: Identified, sources: &Sources<'_>, home
         index,
         name: name_shown(&identified),
         home_assumed: assigned.as_ref().is_some_and(|assigned| assigned.home_assumed),
-        expected: assigned.map(|assigned| assigned.cpus),
+        expected: assigned.and_then(|assigned| assigned.cpus),
         state: identified.listed.map(|listed| listed.state),
         may_be: identified.may_be,
         held_by: None,
@@ -98,7 +98,8 @@ fn vm_thread(thread: Thread, identified: Identified, sources: &Sources<'_>, home
 
 /// Where a policy puts a thread.
 struct Assigned {
-    cpus: CpuSet,
+    /// `None` for an io_uring worker whose home cannot be known.
+    cpus: Option<CpuSet>,
     home_assumed: bool,
 }
 
@@ -109,17 +110,18 @@ fn assign(
     sources: &Sources<'_>,
     homes: &Homes,
 ) -> Assigned {
-    let certain = |set: SetId| Assigned { cpus: policy.set(set).clone(), home_assumed: false };
+    let certain = |set: SetId| Assigned { cpus: Some(policy.set(set).clone()), home_assumed: false };
     // The register knows best what the page's own policy makes of a thread.
     if let (None, Some(listed)) = (sources.policy, &identified.listed) {
         return certain(listed.set);
     }
     if let OwnedRole::Kernel(thread) = identified.role {
         let home = match thread {
-            KernelThread::IoUringWorker { submitter } => homes.set_of_submitter(submitter, policy),
-            KernelThread::NxRecovery | KernelThread::Vhost => policy.emulator(),
+            KernelThread::IoUringWorker { submitter } => homes.set_of_submitter(submitter, policy, sources),
+            KernelThread::NxRecovery | KernelThread::Vhost => None,
         };
-        return certain(policy.cpus_for_kernel_thread(thread, &identified.name, home));
+        let set = policy.cpus_for_kernel_thread(thread, &identified.name, home);
+        return Assigned { cpus: set.map(|set| policy.set(set).clone()), home_assumed: false };
     }
     if let Some(rule) = policy.rule_for(&identified.name) {
         return certain(rule);
@@ -246,6 +248,34 @@ mod tests {
             let policy = policy(environment);
             let said = described(threads(), Sources { policy: Some(&policy), ..Sources::default() });
             assert!(said[2].starts_with("12 worker "), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn io_urings_workers_go_by_the_ids_of_the_host() {
+        let policy = policy(&[("PIN_IOTHREADS", "io1@3"), ("PIN_EMULATOR", "4")]);
+        let inner = |tid, inner, comm| Thread { inner: Tid(inner), ..thread(tid, comm) };
+        // Thread 500 sees itself as 12, and another one is 12 here.
+        let threads = || {
+            vec![
+                inner(400, MAIN, "q"),
+                inner(500, 12, "IO io1"),
+                inner(600, 13, "iou-wrk-500"),
+                inner(700, 14, "iou-wrk-12"),
+            ]
+        };
+        let said = described(threads(), Sources { policy: Some(&policy), ..Sources::default() });
+        assert_eq!(said[2..], ["600 worker 3", "700 worker 4"]);
+        // In a container nobody can say whose they are, except where it does not matter.
+        let inside = Sources { names_have_other_ids: true, ..Sources::default() };
+        let said = described(threads(), Sources { policy: Some(&policy), ..inside });
+        assert_eq!(said[2..], ["600 worker -", "700 worker -"]);
+        for environment in
+            [&[("PIN_EMULATOR", "4"), ("PIN_WORKERS", "5")], &[("PIN_CPUS", "5"), ("PIN_VHOST", "1")]]
+        {
+            let policy = self::policy(environment);
+            let said = described(threads(), Sources { policy: Some(&policy), ..inside });
+            assert_eq!(said[2..], ["600 worker 5", "700 worker 5"]);
         }
     }
 

@@ -12,6 +12,8 @@ pub(crate) struct Homes {
 
 /// An IOThread.
 struct IoThread {
+    /// Its id here.
+    outer: Tid,
     /// Its id as QEMU's process sees it itself.
     tid: Tid,
     /// Its place in the order of creation.
@@ -42,6 +44,7 @@ impl Homes {
             let listed = identified.listed.as_ref();
             let order = listed.and_then(|listed| listed.index).unwrap_or(counted);
             IoThread {
+                outer: thread.tid,
                 tid: thread.inner,
                 order,
                 set_on_page: listed.map(|listed| listed.set),
@@ -61,12 +64,20 @@ impl Homes {
         self.iothreads.iter().find(|iothread| iothread.tid == tid).map(|iothread| iothread.order)
     }
 
-    /// The set of the thread that an io_uring worker works for: `submitter`, whose id is the one that QEMU's
-    /// process sees itself.
-    pub(crate) fn set_of_submitter(&self, submitter: u32, policy: &Policy) -> SetId {
-        let is_it = |iothread: &&IoThread| u32::try_from(iothread.tid.0) == Ok(submitter);
+    /// The set of the thread that an io_uring worker works for: `submitter`, which is its id in the PID namespace that the
+    /// host has booted with, however deep QEMU's own is (io_uring/io-wq.c). `None` if ids here are others.
+    pub(crate) fn set_of_submitter(
+        &self,
+        submitter: u32,
+        policy: &Policy,
+        sources: &Sources<'_>,
+    ) -> Option<SetId> {
+        if sources.names_have_other_ids {
+            return None;
+        }
+        let is_it = |iothread: &&IoThread| u32::try_from(iothread.outer.0) == Ok(submitter);
         let iothread = self.iothreads.iter().find(is_it);
-        iothread.and_then(|iothread| iothread.set).unwrap_or(policy.emulator())
+        Some(iothread.and_then(|iothread| iothread.set).unwrap_or(policy.emulator()))
     }
 
     /// The home of one of QEMU's own workers.

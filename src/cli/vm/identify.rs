@@ -29,6 +29,9 @@ pub(crate) enum Evidence {
 pub(crate) struct Sources<'a> {
     /// The id of QEMU's process as it sees it itself.
     pub(crate) inner_pid: i32,
+    /// Whether the ids that the kernel writes into the names of its threads are not those that are seen here: this command
+    /// runs in a container.
+    pub(crate) names_have_other_ids: bool,
     /// QEMU's status page.
     pub(crate) page: Option<&'a Content>,
     /// QEMU's own answer.

@@ -12,6 +12,7 @@ use crate::vm::page::{Content, Missing, Page};
 use crate::vm::qmp::Ids;
 use pinning::Policy;
 use std::io::ErrorKind;
+use std::path::Path;
 
 /// A VM.
 #[derive(Debug)]
@@ -30,7 +31,13 @@ pub(crate) struct Vm<'k> {
     inner_pid: i32,
     /// The ids of the IOThreads that its arguments create.
     iothreads: Vec<String>,
+    /// Whether this command runs in a container: [`Sources::names_have_other_ids`].
+    names_have_other_ids: bool,
 }
+
+/// What the link in /proc says of the PID namespace that the host has booted with: its inode never changes
+/// (include/linux/proc_ns.h, PROC_PID_INIT_INO).
+const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// What a look takes into account besides the process and its page; by default nothing.
 #[derive(Debug, Clone, Copy, Default)]
@@ -65,6 +72,10 @@ impl<'k> Vm<'k> {
             page: Page::find(process),
             inner_pid: process.inner_pid(),
             iothreads: command_line::iothreads(&arguments),
+            names_have_other_ids: process
+                .kernel
+                .read_link("/proc/self/ns/pid")
+                .map_or(true, |namespace| namespace != Path::new(INITIAL_PID_NAMESPACE)),
         }
     }
 
@@ -98,6 +109,7 @@ impl<'k> Vm<'k> {
         }
         let sources = Sources {
             inner_pid: self.inner_pid,
+            names_have_other_ids: self.names_have_other_ids,
             page: content.as_ref().ok(),
             ids: ask.ids,
             policy: ask.policy,

@@ -38,6 +38,8 @@ pub(crate) struct View<'a, T> {
     pub(crate) policy: &'a Policy,
     /// Who its threads are.
     pub(crate) page: Page,
+    /// Whether the ids in the names of the kernel's threads are those that the process knows.
+    pub(crate) knows_submitters: bool,
 }
 
 /// A thread that is off its set.
@@ -127,11 +129,13 @@ fn of_unlisted<T: Threads>(view: &View<'_, T>, scope: Scope, tid: Tid) -> Option
         });
     };
     let home = match kernel_thread {
-        KernelThread::IoUringWorker { submitter } => home_of(view, submitter),
+        KernelThread::IoUringWorker { submitter } if view.knows_submitters => {
+            Some(home_of(view, submitter).unwrap_or_else(|| policy.emulator()))
+        }
         _ => None,
     };
-    let set = policy.cpus_for_kernel_thread(kernel_thread, comm, home.unwrap_or_else(|| policy.emulator()));
-    Some((kernel_thread.role().kind(), set, true))
+    // A worker whose submitter cannot be known is left alone: its mask is the one that its submitter has set for it.
+    Some((kernel_thread.role().kind(), policy.cpus_for_kernel_thread(kernel_thread, comm, home)?, true))
 }
 
 /// The set that the workers of a listed thread follow.
@@ -298,6 +302,7 @@ mod tests {
         page: super::Page,
         here: SetId,
         elsewhere: SetId,
+        knows_submitters: bool,
     }
 
     impl Judged {
@@ -315,7 +320,14 @@ mod tests {
             // The test runner's own threads are on no page.
             page.header.unlisted.store(1, Ordering::Relaxed);
             let (here, elsewhere) = (policy.base(), policy.emulator());
-            Some(Self { thread: IdleThread::on(first, name), policy, page, here, elsewhere })
+            Some(Self {
+                thread: IdleThread::on(first, name),
+                policy,
+                page,
+                here,
+                elsewhere,
+                knows_submitters: true,
+            })
         }
 
         fn list(&self, slot: u16, set: SetId, home: SetId, state: State) {
@@ -329,7 +341,12 @@ mod tests {
             let proc_folder = file::open(c"/proc", libc::O_RDONLY | libc::O_DIRECTORY).unwrap();
             let [by_path, by_descriptor] = [libc::AT_FDCWD, proc_folder].map(|proc_folder| {
                 let threads = Below { pid: thread::getpid(), proc_folder };
-                let view = View { threads: &threads, policy: &self.policy, page: self.page };
+                let view = View {
+                    threads: &threads,
+                    policy: &self.policy,
+                    page: self.page,
+                    knows_submitters: self.knows_submitters,
+                };
                 let mut found = Vec::new();
                 scan(&view, scope, |Misplaced { tid, role, set, .. }| {
                     if *tid == self.thread.tid {
@@ -453,6 +470,24 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_of_an_io_uring_is_left_alone_where_its_name_has_another_namespace_s_id() {
+        let name = format!("iou-wrk-{}", thread::gettid());
+        let Some(judged) = Judged::new(name.as_bytes(), "a_worker_of_an_io_uring_is_left_alone") else {
+            return;
+        };
+        let identity = ThreadIdentity::unnamed(RoleKind::IoThread, judged.here, judged.elsewhere);
+        entries::publish(judged.page, 3, thread::gettid(), &identity);
+        let judged = Judged { knows_submitters: false, ..judged };
+        assert_eq!(judged.misplaced(Scope::KernelThreads), None);
+        // Where PIN_WORKERS says where all workers belong, nobody needs to know whose it is.
+        let elsewhere = judged.policy.set(judged.elsewhere).to_string();
+        let policy = testing::policy(&[("PIN_CPUS", "0"), ("PIN_WORKERS", &elsewhere)]);
+        let expected = policy.workers().map(|set| (RoleKind::Worker, set));
+        let judged = Judged { policy, ..judged };
+        assert_eq!(judged.misplaced(Scope::KernelThreads), expected);
+    }
+
+    #[test]
     fn a_clone_of_another_library_is_an_emulator_thread_where_that_can_be_told() {
         let Some(judged) = Judged::new(b"foreign", "a_clone_of_another_library") else { return };
         let header = judged.page.header;
@@ -476,7 +511,12 @@ mod tests {
     fn a_process_that_is_not_there_is_an_error() {
         let policy = testing::policy(&[("PIN_CPUS", "0")]);
         let page = testing::page(&policy);
-        let view = View { threads: &Below { pid: -1, proc_folder: libc::AT_FDCWD }, policy: &policy, page };
+        let view = View {
+            threads: &Below { pid: -1, proc_folder: libc::AT_FDCWD },
+            policy: &policy,
+            page,
+            knows_submitters: true,
+        };
         assert!(scan(&view, Scope::All, |_| unreachable!()).is_err());
         // Nor is this one, where the descriptor is another folder's.
         let folder = file::open(c"/", libc::O_RDONLY | libc::O_DIRECTORY).unwrap();

@@ -63,6 +63,8 @@ pub(super) struct Broker {
     qemu: Process,
     /// When that process started, in clock ticks, where it is known.
     start_time: Option<u64>,
+    /// Whether the ids in the names of the kernel's threads are those that it knows.
+    knows_submitters: bool,
     /// Whether a child of that process is going to run the VM.
     daemonizes: bool,
 }
@@ -99,6 +101,7 @@ impl Broker {
             arguments: stat.and_then(ProcStat::arguments).unwrap_or(0..0),
             qemu,
             start_time,
+            knows_submitters: shim.knows_submitters,
             daemonizes: shim.daemonizes && !ownership::was_taken_over(),
         })
     }
@@ -339,7 +342,12 @@ impl<'a> Service<'a> {
             }
             let Some((page, process)) = self.broker.page.zip(self.served.current()) else { continue };
             let threads = ServedThreads { service: self, process };
-            let view = View { threads: &threads, policy: self.broker.policy, page };
+            let view = View {
+                threads: &threads,
+                policy: self.broker.policy,
+                page,
+                knows_submitters: self.broker.knows_submitters,
+            };
             let _ = scan::scan(&view, scope, |misplaced| {
                 let set = self.broker.policy.set(misplaced.set);
                 if for_cpus && !(self.online.is_back(set) && is_not_meant(&view, misplaced.tid, set)) {

@@ -29,7 +29,12 @@ pub(crate) fn put_back_self(shim: &Shim, current: &CurrentThread) {
 /// Puts back the threads in scope that are off their set.
 pub(crate) fn rescan(shim: &Shim, scope: Scope) {
     let Some(page) = shim::owned_page() else { return };
-    let view = View { threads: &OwnThreads::new(), policy: &shim.policy, page };
+    let view = View {
+        threads: &OwnThreads::new(),
+        policy: &shim.policy,
+        page,
+        knows_submitters: shim.knows_submitters,
+    };
     // Where there is no /proc (with `-chroot`) threads cannot be found.
     let _ = scan::scan(&view, scope, |misplaced| {
         let outcome = place_other(shim, misplaced.tid, misplaced.set);

@@ -13,6 +13,8 @@ pub struct Shim {
     pub(crate) page: Option<Page>,
     /// Where the main executable's code lies.
     pub(crate) executable: std::ops::Range<usize>,
+    /// Whether the ids in the names of the kernel's threads are those that this process knows.
+    pub(crate) knows_submitters: bool,
     /// Whether QEMU was started with `-daemonize`: then the broker lets a forked child, which runs the VM, take over.
     pub(crate) daemonizes: bool,
 }

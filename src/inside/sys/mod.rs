@@ -9,6 +9,8 @@ pub(crate) mod memory;
 #[forbid(unsafe_code)]
 pub(crate) mod path;
 #[forbid(unsafe_code)]
+pub(crate) mod pid_namespace;
+#[forbid(unsafe_code)]
 pub(crate) mod proc_stat;
 pub(crate) mod process;
 pub(crate) mod sched;

@@ -111,12 +111,25 @@ impl Policy {
     /// The set of a thread that the kernel made, which has this comm: that of the first rule that matches the
     /// comm or the full name, else that of its role.
     ///
-    /// `home` is the set of the thread that an io_uring worker serves ([`Policy::emulator`] where that thread
-    /// is not known); other threads ignore it.
-    pub fn cpus_for_kernel_thread(&self, thread: KernelThread, comm: &[u8], home: SetId) -> SetId {
+    /// `home` is the set of the thread that an io_uring worker serves, `None` if that thread cannot be known; other
+    /// threads ignore it. The answer is `None` for a worker whose set would follow a home that is not known.
+    pub fn cpus_for_kernel_thread(
+        &self,
+        thread: KernelThread,
+        comm: &[u8],
+        home: Option<SetId>,
+    ) -> Option<SetId> {
         let full_name = thread.full_name().map_or(comm, str::as_bytes);
-        self.first_rule(|glob| glob_matches(glob, comm) || glob_matches(glob, full_name))
-            .unwrap_or_else(|| self.cpus_for(thread.role(), 0, home))
+        let rule = self.first_rule(|glob| glob_matches(glob, comm) || glob_matches(glob, full_name));
+        match thread {
+            KernelThread::IoUringWorker { .. } => rule.or(self.workers).or(home).or(self.only_home()),
+            _ => rule.or(Some(self.cpus_for(thread.role(), 0, self.emulator))),
+        }
+    }
+
+    /// The set of every home that workers may have, if it is one and the same.
+    fn only_home(&self) -> Option<SetId> {
+        (self.iothreads.is_none() && self.emulator == BASE).then_some(BASE)
     }
 
     /// The set that `PIN_THREADS` gives to a thread of this (full) name: that of the first rule that matches.

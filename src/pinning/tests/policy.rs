@@ -121,7 +121,7 @@ fn a_thread_of_the_kernels_has_the_set_of_its_role() {
     let home = unset.cpus_for(Role::IoThread(b"io1"), 0, unset.base());
     let cpus = |policy: &Policy, comm: &str| {
         let thread = KernelThread::from_comm(comm.as_bytes()).unwrap();
-        policy.set(policy.cpus_for_kernel_thread(thread, comm.as_bytes(), home)).to_string()
+        policy.set(policy.cpus_for_kernel_thread(thread, comm.as_bytes(), Some(home)).unwrap()).to_string()
     };
     assert_eq!(cpus(&unset, "kvm-nx-lpage-re"), "1");
     assert_eq!(cpus(&unset, "vhost-7"), "2");
@@ -133,11 +133,25 @@ fn a_thread_of_the_kernels_has_the_set_of_its_role() {
 }
 
 #[test]
+fn a_worker_whose_home_is_not_known_has_a_set_only_where_no_other_home_would_give_it_another() {
+    let of = |environment: &[(&str, &str)]| {
+        let policy = policy(environment);
+        let thread = KernelThread::IoUringWorker { submitter: 7 };
+        policy.cpus_for_kernel_thread(thread, b"iou-wrk-7", None).map(|set| policy.set(set).to_string())
+    };
+    assert_eq!(of(&[("PIN_CPUS", "0"), ("PIN_IOTHREADS", "io1@3")]), None);
+    assert_eq!(of(&[("PIN_CPUS", "0"), ("PIN_EMULATOR", "1")]), None);
+    assert_eq!(of(&[("PIN_CPUS", "2"), ("PIN_VCPUS", "*@1")]).as_deref(), Some("2"));
+    assert_eq!(of(&[("PIN_EMULATOR", "1"), ("PIN_WORKERS", "4")]).as_deref(), Some("4"));
+    assert_eq!(of(&[("PIN_EMULATOR", "1"), ("PIN_THREADS", "iou-*@3")]).as_deref(), Some("3"));
+}
+
+#[test]
 fn a_rule_places_a_thread_of_the_kernels_by_its_comm_or_by_its_full_name() {
     let cpus = |rules: &str, comm: &str| {
         let policy = policy(&[("PIN_CPUS", "0"), ("PIN_VHOST", "1"), ("PIN_THREADS", rules)]);
         let thread = KernelThread::from_comm(comm.as_bytes()).unwrap();
-        policy.set(policy.cpus_for_kernel_thread(thread, comm.as_bytes(), policy.emulator())).to_string()
+        policy.set(policy.cpus_for_kernel_thread(thread, comm.as_bytes(), None).unwrap()).to_string()
     };
     assert_eq!(cpus("kvm-nx-lpage-recovery@5", "kvm-nx-lpage-re"), "5");
     assert_eq!(cpus("kvm-nx-lpage-re@5", "kvm-nx-lpage-re"), "5");
@@ -152,8 +166,8 @@ fn of_two_rules_for_a_thread_of_the_kernels_the_first_wins_whichever_of_its_name
     let cpus = |rules: &str| {
         let policy = policy(&[("PIN_CPUS", "0"), ("PIN_THREADS", rules)]);
         let comm = b"kvm-nx-lpage-re";
-        let set = policy.cpus_for_kernel_thread(KernelThread::NxRecovery, comm, policy.emulator());
-        policy.set(set).to_string()
+        let set = policy.cpus_for_kernel_thread(KernelThread::NxRecovery, comm, None);
+        policy.set(set.unwrap()).to_string()
     };
     assert_eq!(cpus("kvm-nx-lpage-recovery@1,kvm*@2"), "1");
     assert_eq!(cpus("kvm*@2,kvm-nx-lpage-recovery@1"), "2");
