@@ -9,11 +9,13 @@ use crate::present::json::{self, Checked, CheckedAll, CheckedOne};
 use crate::present::table;
 use crate::sys::kernel::Kernel;
 use crate::verdict::against_qmp::{self, Comparison};
+use crate::verdict::not_judged::not_judged;
 use crate::verdict::watch::{self, Offence, Watched};
 use crate::verdict::{diagnosis, wait};
 use crate::vm::find;
 use crate::vm::look::{Ask, Vm};
 use crate::vm::page::Missing;
+use crate::vm::unmet::unmet;
 use std::time::Duration;
 
 /// Watches VMs and judges.
@@ -116,10 +118,15 @@ fn outcomes(
     began.into_iter().map(outcome).collect()
 }
 
-/// Compares a VM with QEMU's own answer, where that is asked for. `Err`: there is nothing to watch.
+/// Compares a VM with what its policy names and, where that is asked for, with QEMU's own answer. `Err`: there is nothing to watch.
 fn begin(arguments: &Check, vm: Result<&Vm<'_>, Failure>) -> Result<Comparison, Outcome> {
     let vm = vm.map_err(Outcome::Failed)?;
-    if let Err(missing) = vm.look(&Ask::default()).map_err(Outcome::Failed)?.content {
+    let look = vm.look(&Ask::default()).map_err(Outcome::Failed)?;
+    let unmet = match &look.content {
+        Ok(content) => unmet(&content.policy, &look.threads),
+        Err(_) => Vec::new(),
+    };
+    if let Err(missing) = look.content {
         let why = diagnosis::why_not_pinned(vm.process, &missing);
         if missing == Missing::NotPermitted {
             let process = vm.process.shown();
@@ -127,10 +134,13 @@ fn begin(arguments: &Check, vm: Result<&Vm<'_>, Failure>) -> Result<Comparison, 
         }
         return Err(Outcome::NotPinned(why));
     }
-    match &arguments.qmp {
-        Some(socket) => against_qmp::compared(vm, socket).map_err(Outcome::Failed),
-        None => Ok(Comparison::default()),
-    }
+    let mut comparison = match &arguments.qmp {
+        Some(socket) => against_qmp::compared(vm, socket).map_err(Outcome::Failed)?,
+        None => Comparison::default(),
+    };
+    comparison.differences.extend(unmet.iter().map(ToString::to_string));
+    comparison.not_told.extend(not_judged(&look.threads));
+    Ok(comparison)
 }
 
 /// Says what became of them. The answer is the worst exit status.
@@ -144,7 +154,7 @@ fn say(arguments: &Check, subjects: &[Subject<'_>], outcomes: Vec<Outcome>, outp
     for (subject, outcome) in subjects.iter().zip(outcomes) {
         match (subject, &outcome) {
             (Ok(vm), Outcome::Judged(watched, comparison)) => {
-                if let Some(not_told) = &comparison.not_told {
+                for not_told in &comparison.not_told {
                     output.note(format_args!("{}: {not_told}", vm.title()));
                 }
                 // Silence could be the word of somebody who only calls himself so.

@@ -427,7 +427,7 @@ No pinned VM is running that you may look into.
         kernel.end(102);
         kernel.process(200, &["/usr/bin/qemu-system-x86_64"]).thread(200, "qemu-system-x86", "0");
         let document = concat!(
-            r#"{"version":1,"vms":[{"pid":100,"name":"web","user":1000,"pinned":true,"notes":[],"#,
+            r#"{"version":1,"vms":[{"pid":100,"name":"web","user":1000,"pinned":true,"notes":["PIN_IOTHREADS places io1, and there is no such IOThread"],"#,
             r#""policy":{"PIN_EMULATOR":"0","PIN_IOTHREADS":"io1@3","PIN_VCPUS":"1,2"},"#,
             r#""broker":null,"sandboxed":false,"settled":false,"#,
             r#""counters":{"created":0,"unlisted":0,"brokered":0,"cut":0,"refused":0,"put_back":0,"filtered":0},"#,

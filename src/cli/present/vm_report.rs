@@ -10,10 +10,12 @@ use crate::sys::thread_cgroup::ThreadCgroup;
 use crate::sys::threads::Migrations;
 use crate::verdict::diagnosis;
 use crate::verdict::judge::{Judge, Verdict};
+use crate::verdict::not_judged::not_judged;
 use crate::vm::find::is_qemu;
 use crate::vm::identify::Evidence;
 use crate::vm::look::{Ask, Look, Vm};
 use crate::vm::page::Missing;
+use crate::vm::unmet::unmet;
 use pinning::RoleKind;
 
 /// So many characters of a variable's value are shown; `--json` has all of it.
@@ -111,6 +113,8 @@ fn notes(vm: &Vm<'_>, look: &Look, verdicts: &[Verdict]) -> Vec<String> {
                         .to_owned(),
                 );
             }
+            notes.extend(unmet(&content.policy, &look.threads).iter().map(ToString::to_string));
+            notes.extend(not_judged(&look.threads));
             if counters.unlisted > 0 {
                 notes.push(format!(
                     "the register was full: so far {} placed, but not listed",

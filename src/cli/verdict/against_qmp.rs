@@ -12,23 +12,23 @@ use std::path::Path;
 /// So many differences are named.
 const NAMED: usize = 50;
 
-/// How QEMU's own answer compares with the library's register.
+/// How what is compared with the library's register (QEMU's own answer, the names in the policy) agrees with it.
 #[derive(Debug, Default)]
 pub(crate) struct Comparison {
     /// Where they differ, each a sentence.
     pub(crate) differences: Vec<String>,
-    /// What was not compared, because QEMU's monitor cannot tell it.
-    pub(crate) not_told: Option<String>,
+    /// What was not compared, because nobody can tell it: each a sentence.
+    pub(crate) not_told: Vec<String>,
 }
 
 /// Compares QEMU's own answer with the library's register. Both are asked again where they differ: a vCPU may have
 /// been plugged in between.
 pub(crate) fn compared(vm: &Vm<'_>, socket: &Path) -> Result<Comparison, Failure> {
     let mut differences = Vec::new();
-    let mut not_told = None;
+    let mut not_told = Vec::new();
     for _ in 0..3 {
         let ids = qmp::ask(socket)?;
-        not_told = ids.not_told();
+        not_told = Vec::from_iter(ids.not_told());
         let look = vm.look(&Ask::default())?;
         differences = compare(&ids, &look.threads);
         if differences.is_empty() {

@@ -3,5 +3,6 @@
 pub(crate) mod against_qmp;
 pub(crate) mod diagnosis;
 pub(crate) mod judge;
+pub(crate) mod not_judged;
 pub(crate) mod wait;
 pub(crate) mod watch;

@@ -14,7 +14,7 @@ use crate::broker;
 use crate::calls::sandbox;
 use crate::filters::permitted;
 use crate::identity::{qemu, role};
-use crate::placing::enlist;
+use crate::placing::{enlist, unmet};
 use crate::start;
 use crate::state::end::AtEnd;
 use crate::state::first_run::FIRST_RUN;
@@ -98,6 +98,9 @@ unsafe fn prepare(shim: &'static Shim, asked: &Asked) -> (SetId, Claim) {
     let listed = ownership::is_ours();
     if listed {
         broker::start_where_it_is_needed(shim, identity.role);
+        if identity.role == RoleKind::Worker {
+            unmet::worker_created(shim);
+        }
     }
     let claim = Claim::new(Creation {
         routine: asked.routine,

@@ -10,8 +10,8 @@
 use crate::affinity::scan::Scope;
 use crate::broker;
 use crate::identity::role;
-use crate::placing::enlist;
 use crate::placing::rescan::{look_for_kernel_threads, put_back_self, rescan};
+use crate::placing::{enlist, unmet};
 use crate::state::first_run::FIRST_RUN;
 use crate::state::{current, ownership, shim, slots};
 use crate::sys::errno::keeping_errno;
@@ -106,6 +106,7 @@ fn before_run() -> bool {
     if first {
         rescan(shim, Scope::All);
         FIRST_RUN.end_rescan();
+        unmet::guest_runs(shim);
         if let Some(page) = shim.page {
             page.header.settled.store(1, Ordering::Relaxed);
         }

@@ -30,6 +30,13 @@ impl Numbers {
         }
         self.beyond.fetch_add(1, Ordering::Relaxed)
     }
+
+    /// Whether there was an IOThread with this id; true if there were too many to know.
+    pub(crate) fn has(&self, id: &[u8]) -> bool {
+        let key = fnv1a(id);
+        let is_full = self.seen.last().is_some_and(|last| last.load(Ordering::Relaxed) != 0);
+        is_full || self.seen.iter().any(|seen| seen.load(Ordering::Relaxed) == key)
+    }
 }
 
 /// The FNV-1a hash of 64 bits, but never 0, which marks a free place.
@@ -51,11 +58,20 @@ mod tests {
         for (number, id) in (0..).zip(&ids) {
             assert_eq!(numbers.number_of(id.as_bytes()), number);
         }
+        assert!(numbers.has(b"io7") && numbers.has(b"nobody"), "there were too many to know");
         // Made again with the same id; where there is no room for the id each creation is a new one.
         for (number, id) in (0..256).zip(&ids) {
             assert_eq!(numbers.number_of(id.as_bytes()), number);
         }
         assert_eq!(numbers.number_of(ids[256].as_bytes()), 300);
+    }
+
+    #[test]
+    fn an_id_is_there_once_it_has_a_number() {
+        let numbers = Numbers::new();
+        numbers.number_of(b"io1");
+        assert!(numbers.has(b"io1"));
+        assert!(!numbers.has(b"io2") && !numbers.has(b""));
     }
 
     #[test]

@@ -4,4 +4,5 @@ mod cpuset;
 pub(crate) mod enlist;
 pub(crate) mod place;
 pub(crate) mod rescan;
+pub(crate) mod unmet;
 pub(crate) mod warn;

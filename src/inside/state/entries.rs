@@ -54,6 +54,16 @@ pub(crate) fn entry_of(page: Page, tid: Tid) -> Option<&'static Entry> {
         .max_by_key(|entry| entry.born_ns.load(Ordering::Relaxed))
 }
 
+/// The index of each listed thread with this role; `None` for one that has none.
+pub(crate) fn indices_of(page: Page, role: RoleKind) -> impl Iterator<Item = Option<u32>> {
+    let used = page.header.entries_used.load(Ordering::Relaxed) as usize;
+    let entries = page.entries.get(..used.min(ENTRIES)).unwrap_or_default().iter();
+    let listed = entries.filter(move |entry| {
+        entry.tid.load(Ordering::Acquire) != 0 && entry.role.load(Ordering::Relaxed) == role as u8
+    });
+    listed.map(|entry| Some(entry.index.load(Ordering::Relaxed)).filter(|index| *index != NO_INDEX))
+}
+
 /// The role and set that an entry names.
 pub(crate) fn role_and_set(entry: &Entry) -> Option<(RoleKind, SetId)> {
     let role = RoleKind::from_number(entry.role.load(Ordering::Relaxed))?;

@@ -57,6 +57,15 @@ impl Policy {
         globs.filter(|glob| !matches(glob)).map(|glob| Unmet::Rule(glob.clone())).collect()
     }
 
+    /// The vCPUs that the placement names: the first and the last of each entry.
+    pub fn named_vcpus(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let named = match &self.vcpus {
+            Some(Placement::Map { named, .. }) => named.as_slice(),
+            _ => &[],
+        };
+        named.iter().map(|(range, _)| (range.first.0, range.last.0))
+    }
+
     /// The ids of the IOThreads that the placement names.
     pub fn named_iothreads(&self) -> impl Iterator<Item = &str> {
         let named = match &self.iothreads {
