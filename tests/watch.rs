@@ -118,5 +118,6 @@ fn without_a_watch_show_says_what_to_do_and_apply_does_it() {
     let again = shrunk_and_grown(&mut vm, &cpuset, cpus, "later");
     wait_until_on(&again, cpus.second);
     assert!(vm.quit().status.success());
-    assert_eq!(apply.wait().code(), 0);
+    let applied = apply.wait();
+    assert_eq!(applied.code(), 0, "{applied:?}");
 }
