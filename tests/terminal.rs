@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use harness::{Accel, Finished, Process, Program, Scratch, TimeLimit, VmBuilder, command, kvm_and_tcg, skip};
+use harness::{
+    Accel, Finished, Process, Program, Scratch, TimeLimit, VmBuilder, command, kvm_and_tcg, skip, until,
+};
 
 /// Runs a shell's command on a terminal of its own. `None`, and said, where there is no script(1).
 fn on_a_terminal(term: &str, line: &str) -> Option<Finished> {
@@ -73,33 +75,35 @@ kvm_and_tcg!(
     a_long_check_says_on_a_terminal_how_far_it_is
 );
 
-/// A terminal of tmux with a shell in it, whose server ends with it.
+/// A terminal of tmux with a shell in it. The server is a process of this test's, which ends with it in any case, and the
+/// kernel ends the shell with its terminal.
 struct Terminal {
     scratch: Scratch,
+    server: Option<Process>,
 }
 
 impl Terminal {
     /// `None`, and said, where there is no tmux.
     fn open(shell: &str) -> Option<Self> {
-        let terminal = Self { scratch: Scratch::new() };
-        let new = ["-f", "/dev/null", "new-session", "-d", "-x", "90", "-y", "12", shell];
+        let mut terminal = Self { scratch: Scratch::new(), server: None };
         // What an interactive POSIX shell reads first.
         let begin = terminal.scratch.join("begin");
         fs::write(&begin, "PS1='ready: '\n").unwrap();
         let folder = command().parent().unwrap().display();
         let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
-        let new = terminal.tmux(&new).env("PATH", path).env("HOME", terminal.scratch.path());
-        let started = new.env("ENV", begin).env("PINSHIM", command()).try_start();
-        match started {
-            Ok(process) => {
-                assert_eq!(process.wait().code(), 0, "tmux starts");
-                Some(terminal)
-            }
+        let server = terminal.tmux(&["-f", "/dev/null", "-D"]).env("PATH", &path);
+        let server = server.env("HOME", terminal.scratch.path()).env("ENV", begin).env("PINSHIM", command());
+        match server.try_start() {
+            Ok(server) => terminal.server = Some(server),
             Err(error) => {
                 skip(format!("tmux: {error}"));
-                None
+                return None;
             }
         }
+        until(20, "tmux", || terminal.scratch.join("socket").exists().then_some(()));
+        let new = terminal.tmux(&["new-session", "-d", "-x", "90", "-y", "12", shell]);
+        new.env("PATH", path).run().assert_clean();
+        Some(terminal)
     }
 
     fn tmux(&self, arguments: &[&str]) -> Program {
@@ -140,6 +144,9 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         self.tmux(&["kill-server"]).run();
+        if let Some(server) = self.server.take() {
+            server.wait();
+        }
     }
 }
 
@@ -245,7 +252,7 @@ fn shells_complete_subcommands_options_vms_and_commands() {
         for subcommand in ["run", "show", "check", "apply", "plan", "help"] {
             assert!(words.iter().any(|word| word == subcommand), "{shell}: {subcommand}: {words:?}");
         }
-        for hidden in ["generate", "libvirt-hook", "complete"] {
+        for hidden in ["generate", "libvirt-hook", "complete", "require"] {
             assert!(!words.iter().any(|word| word == hidden), "{shell}: {hidden}: {words:?}");
         }
     }

@@ -171,7 +171,7 @@ mod tests {
             for subcommand in ["run", "show", "check", "apply"] {
                 assert!(words.iter().any(|word| word == subcommand), "{line}: {words:?}");
             }
-            for hidden in ["generate", "libvirt-hook", "complete"] {
+            for hidden in ["generate", "libvirt-hook", "complete", "require"] {
                 assert!(!words.iter().any(|word| word == hidden), "{line}: {words:?}");
             }
         }
