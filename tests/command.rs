@@ -924,3 +924,69 @@ fn what_apply_does_is_a_document_too() {
     let none = document(&pinshim(&["apply", "no-such-vm", "--json"]));
     assert_eq!(none["exit_status"], 2);
 }
+
+/// Who may run on a CPU, across all VMs, as the kernel has it.
+#[test]
+fn each_cpu_is_shown_with_who_may_run_there() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let name = format!("by-cpu-{}", std::process::id());
+    let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm.name(&name)) else { return };
+    let vcpu = guest.vcpu(0);
+    let shown = document(&pinshim(&["show", "--by-cpu", "--json"]));
+    let on = |cpu: usize| {
+        let cpus = shown["cpus"].as_array().unwrap();
+        let threads = cpus.iter().find(|of| of["cpu"] == cpu).unwrap()["threads"].as_array().unwrap();
+        threads.iter().any(|thread| thread["tid"] == vcpu && thread["vm"] == *name)
+    };
+    assert!(on(guest.cpus.second) && !on(guest.cpus.first), "{shown}");
+    let shown = pinshim(&["show", "--by-cpu", &guest.pid]);
+    let row = |cpu: usize| {
+        shown
+            .stdout
+            .lines()
+            .find(|line| line.trim_start().starts_with(&format!("{cpu} ")))
+            .unwrap()
+            .to_owned()
+    };
+    assert!(
+        row(guest.cpus.second).contains("vcpu 0") && row(guest.cpus.first).contains("emulator"),
+        "{shown:?}"
+    );
+}
+
+#[test]
+fn the_columns_that_are_asked_for_are_shown() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm) else { return };
+    let vcpu = guest.vcpu(0);
+    let shown = pinshim(&["show", "-p", &guest.pid, "-o", "tid,ROLE,allowed", "--color", "never"]);
+    let mut lines = shown.assert_clean().stdout.lines();
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(lines.next().unwrap()), ["TID", "ROLE", "ALLOWED"]);
+    let expected = format!("{vcpu} vcpu 0 {}", guest.cpus.second);
+    assert!(lines.any(|line| words(line).join(" ") == expected), "{expected}: {shown:?}");
+    let coloured = pinshim(&["show", &guest.pid, "--color", "always"]);
+    assert!(coloured.assert_clean().stdout.contains("\u{1b}[1m"), "{coloured:?}");
+    let unknown = pinshim(&["show", "-o", "colour"]);
+    assert!(unknown.code() == 2 && unknown.stderr.contains("expected"), "the names are listed: {unknown:?}");
+}
+
+/// Its threads have no names: QEMU says which is which.
+#[test]
+fn a_qemu_that_is_asked_tells_its_threads_apart() {
+    command();
+    let _limit = TimeLimit::seconds(100);
+    let Some(mut guest) = unpinned(Accel::Tcg, |vm| vm.debug_threads(false)) else { return };
+    let socket = guest.socket().to_owned();
+    let vcpu = guest.vcpu(1);
+    let of = |arguments: &[&str]| {
+        let shown = document(&pinshim(&[&["show", "--json", &guest.pid], arguments].concat()));
+        let threads = shown["vms"][0]["threads"].as_array().unwrap().clone();
+        threads.into_iter().find(|thread| thread["tid"] == vcpu).unwrap()
+    };
+    assert_eq!(of(&[])["role_from"], "assumed");
+    let thread = of(&["--qmp", &socket]);
+    assert_eq!((&thread["vcpu"], &thread["role_from"]), (&Value::from(1), &Value::from("qemu")));
+}

@@ -5,6 +5,7 @@
 use crate::output::exit_status;
 use crate::output::failure::Failure;
 use crate::output::print::Output;
+use crate::output::style::Colour;
 use clap::{ArgGroup, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -217,6 +218,8 @@ pub(crate) enum Wanted {
         Examples:\n  \
         pinshim show\n  \
         pinshim show web --watch 1\n  \
+        pinshim show --by-cpu\n  \
+        pinshim show -o pid,vm,tid,role,allowed,state\n  \
         pinshim show --json | jq '.vms[].threads[] | select(.verdict == \"off\")'"
 )]
 pub(crate) struct Show {
@@ -231,9 +234,68 @@ pub(crate) struct Show {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) watch: Option<Duration>,
 
+    /// Ask QEMU on this QMP socket which threads are vCPUs and IOThreads
+    ///
+    /// Tells threads of a QEMU without the library apart that have no names, and says where QEMU's answer differs from
+    /// the library's.
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) qmp: Option<PathBuf>,
+
+    /// Show one row for each CPU: which threads of which VMs may run there
+    ///
+    /// Of all VMs, QEMUs that are not pinned included, where none is named.
+    #[arg(long, conflicts_with = "columns")]
+    pub(crate) by_cpu: bool,
+
+    /// Show only a table with these columns, such as tid,role,allowed
+    #[arg(
+        short = 'o',
+        long,
+        value_name = "COLUMNS",
+        value_delimiter = ',',
+        ignore_case = true,
+        conflicts_with = "json"
+    )]
+    pub(crate) columns: Vec<Column>,
+
+    /// Colour what is wrong
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub(crate) color: Colour,
+
     /// Show which CPUs are leased (`run --exclusive`) by which process, and no VM
-    #[arg(long, conflicts_with_all = ["vms", "pids", "watch"])]
+    #[arg(long, conflicts_with_all = ["vms", "pids", "watch", "by_cpu", "columns", "qmp"])]
     pub(crate) leases: bool,
+}
+
+/// A column of the table of threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Column {
+    /// Process id of the VM
+    Pid,
+    /// The VM's name
+    Vm,
+    /// Thread id
+    Tid,
+    /// What the thread does
+    Role,
+    /// How the role is known: library, qemu (QMP), name, assumed
+    From,
+    /// QEMU's name for the thread, or its comm
+    Name,
+    /// Where the policy puts it
+    Expected,
+    /// Where the kernel lets it run
+    Allowed,
+    /// The CPU that it ran on last
+    Last,
+    /// CPU time
+    Time,
+    /// How often it went from one CPU to another
+    Migr,
+    /// What the library's register says of it
+    Register,
+    /// Whether it is where it belongs
+    State,
 }
 
 /// Prove that every thread of a VM is where it belongs

@@ -8,14 +8,18 @@ use crate::output::line::Line;
 use crate::output::print::Output;
 use crate::output::style::Style;
 use crate::output::text::count;
-use crate::present::json::{self, Shown, ShownVm};
+use crate::present::by_cpu;
+use crate::present::json::{self, ByCpu, Shown, ShownVm};
+use crate::present::table::{self, Row};
 use crate::present::vm_report::VmReport;
+use crate::sys::cpuset;
 use crate::sys::held::Held;
 use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
 use crate::verdict::watch::PAUSE;
 use crate::vm::find;
 use crate::vm::look::Vm;
+use pinning::CpuSet;
 use std::collections::HashMap;
 
 /// So many pids of QEMUs that are not shown are named.
@@ -23,6 +27,7 @@ const PIDS: usize = 100;
 
 /// Shows the VMs that were named, or all pinned ones, once or again and again.
 pub(crate) fn show(arguments: &Show, kernel: &dyn Kernel, output: &mut Output) -> Done {
+    output.set_colour(arguments.color);
     let done = if arguments.leases {
         leases::show(arguments.json, kernel, output)
     } else {
@@ -35,12 +40,15 @@ fn shown(arguments: &Show, kernel: &dyn Kernel, output: &mut Output) -> Done {
     let mut watched = HashMap::new();
     loop {
         let report = Report::take(arguments, kernel, &mut watched)?;
-        if arguments.json {
+        if arguments.json && arguments.by_cpu {
+            let errors = report.failures.iter().map(ToString::to_string).collect();
+            json::print(output, &ByCpu::new(by_cpu::document(&report.vms, &cpus(kernel)), errors))?;
+        } else if arguments.json {
             json::print(output, &report.document())?;
         } else if arguments.watch.is_some() {
-            output.instead(report.lines(output.style()));
+            output.instead(report.text(arguments, kernel, output.style()));
         } else {
-            output.lines(report.lines(output.style()));
+            output.lines(report.text(arguments, kernel, output.style()));
         }
         for failure in &report.failures {
             output.note(failure);
@@ -72,9 +80,17 @@ impl<'k> Report<'k> {
         watched: &mut HashMap<i32, Held<'k>>,
     ) -> Result<Self, Failure> {
         let none_named = arguments.which.wanted().is_empty();
+        if arguments.qmp.is_some() && arguments.which.wanted().len() != 1 {
+            return Err(Failure::new("--qmp asks one QEMU").next("name it by its PID or its name"));
+        }
         let mut report = if none_named {
             let mut found = find::all(kernel)?;
-            let vms: Vec<Vm<'_>> = found.pinned.drain(..).chain(found.bad.drain(..)).collect();
+            let mut vms: Vec<Vm<'_>> = found.pinned.drain(..).chain(found.bad.drain(..)).collect();
+            if arguments.by_cpu {
+                // One that is not pinned runs on other VMs' CPUs.
+                vms.extend(found.not_pinned.drain(..).chain(found.unreadable.drain(..)).map(Vm::new));
+                vms.sort_by_key(|vm| vm.process.pid);
+            }
             let until = kernel.now() + find::PATIENCE;
             let (mut reports, mut failures) = (Vec::new(), Vec::new());
             for vm in vms {
@@ -110,7 +126,10 @@ impl<'k> Report<'k> {
                 {
                     return Err(vm.ended());
                 }
-                VmReport::first(vm, Vec::new())
+                match &arguments.qmp {
+                    Some(socket) => VmReport::asking(vm, socket),
+                    None => VmReport::first(vm, Vec::new()),
+                }
             });
             let (vms, failures) = sorted(named);
             Self { vms, not_pinned: Vec::new(), unreadable: Vec::new(), failures, none_named }
@@ -135,6 +154,18 @@ impl<'k> Report<'k> {
             .map(|report| ShownVm::new(&report.vm, &report.look, &report.verdicts, report.notes.clone()));
         let errors = self.failures.iter().map(ToString::to_string).collect();
         Shown::new(vms.collect(), pids(&self.not_pinned), pids(&self.unreadable), errors)
+    }
+
+    /// What is written for people: the table that was asked for, or everything.
+    fn text(&self, arguments: &Show, kernel: &dyn Kernel, style: Style) -> Vec<Line> {
+        if arguments.by_cpu {
+            return by_cpu::lines(&self.vms, &cpus(kernel), style);
+        }
+        if !arguments.columns.is_empty() {
+            let rows: Vec<Row<'_>> = self.vms.iter().flat_map(VmReport::rows).collect();
+            return table::render_columns(&rows, &arguments.columns, style);
+        }
+        self.lines(style)
     }
 
     fn lines(&self, style: Style) -> Vec<Line> {
@@ -176,6 +207,11 @@ impl<'k> Report<'k> {
         }
         lines
     }
+}
+
+/// The CPUs that are online.
+fn cpus(kernel: &dyn Kernel) -> CpuSet {
+    cpuset::online(kernel)
 }
 
 /// Whether a process was named by its id.
@@ -257,6 +293,68 @@ TID  ROLE       NAME             EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
   so far 1 pin cut by a cpuset
 ";
         assert_eq!(said_of(&kernel, "web"), (0, text.to_owned()));
+    }
+
+    #[test]
+    fn each_cpu_is_shown_with_who_may_run_there() {
+        let kernel = FakeKernel::new();
+        web(&kernel).thread(105, "worker", "0").lists(105, Role::Worker, 0, "worker");
+        kernel.process(200, &["/usr/bin/qemu-system-x86_64"]).thread(200, "qemu-system-x86", "1-3");
+        let text = "\
+CPU  THREADS  WHO
+  0        3  web: emulator, worker (2)
+  1        2  web: vcpu 0; PID 200: emulator
+  2        2  web: vcpu 1; PID 200: emulator
+  3        2  web: IO io1; PID 200: emulator
+";
+        assert_eq!(said_of(&kernel, "--by-cpu"), (0, text.to_owned()));
+        let (_, text) = said_of(&kernel, "web --by-cpu --json");
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(document["cpus"][3]["cpu"], 3);
+        let threads = document["cpus"][1]["threads"].as_array().unwrap();
+        assert_eq!((threads.len(), &threads[0]["vcpu"], &threads[0]["vm"]), (1, &0.into(), &"web".into()));
+        kernel.process(300, &WEB).thread(300, "qemu-system-x86", "0");
+        assert!(said_of(&kernel, "--by-cpu").1.contains("web (PID 100): vcpu 0"));
+    }
+
+    #[test]
+    fn columns_that_are_asked_for_make_one_table_of_all_vms() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        let qemu = kernel.process(200, &["/usr/bin/qemu-system-x86_64"]).thread(200, "q", "1");
+        qemu.page(&[("PIN_CPUS", "1")]).lists(200, Role::Emulator, 0, "");
+        let text = "\
+PID  VM   TID  ROLE      ALLOWED
+100  web  100  emulator  0
+100  web  101  vcpu 0    1
+100  web  102  vcpu 1    2
+100  web  103  iothread  3
+100  web  104  worker    0
+200  -    200  emulator  1
+";
+        assert_eq!(said_of(&kernel, "-o pid,VM,tid,role,allowed"), (0, text.to_owned()));
+    }
+
+    #[test]
+    fn colours_can_be_asked_for() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        assert!(said_of(&kernel, "web --color always").1.contains("\x1b[1m"));
+        for words in ["web", "web --color never", "web --color auto"] {
+            assert!(!said_of(&kernel, words).1.contains('\x1b'), "{words}");
+        }
+    }
+
+    #[test]
+    fn one_qemu_alone_can_be_asked() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        for words in ["--qmp x", "web 100 --qmp x"] {
+            let (status, text) = said_of(&kernel, words);
+            assert_eq!((status, text.starts_with("2> pinshim: --qmp asks one QEMU;")), (2, true), "{text}");
+        }
+        let (status, text) = said_of(&kernel, "web --qmp /nonexistent/qmp");
+        assert_eq!((status, text.contains("could not be asked over /nonexistent/qmp")), (2, true), "{text}");
     }
 
     #[test]

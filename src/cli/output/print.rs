@@ -8,7 +8,7 @@
 use crate::output::exit_status::{NOT_WRITTEN, READER_HAS_GONE};
 use crate::output::line::Line;
 use crate::output::screen;
-use crate::output::style::{self, Style};
+use crate::output::style::{self, Colour, Style};
 use crate::output::text::one_line;
 use pinning::is_harmful;
 use std::fmt;
@@ -32,6 +32,12 @@ impl Output {
     pub(crate) fn standard() -> Self {
         let standard = Self::new(io::stdout(), io::stderr(), Style::of_stdout);
         Self { may_progress: style::stderr_may_redraw(), ..standard }
+    }
+
+    /// Colours results when the user wants that.
+    pub(crate) fn set_colour(&mut self, colour: Colour) {
+        let style = std::mem::replace(&mut self.style, Box::new(Style::default));
+        self.style = Box::new(move || style().with_colour(colour));
     }
 
     /// Streams for results and for notes.

@@ -20,7 +20,29 @@ pub(crate) fn stderr_may_redraw() -> bool {
     Style::of(io::stderr().is_terminal(), None, |name| std::env::var_os(name)).may_redraw
 }
 
+/// When text may be coloured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal that can, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Into a pipe or a file too, whatever NO_COLOR says
+    Always,
+    /// Never
+    Never,
+}
+
 impl Style {
+    /// The same, with colours when the user wants them.
+    pub(crate) fn with_colour(self, colour: Colour) -> Self {
+        let may_colour = match colour {
+            Colour::Auto => self.may_colour,
+            Colour::Always => true,
+            Colour::Never => false,
+        };
+        Self { may_colour, ..self }
+    }
+
     /// What stdout is now. A terminal can change its size at any time.
     pub(crate) fn of_stdout() -> Self {
         let size = terminal_size_of(io::stdout()).map(|(Width(columns), Height(rows))| (columns, rows));
@@ -46,6 +68,17 @@ impl Style {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_may_want_colours_anywhere_or_nowhere() {
+        let may = |is_coloured, colour| {
+            let style = Style { may_colour: is_coloured, ..Style::default() };
+            style.with_colour(colour).may_colour
+        };
+        assert_eq!([may(true, Colour::Auto), may(false, Colour::Auto)], [true, false]);
+        assert_eq!([may(true, Colour::Always), may(false, Colour::Always)], [true, true]);
+        assert_eq!([may(true, Colour::Never), may(false, Colour::Never)], [false, false]);
+    }
 
     #[test]
     fn colours_are_for_terminals_that_obey_and_users_who_want_them() {

@@ -5,11 +5,11 @@
 use crate::output::exit_status::{FAILED, NOT_PINNED, OFF, SUCCESS};
 use crate::output::failure::Failure;
 use crate::output::print::Output;
+use crate::present::table::role_from;
 use crate::verdict::against_qmp::Comparison;
 use crate::verdict::judge::Verdict;
 use crate::verdict::watch::{Offence, Watched};
 use crate::vm::expected::VmThread;
-use crate::vm::identify::Evidence;
 use crate::vm::look::{Look, Vm};
 use pinning::RoleKind;
 use serde::Serialize;
@@ -212,11 +212,7 @@ impl ShownThread {
         Self {
             tid: thread.tid.0,
             role: vm_thread.role.to_string(),
-            role_from: if vm_thread.home_assumed {
-                role_from(Evidence::Assumed)
-            } else {
-                role_from(vm_thread.evidence)
-            },
+            role_from: role_from(vm_thread),
             vcpu: vm_thread.index.filter(|_| vm_thread.role == RoleKind::Vcpu),
             name: vm_thread.name.clone(),
             expected: vm_thread.expected_shown(),
@@ -228,16 +224,6 @@ impl ShownThread {
             verdict: verdict.word(),
             words: verdict.to_string(),
         }
-    }
-}
-
-/// The `role_from` of a thread.
-fn role_from(evidence: Evidence) -> &'static str {
-    match evidence {
-        Evidence::Certain => "library",
-        Evidence::Qemu => "qemu",
-        Evidence::Name => "name",
-        Evidence::Assumed => "assumed",
     }
 }
 
@@ -371,6 +357,51 @@ impl Applied {
     }
 }
 
+/// What `pinshim show --by-cpu --json` prints.
+#[derive(Debug, Serialize)]
+pub(crate) struct ByCpu {
+    version: u32,
+    cpus: Vec<Cpu>,
+    errors: Vec<String>,
+}
+
+/// A CPU and the threads that may run on it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Cpu {
+    cpu: u32,
+    threads: Vec<ThreadOfVm>,
+}
+
+/// A thread of some VM.
+#[derive(Debug, Serialize)]
+pub(crate) struct ThreadOfVm {
+    pid: i32,
+    vm: Option<String>,
+    tid: i32,
+    role: String,
+    vcpu: Option<u32>,
+    name: String,
+}
+
+impl ByCpu {
+    /// The document.
+    pub(crate) fn new(cpus: Vec<Cpu>, errors: Vec<String>) -> Self {
+        Self { version: VERSION, cpus, errors }
+    }
+}
+
+impl Cpu {
+    /// A CPU with threads of these VMs.
+    pub(crate) fn new<'a>(cpu: u32, threads: impl Iterator<Item = (&'a Vm<'a>, &'a VmThread)>) -> Self {
+        let thread = |(vm, vm_thread): (&Vm<'_>, &VmThread)| {
+            let shown = ShownThread::new(vm_thread, &Verdict::Unknown);
+            let ShownThread { tid, role, vcpu, name, .. } = shown;
+            ThreadOfVm { pid: vm.process.pid, vm: vm.name.clone(), tid, role, vcpu, name }
+        };
+        Self { cpu, threads: threads.map(thread).collect() }
+    }
+}
+
 /// Prints a document on a line of its own.
 pub(crate) fn print(output: &mut Output, document: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(document)
@@ -386,6 +417,7 @@ mod tests {
     use crate::verdict::judge::Off;
     use crate::verdict::watch;
     use crate::vm::find;
+    use crate::vm::identify::Evidence;
     use crate::vm::look::Ask;
     use crate::vm::sample::web;
     use pinning::CpuSet;
@@ -433,6 +465,8 @@ mod tests {
     const VM: &str = "| field of a VM |";
     const THREAD: &str = "| field of a thread |";
     const CHECKED: &str = "`pinshim check --json`:";
+    const BY_CPU: &str = "`pinshim show --by-cpu --json`:";
+    const THREAD_OF_CPU: &str = "| field of a CPU's thread |";
     const APPLIED: &str = "`pinshim apply --json`:";
     const CHECKED_ALL: &str = "| field of several VMs |";
     const FAILED_FIELDS: &str = "| field of a failure |";
@@ -468,6 +502,11 @@ mod tests {
         assert_eq!(fields(&none), documented(FAILED_FIELDS));
         let none: Value = serde_json::from_str(&failure.document()).unwrap();
         assert_eq!(fields(&none), documented(FAILED_FIELDS));
+        let by_cpu = Cpu::new(0, look.threads.iter().map(|thread| (&vm, thread)));
+        let by_cpu = serde_json::to_value(ByCpu::new(vec![by_cpu], Vec::new())).unwrap();
+        assert_eq!(fields(&by_cpu), documented(BY_CPU));
+        assert_eq!(fields(&by_cpu["cpus"][0]), quoted(meaning(BY_CPU, "cpus")));
+        assert_eq!(fields(&by_cpu["cpus"][0]["threads"][0]), documented(THREAD_OF_CPU));
         let thread = &look.threads[0];
         let (moves, failures) = (vec![Moved::new(thread, "1")], vec![Unmoved::new(thread, "x")]);
         let applied = Applied::new(&vm, false, 0, 1, moves, failures, Vec::new());
@@ -488,7 +527,10 @@ mod tests {
             [State::Born, State::Placed, State::Cut, State::Refused, State::LeftAlone, State::Filtered];
         assert_eq!(states.iter().map(State::to_string).collect::<Names>(), words("register"));
         let all = [Evidence::Certain, Evidence::Qemu, Evidence::Name, Evidence::Assumed];
-        assert_eq!(names(&all.map(role_from)), words("role_from"));
+        let of = |evidence| {
+            role_from(&VmThread { evidence, ..crate::vm::sample::vm_thread(7, RoleKind::Worker, "worker") })
+        };
+        assert_eq!(names(&all.map(of)), words("role_from"));
         let verdicts = [
             Verdict::Ok,
             Verdict::NotRunYet,

@@ -2,6 +2,7 @@
 //!
 //! Colour only adds emphasis: everything is there in words.
 
+use crate::arguments::Column;
 use crate::output::line::{Emphasis, Line};
 use crate::output::style::Style;
 use crate::output::text::one_line;
@@ -18,53 +19,98 @@ const WIDTH: u16 = 100;
 /// A narrower terminal breaks the lines of the table: that is easier to read than columns of single letters.
 const NARROWEST: u16 = 80;
 
-const HEADER: [&str; 9] = ["TID", "ROLE", "NAME", "EXPECTED", "ALLOWED", "LAST", "TIME", "MIGR", "STATE"];
+/// The columns of a VM's table.
+const USUAL: [Column; 9] = [
+    Column::Tid,
+    Column::Role,
+    Column::Name,
+    Column::Expected,
+    Column::Allowed,
+    Column::Last,
+    Column::Time,
+    Column::Migr,
+    Column::State,
+];
 
-/// The table of some threads and the verdicts on them, in lines.
+/// A row of a table.
+pub(crate) struct Row<'a> {
+    /// The thread's process.
+    pub(crate) pid: i32,
+    /// The name of its VM.
+    pub(crate) vm: &'a str,
+    pub(crate) thread: &'a VmThread,
+    pub(crate) verdict: &'a Verdict,
+}
+
+/// The table of some threads of one VM and the verdicts on them, in lines.
 pub(crate) fn render(threads: &[VmThread], verdicts: &[Verdict], style: Style) -> Vec<Line> {
+    let row = |(thread, verdict)| Row { pid: 0, vm: "", thread, verdict };
+    let rows: Vec<Row<'_>> = threads.iter().zip(verdicts).map(row).collect();
+    render_columns(&rows, &USUAL, style)
+}
+
+/// A table of these columns, in lines.
+pub(crate) fn render_columns(rows: &[Row<'_>], columns: &[Column], style: Style) -> Vec<Line> {
+    let cells = |row: &Row<'_>| columns.iter().map(|column| cell(row, *column)).collect();
+    let texts: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    let headers: Vec<&str> = columns.iter().map(|column| header(*column)).collect();
+    let mut emphases = rows.iter().map(|row| emphasis(row.verdict));
+    let table = texts.into_iter().map(|texts| (texts, emphases.next().flatten())).collect();
+    lines(&headers, table, style)
+}
+
+/// A table in lines: its headers, and for each row its cells and how they stand out.
+pub(crate) fn lines(headers: &[&str], rows: Vec<(Vec<String>, Option<Emphasis>)>, style: Style) -> Vec<Line> {
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(HEADER);
+    table.set_header([MARK].into_iter().chain(headers.iter().copied()));
     table.set_width(style.size.map_or(WIDTH, |(columns, _)| columns.max(NARROWEST)));
-    for (at, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
-        match HEADER.get(at) {
-            Some(&"TID" | &"LAST" | &"TIME" | &"MIGR") => {
+    for (column, header) in table.column_iter_mut().zip([MARK].iter().chain(headers)) {
+        column.set_padding(if *header == MARK { (0, 0) } else { (0, 2) });
+        match *header {
+            MARK => {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+            "TID" | "PID" | "LAST" | "TIME" | "MIGR" | "CPU" | "THREADS" => {
                 column.set_cell_alignment(CellAlignment::Right);
                 column.set_constraint(ColumnConstraint::ContentWidth);
             }
-            Some(&"ROLE" | &"NAME") => {
+            "ROLE" | "NAME" | "FROM" => {
                 column.set_constraint(ColumnConstraint::ContentWidth);
             }
-            Some(header @ (&"EXPECTED" | &"ALLOWED")) => {
+            "EXPECTED" | "ALLOWED" => {
                 // A list of many CPUs goes over several lines, so that the other columns need not.
                 let (lower, upper) = (Width::Fixed(header.len() as u16 + 2), Width::Fixed(20));
                 column.set_constraint(ColumnConstraint::Boundaries { lower, upper });
             }
-            Some(&"STATE") => {
+            "STATE" | "WHO" => {
                 column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(12)));
             }
             _ => {}
         }
     }
-    let rows = || threads.iter().zip(verdicts);
-    for (vm_thread, verdict) in rows() {
+    let mut emphases = vec![Some(Emphasis::Bold)];
+    for (cells, emphasis) in rows {
         // Made harmless before it is measured: the columns stay where they are, and a newline makes no line.
-        table.add_row(cells(vm_thread, verdict).map(|cell| one_line(&cell).into_owned()));
+        let cells = cells.iter().map(|cell| one_line(cell).into_owned());
+        table.add_row([MARK.to_owned()].into_iter().chain(cells));
+        emphases.push(emphasis);
     }
-    // A cell may take several lines; the thread id stands only on the first line of its row.
-    let id_width = rows().map(|(vm_thread, _)| vm_thread.thread.tid.to_string().len()).max();
-    let id_width = id_width.unwrap_or(0).max("TID".len());
-    let mut emphases = [Some(Emphasis::Bold)].into_iter().chain(rows().map(|(_, verdict)| emphasis(verdict)));
+    // A cell may take several lines; the mark stands only on the first line of its row.
+    let mut emphases = emphases.into_iter();
     let mut current = None;
     let line = |line: String| {
-        if !line.chars().take(id_width).all(|c| c == ' ') {
+        let text = line.strip_prefix(MARK);
+        if text.is_some() {
             current = emphases.next().flatten();
         }
-        Line::new(line.trim_end().to_owned(), current)
+        Line::new(text.or(line.strip_prefix(' ')).unwrap_or(&line).trim_end().to_owned(), current)
     };
     table.lines().map(line).collect()
 }
+
+/// What begins each row, so that its first line is known. It is not written.
+const MARK: &str = "|";
 
 /// How the row of a verdict stands out.
 fn emphasis(verdict: &Verdict) -> Option<Emphasis> {
@@ -76,19 +122,53 @@ fn emphasis(verdict: &Verdict) -> Option<Emphasis> {
     }
 }
 
-fn cells(vm_thread: &VmThread, verdict: &Verdict) -> [String; 9] {
-    let thread = &vm_thread.thread;
-    [
-        thread.tid.to_string(),
-        role(vm_thread),
-        vm_thread.name.clone(),
-        vm_thread.expected_shown().map_or("-".to_owned(), list),
-        list(thread.allowed.to_string()),
-        thread.last_cpu.to_string(),
-        time(thread.cpu_time),
-        thread.migrations.map_or("-".to_owned(), |count| count.to_string()),
-        verdict.to_string(),
-    ]
+fn header(column: Column) -> &'static str {
+    match column {
+        Column::Pid => "PID",
+        Column::Vm => "VM",
+        Column::Tid => "TID",
+        Column::Role => "ROLE",
+        Column::From => "FROM",
+        Column::Name => "NAME",
+        Column::Expected => "EXPECTED",
+        Column::Allowed => "ALLOWED",
+        Column::Last => "LAST",
+        Column::Time => "TIME",
+        Column::Migr => "MIGR",
+        Column::Register => "REGISTER",
+        Column::State => "STATE",
+    }
+}
+
+fn cell(row: &Row<'_>, column: Column) -> String {
+    let (vm_thread, thread) = (row.thread, &row.thread.thread);
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    match column {
+        Column::Pid => row.pid.to_string(),
+        Column::Vm => row.vm.to_owned(),
+        Column::Tid => thread.tid.to_string(),
+        Column::Role => role(vm_thread),
+        Column::From => role_from(vm_thread).to_owned(),
+        Column::Name => vm_thread.name.clone(),
+        Column::Expected => or_none(vm_thread.expected_shown().map(list)),
+        Column::Allowed => list(thread.allowed.to_string()),
+        Column::Last => thread.last_cpu.to_string(),
+        Column::Time => time(thread.cpu_time),
+        Column::Migr => or_none(thread.migrations.map(|count| count.to_string())),
+        Column::Register => or_none(vm_thread.state.map(|state| state.to_string())),
+        Column::State => row.verdict.to_string(),
+    }
+}
+
+/// How a thread's role is known, in a word.
+pub(crate) fn role_from(vm_thread: &VmThread) -> &'static str {
+    match vm_thread.evidence {
+        _ if vm_thread.home_assumed => "assumed",
+        Evidence::Certain => "library",
+        Evidence::Qemu => "qemu",
+        Evidence::Name => "name",
+        Evidence::Assumed => "assumed",
+    }
 }
 
 /// The role, with the index of a vCPU, and with a question mark where the role is only assumed.
@@ -122,6 +202,7 @@ mod tests {
     use crate::sys::threads::Thread;
     use crate::verdict::judge::Off;
     use crate::vm::sample;
+    use clap::ValueEnum;
     use pinning::CpuId;
 
     /// A large host: sets of many runs, a long CPU time, the longest words.
@@ -166,10 +247,29 @@ mod tests {
             let style = Style { size: Some((columns, 24)), ..Style::default() };
             let table: String =
                 render(&threads, &verdicts, style).iter().map(|line| line.written(false)).collect();
-            for whole in HEADER.iter().chain(&names).chain(&["4194303", "emulator", "also"]) {
+            let headers = USUAL.map(header);
+            for whole in headers.iter().chain(&names).chain(&["4194303", "emulator", "also"]) {
                 assert!(table.contains(whole), "{columns}: {whole}\n{table}");
             }
         }
+    }
+
+    #[test]
+    fn each_column_can_be_asked_for_under_its_header() {
+        let worker =
+            VmThread { expected: Some(cpus("0")), ..sample::vm_thread(7, RoleKind::Worker, "worker") };
+        let row = || Row { pid: 5, vm: "web", thread: &worker, verdict: &Verdict::Ok };
+        let of = |columns: &[Column]| {
+            let lines = render_columns(&[row(), row()], columns, Style::default());
+            lines.iter().map(|line| line.written(false)).collect::<String>()
+        };
+        for column in Column::value_variants() {
+            let name = column.to_possible_value().unwrap();
+            assert_eq!(header(*column), name.get_name().to_uppercase());
+            assert!(of(&[*column]).trim_start().starts_with(header(*column)));
+        }
+        let text = "VM   PID  REGISTER  FROM\nweb    5  -         library\nweb    5  -         library\n";
+        assert_eq!(of(&[Column::Vm, Column::Pid, Column::Register, Column::From]), text);
     }
 
     #[test]

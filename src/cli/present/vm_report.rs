@@ -4,19 +4,21 @@ use crate::output::failure::Failure;
 use crate::output::line::Line;
 use crate::output::style::Style;
 use crate::output::text::{count, cut};
-use crate::present::table;
+use crate::present::table::{self, Row};
 use crate::sys::cpuset::Cpuset;
 use crate::sys::thread_cgroup::ThreadCgroup;
 use crate::sys::threads::Migrations;
-use crate::verdict::diagnosis;
 use crate::verdict::judge::{Judge, Verdict};
 use crate::verdict::not_judged::not_judged;
+use crate::verdict::{against_qmp, diagnosis};
 use crate::vm::find::is_qemu;
 use crate::vm::identify::Evidence;
 use crate::vm::look::{Ask, Look, Vm};
 use crate::vm::page::Missing;
+use crate::vm::qmp::{self, Ids};
 use crate::vm::unmet::unmet;
 use pinning::RoleKind;
+use std::path::Path;
 
 /// So many characters of a variable's value are shown; `--json` has all of it.
 const VALUE: usize = 2000;
@@ -32,22 +34,34 @@ pub(crate) struct VmReport<'k> {
     pub(crate) verdicts: Vec<Verdict>,
     /// Sentences: why it is not pinned, what else is to be known.
     pub(crate) notes: Vec<String>,
-    /// Sentences on other processes that give themselves the VM's name.
-    namesakes: Vec<String>,
+    /// Sentences on other processes that give themselves the VM's name, and on what QEMU itself says.
+    further: Vec<String>,
+    /// QEMU's own answer.
+    ids: Option<Ids>,
 }
 
 impl<'k> VmReport<'k> {
     /// The report of one look. `namesakes` are sentences on other processes that give themselves the VM's name.
     pub(crate) fn first(vm: Vm<'k>, namesakes: Vec<String>) -> Result<Self, Failure> {
-        Self::look(vm, namesakes, Judge::default())
+        Self::look(vm, namesakes, None, Judge::default())
     }
 
-    fn look(vm: Vm<'k>, namesakes: Vec<String>, mut judge: Judge) -> Result<Self, Failure> {
-        let look = vm.look(&Ask { migrations: Migrations::Count, ..Ask::default() })?;
+    /// The report of one look, with the answer of the QEMU behind a QMP socket.
+    pub(crate) fn asking(vm: Vm<'k>, socket: &Path) -> Result<Self, Failure> {
+        let ids = qmp::ask(socket)?;
+        let mut further: Vec<String> = ids.not_told().into_iter().collect();
+        if vm.is_pinned() {
+            further.extend(against_qmp::compared(&vm, socket)?.differences);
+        }
+        Self::look(vm, further, Some(ids), Judge::default())
+    }
+
+    fn look(vm: Vm<'k>, further: Vec<String>, ids: Option<Ids>, mut judge: Judge) -> Result<Self, Failure> {
+        let look = vm.look(&Ask { migrations: Migrations::Count, ids: ids.as_ref(), ..Ask::default() })?;
         let verdicts = judge.judge(&look.threads);
         let mut notes = notes(&vm, &look, &verdicts);
-        notes.extend_from_slice(&namesakes);
-        Ok(Self { vm, judge, look, verdicts, notes, namesakes })
+        notes.extend_from_slice(&further);
+        Ok(Self { vm, judge, look, verdicts, notes, further, ids })
     }
 
     /// Whether a second look would tell more.
@@ -57,7 +71,7 @@ impl<'k> VmReport<'k> {
 
     /// The report of a second look, where the first left something open.
     pub(crate) fn again(self) -> Result<Self, Failure> {
-        if self.is_open() { Self::look(self.vm, self.namesakes, self.judge) } else { Ok(self) }
+        if self.is_open() { Self::look(self.vm, self.further, self.ids, self.judge) } else { Ok(self) }
     }
 
     /// The report for people.
@@ -72,6 +86,13 @@ impl<'k> VmReport<'k> {
         lines.extend(table::render(&self.look.threads, &self.verdicts, style));
         lines.extend(self.notes.iter().map(|note| Line::from(format!("  {note}"))));
         lines
+    }
+
+    /// Its rows for a table of threads of several VMs.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        let (pid, vm) = (self.vm.process.pid, self.vm.name.as_deref().unwrap_or("-"));
+        let row = move |(thread, verdict)| Row { pid, vm, thread, verdict };
+        self.look.threads.iter().zip(&self.verdicts).map(row)
     }
 
     fn summary(&self) -> String {
