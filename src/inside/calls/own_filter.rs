@@ -26,6 +26,13 @@ struct Load {
     zero_alone_is_success: bool,
 }
 
+impl Load {
+    /// Whether the kernel has not taken the filter, by what the call returned.
+    fn failed(&self, result: c_long) -> bool {
+        result < 0 || (self.zero_alone_is_success && result != 0)
+    }
+}
+
 /// Whether prctl(2) with this option may load a filter.
 #[inline(always)]
 pub fn prctl_loads_a_filter(option: c_int) -> bool {
@@ -72,18 +79,17 @@ pub unsafe fn around_seccomp(
 ///
 /// # Safety
 /// `load` says what `real` passes to the kernel.
-unsafe fn around(load: &Load, real: impl FnOnce() -> c_long) -> c_long {
+unsafe fn around<F: FnOnce() -> c_long>(load: &Load, real: F) -> c_long {
     // Without a program the kernel answers EFAULT: that is how a program asks whether there are filters.
     let asks = load.program.is_some_and(<*const _>::is_null);
     let Some(shim) = shim::shim().filter(|_| !asks && !keeping_errno(shares_memory_with_its_parent)) else {
         return real();
     };
     keeping_errno(|| prepare(shim, load));
-    let load_it = || {
+    let load_it = |real: F| {
         let result = real();
-        let failed = result < 0 || (load.zero_alone_is_success && result != 0);
         let verdict = match load.program {
-            _ if failed => Verdict::NOTHING,
+            _ if load.failed(result) => Verdict::NOTHING,
             None => Verdict::EVERYTHING,
             // SAFETY: as the caller upholds, this is the program that the kernel has just taken.
             Some(program) => unsafe { verdict_of(program) },
@@ -91,9 +97,20 @@ unsafe fn around(load: &Load, real: impl FnOnce() -> c_long) -> c_long {
         (result, verdict)
     };
     if load.everywhere {
-        return permitted::load_everywhere(load_it);
+        // SAFETY: as the caller upholds.
+        return match keeping_errno(|| unsafe { verdict_beforehand(load) }) {
+            Some(verdict) => {
+                let added = permitted::announce_everywhere(verdict);
+                let result = real();
+                if load.failed(result) {
+                    permitted::withdraw(added);
+                }
+                result
+            }
+            None => permitted::load_everywhere(|| load_it(real)),
+        };
     }
-    let (result, verdict) = load_it();
+    let (result, verdict) = load_it(real);
     permitted::loaded_here(verdict);
     result
 }
@@ -112,11 +129,49 @@ fn prepare(shim: &'static Shim, load: &Load) {
 /// # Safety
 /// The kernel has taken `program`, so that it and its steps can be read.
 unsafe fn verdict_of(program: *const libc::sock_fprog) -> Verdict {
+    // The kernel does not mind how they are aligned. Nobody does that.
+    if !program.is_aligned() {
+        return Verdict::EVERYTHING;
+    }
     // SAFETY: as the caller upholds.
     let program = unsafe { &*program };
+    if !program.filter.is_aligned() {
+        return Verdict::EVERYTHING;
+    }
     // SAFETY: as the caller upholds; the kernel takes no program without steps.
     let steps = unsafe { std::slice::from_raw_parts(program.filter, usize::from(program.len)) };
     Verdict::of(steps)
+}
+
+/// What a filter is going to leave, which is not loaded yet: so that no other thread makes a call in the moment that it is.
+/// `None` where the program cannot be read: the kernel is going to refuse it, or an earlier filter forbids to look.
+///
+/// # Safety
+/// If the program can be read, it is one, and nobody changes it meanwhile.
+unsafe fn verdict_beforehand(load: &Load) -> Option<Verdict> {
+    let program = load.program?;
+    if !program.is_aligned() || !is_readable(program.addr(), size_of::<libc::sock_fprog>()) {
+        return None;
+    }
+    // SAFETY: it was just found readable.
+    let steps = unsafe { &*program };
+    let bytes = usize::from(steps.len) * size_of::<libc::sock_filter>();
+    if steps.len == 0 || !is_readable(steps.filter.addr(), bytes) {
+        return None;
+    }
+    // SAFETY: header and steps were just found readable.
+    Some(unsafe { verdict_of(program) })
+}
+
+/// Whether this memory of the process's can be read.
+fn is_readable(address: usize, bytes: usize) -> bool {
+    let mut room = [0u8; 512];
+    let pid = thread::getpid();
+    (0..bytes).step_by(room.len()).all(|at| {
+        let wanted = (bytes - at).min(room.len());
+        let piece = room.get_mut(..wanted).unwrap_or_default();
+        thread::read_own_memory(pid, address.wrapping_add(at), piece).is_ok_and(|read| read.len() == wanted)
+    })
 }
 
 /// Whether the calling process is a child by vfork(2), which is going to execute another program: what is written here is

@@ -75,7 +75,20 @@ pub(crate) fn forget_all() {
     LOADING.store(0, Ordering::Relaxed);
 }
 
-/// Loads a filter for all threads by `load`, which answers what it leaves. Meanwhile the other threads make no call: they
+/// A filter is about to be loaded for all threads. Answers what is forbidden by it alone, for [`withdraw`].
+pub(crate) fn announce_everywhere(verdict: Verdict) -> u64 {
+    DEADLY.fetch_or(verdict.deadly, Ordering::Relaxed);
+    let before = EVERYWHERE.fetch_or(verdict.forbidden, Ordering::AcqRel);
+    ANY.store(true, Ordering::SeqCst);
+    verdict.forbidden & !before
+}
+
+/// The filter that was announced was not loaded after all.
+pub(crate) fn withdraw(forbidden: u64) {
+    EVERYWHERE.fetch_and(!forbidden, Ordering::AcqRel);
+}
+
+/// Loads a filter for all threads by `load`, which answers what it leaves, where that is not known before. Meanwhile the other threads make no call: they
 /// do not know yet which.
 pub(crate) fn load_everywhere<R>(load: impl FnOnce() -> (R, Verdict)) -> R {
     LOADING.fetch_add(1, Ordering::AcqRel);
@@ -119,6 +132,15 @@ mod tests {
         assert!(may(u64::MAX), "another thread may");
 
         assert!(!is_deadly());
+        // One that is announced holds until it is withdrawn, and takes nothing with it.
+        let first = announce_everywhere(Verdict { forbidden: 0b11 << 59, deadly: false });
+        let second = announce_everywhere(Verdict { forbidden: 0b11 << 60, deadly: false });
+        assert!(!may(1 << 59) && !may(1 << 60) && !may(1 << 61));
+        withdraw(second);
+        assert!(!may(1 << 59) && !may(1 << 60) && may(1 << 61));
+        withdraw(first);
+        assert!(may(u64::MAX));
+
         // One that fails forbids nothing; one that is loaded holds for all. No test uses the topmost bit.
         assert_eq!(load_everywhere(|| (-1, Verdict::NOTHING)), -1);
         assert!(may(u64::MAX));

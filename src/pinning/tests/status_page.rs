@@ -199,7 +199,7 @@ fn an_entry_that_makes_no_sense_is_left_out() {
         page.put_thread(0, -5, RoleKind::Vcpu as u8, 0, b"no such tid");
         assert_eq!(page.read().threads, []);
         page.put_thread(0, 4, RoleKind::Vcpu as u8, 0, b"no such state");
-        page.bytes[page.entries_at + 4] = 6;
+        page.bytes[page.entries_at + 4] = 7;
         assert_eq!(page.read().threads, []);
         page.put_thread(0, 4, RoleKind::Vcpu as u8, 0, b"no such home");
         page.put_u16(page.entries_at + 12, 2);
