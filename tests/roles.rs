@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use harness::{
     Accel, Aio, Bus, Drive, Expected, Observation, Observer, Rule, ThreadSeen, TimeLimit, TwoCpus, Vm,
-    VmBuilder, judge, kvm_and_tcg, long, two_cpus,
+    VmBuilder, judge, kvm_and_tcg, long, object_missing, skip, two_cpus,
 };
 use serde_json::json;
 
@@ -486,6 +486,9 @@ mod exempt {
     #[test]
     fn a_thread_context_and_those_it_makes_stay_where_qemu_puts_them() {
         let _limit = TimeLimit::seconds(150);
+        if let Some(why) = object_missing("thread-context") {
+            return skip(why);
+        }
         let Some(cpus) = two_cpus() else { return };
         let context = format!("thread-context,id=tc1,cpu-affinity={}", cpus.first);
         let vm = placed(VmBuilder::new(Accel::Tcg).args(&["-object", &context]), &[("PIN_CPUS", "B")], cpus);

@@ -26,8 +26,8 @@ pub fn kvm_missing() -> Option<String> {
         Ok(device) => device,
         Err(e) => return Some(format!("no KVM, {DEVICE}: {e}")),
     };
-    // SAFETY: this request takes no argument.
-    let version = unsafe { libc::ioctl(device.as_raw_fd(), KVM_GET_API_VERSION) };
+    // SAFETY: this request takes no argument. The kernel refuses any but 0 (virt/kvm/kvm_main.c).
+    let version = unsafe { libc::ioctl(device.as_raw_fd(), KVM_GET_API_VERSION, 0) };
     (version != KVM_API_VERSION).then(|| format!("KVM answers with version {version}"))
 }
 

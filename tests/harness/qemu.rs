@@ -16,6 +16,13 @@ pub fn qemu() -> Result<PathBuf, String> {
     if path.exists() { Ok(path) } else { Err("qemu-system-x86_64 is not installed".into()) }
 }
 
+/// Why this QEMU has no such kind of object (`-object`), if so.
+pub fn object_missing(kind: &str) -> Option<String> {
+    let known =
+        qemu().map(|qemu| Program::new(qemu).args(["-object", "help"]).run().stdout).unwrap_or_default();
+    (!known.lines().any(|line| line.trim() == kind)).then(|| format!("this QEMU has no {kind} object"))
+}
+
 /// The option and value that have QEMU become another user once it is set up: `-run-with user=` from QEMU 9.1 on, which
 /// alone is left in 10, and `-runas` before.
 pub fn run_as(user: &str) -> [String; 2] {

@@ -13,7 +13,7 @@ static void try_to_move(const char *who)
 {
     unsigned long all = ~0ul;
     long result = syscall(SYS_sched_setaffinity, 0, sizeof all, &all);
-    dprintf(2, "%s tried to move: %s\n", who, result == 0 ? "done" : strerrorname_np(errno));
+    dprintf(2, "%s tried to move: %s\n", who, result == 0 ? "done" : errno == EPERM ? "EPERM" : strerror(errno));
 }
 
 int seccomp_load(void *context)
