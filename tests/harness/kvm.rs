@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use crate::user::Uid;
-use crate::{Scratch, root_missing};
+use crate::{Scratch, own_mounts_missing};
 
 const DEVICE: &str = "/dev/kvm";
 
@@ -38,7 +38,7 @@ pub(crate) struct OwnNode(PathBuf);
 
 impl OwnNode {
     pub(crate) fn new(scratch: &Scratch, user: Uid) -> Result<Self, String> {
-        if let Some(why) = root_missing() {
+        if let Some(why) = own_mounts_missing() {
             return Err(why);
         }
         let path = scratch.join("kvm");
