@@ -615,6 +615,69 @@ fn a_hook_folder_on_another_file_system_is_refused() {
     assert!(!world.path("to/usr").exists());
 }
 
+/// libvirt's file of a domain with this emulator.
+fn define(world: &World, domain: &str, emulator: &str) -> PathBuf {
+    let xml = format!(
+        "<domain type='kvm'>\n  <devices>\n    <emulator>{emulator}</emulator>\n  </devices>\n</domain>\n"
+    );
+    world.write(&format!("to/etc/libvirt/qemu/{domain}.xml"), &xml)
+}
+
+#[test]
+fn domains_that_could_not_start_any_more_keep_it_installed_and_are_named() {
+    let _limit = TimeLimit::seconds(100);
+    let world = World::new();
+    world.install(&[]).assert_clean();
+    let wrapper = |name: &str| world.path(&format!("to/usr/bin/{name}")).display().to_string();
+    define(&world, "plain", "/usr/bin/qemu-system-x86_64");
+    define(&world, "another", "/opt/bin/qemu-pinned");
+    define(&world, "web", &wrapper("qemu-pinned"));
+    define(&world, "arm \u{1b}[2J", &wrapper("qemu-system-aarch64-pinned"));
+    // One that only runs: libvirt keeps no file of it.
+    let script = format!(
+        "#!/bin/sh\ncase $* in *'list --name') echo; echo -n; echo gone; echo --run;; *'dumpxml -- --run') \
+         echo '<emulator>{}</emulator>';; *) exit 1;; esac\n",
+        wrapper("qemu-pinned")
+    );
+    world.program("virsh/virsh", &script);
+    let path = format!("{}:{}", world.path("virsh").display(), std::env::var("PATH").expect("a PATH"));
+    let uninstall =
+        |more: &[&str]| world.installer(&[&["--uninstall"], more].concat()).env("PATH", &path).run();
+    let before = world.state();
+    let done = uninstall(&[]);
+    assert_refused(&world, &before, &done, "pinshim libvirt disable NAME; or give --anyway");
+    let mut named = vec!["web", "$'arm \\E[2J'"];
+    if root_missing().is_none() {
+        named.push("--run");
+    }
+    for name in &named {
+        assert!(done.stderr.contains(&format!("install: the domain {name} names ")), "{name}: {done:?}");
+    }
+    assert_eq!(done.stderr.lines().count(), named.len() + 1, "{done:?}");
+    let done = uninstall(&["--anyway"]);
+    assert_eq!((done.code(), done.stderr.lines().count()), (0, named.len()), "{done:?}");
+    assert!(!world.manifest().exists() && world.path("to/etc/libvirt/qemu/web.xml").exists());
+}
+
+#[test]
+fn what_the_hook_has_left_goes_with_the_installation() {
+    let _limit = TimeLimit::seconds(100);
+    let world = World::new();
+    world.install(&[]).assert_clean();
+    world.write("to/run/pinshim/domains/web.env", "PIN_CPUS=0\n");
+    world.write("to/run/pinshim/domains/.4711", "PIN_");
+    world.install(&["--uninstall"]).assert_clean();
+    assert!(!world.path("to/run/pinshim").exists());
+    // What is not the hook's stays, and what is no installation's is left alone.
+    world.install(&[]).assert_clean();
+    let kept = world.write("to/run/pinshim/domains/notes", "");
+    world.install(&["--uninstall"]).assert_clean();
+    assert!(kept.exists());
+    let left = world.write("to/run/pinshim/domains/web.env", "PIN_CPUS=0\n");
+    let done = world.install(&["--uninstall"]);
+    assert!(done.code() == 1 && left.exists(), "{done:?}");
+}
+
 mod killed {
     use super::*;
 

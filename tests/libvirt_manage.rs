@@ -192,6 +192,33 @@ fn what_would_keep_the_domain_from_starting_is_refused_before() {
     refused(&[&domain.name, "--cpus", "0"], &why);
 }
 
+/// The script that installs it sees from libvirt's own files which domains need the wrapper.
+#[test]
+fn an_installation_that_a_domain_needs_is_taken_away_only_after_the_domain_is_disabled() {
+    let _limit = TimeLimit::seconds(100);
+    let Some((libvirt, _)) = world() else { return };
+    let domain = Domain::new(&libvirt, "needs-it", false).placement("cpus='0'");
+    libvirt.define(&domain);
+    let folder = |name: &str| libvirt.path(name).display().to_string();
+    let uninstall = || {
+        Program::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/install"))
+            .args(["--uninstall", "--prefix", &folder("usr"), "--sysconfdir", &folder("etc")])
+            .args(["--runstatedir", &folder("run")])
+            .run()
+    };
+    let refused = uninstall();
+    let named = format!("install: the domain {} names {} as its emulator", domain.name, libvirt.wrapper());
+    assert!(refused.code() == 1 && refused.stderr.contains(&named), "{refused:?}");
+    assert!(libvirt.path("usr/bin/qemu-pinned").exists());
+    pinshim_ok(&libvirt, &["disable", &domain.name]);
+    // The tests have changed the hook, which is left for that reason.
+    let done = uninstall();
+    assert!(!done.stderr.contains("the domain"), "{done:?}");
+    assert!(!libvirt.path("usr/bin/qemu-pinned").exists(), "{done:?}");
+    let qemu = start(&libvirt, &domain);
+    libvirt.destroy(&domain, qemu);
+}
+
 /// A virsh that says what it likes, in place of libvirt's.
 #[test]
 fn what_virsh_says_is_not_believed_blindly() {
