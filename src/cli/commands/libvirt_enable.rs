@@ -1,9 +1,9 @@
 //! `pinshim libvirt enable`: puts the placement and the wrapper into a domain's configuration.
 
 use crate::arguments::LibvirtEnable;
+use crate::libvirt::before_start::judge_before_start;
 use crate::libvirt::domain_file;
 use crate::libvirt::from_tuning;
-use crate::libvirt::policy;
 use crate::libvirt::target::Target;
 use crate::libvirt::virsh::Virsh;
 use crate::libvirt::wrapper;
@@ -13,7 +13,6 @@ use crate::output::exit_status::SUCCESS;
 use crate::output::failure::{Done, Failure};
 use crate::output::print::Output;
 use crate::sys::kernel::Kernel;
-use pinning::OnError;
 use std::ffi::OsStr;
 
 /// Changes the domain, or says what would be changed.
@@ -48,16 +47,12 @@ pub(crate) fn enable(arguments: &LibvirtEnable, kernel: &dyn Kernel, output: &mu
         drops_pins: arguments.drop_cputune,
     };
     let (xml, domain) = target.changed(&change)?;
-    let judged = policy::parse(&domain, kernel);
-    let mut faults = domain.faults.clone();
-    if judged.on_error == OnError::Exit {
-        faults.extend(&judged.faults);
-    }
-    faults.lines().iter().for_each(|fault| output.note(fault));
-    if !faults.is_empty() {
+    let judged = judge_before_start(kernel, &domain);
+    judged.faults.lines().iter().for_each(|fault| output.note(fault));
+    if !judged.faults.is_empty() {
         return Err(Failure::new(format!("{name} would not start with this; nothing was changed")));
     }
-    judged.warnings.iter().for_each(|warning| output.note(format_args!("warning: {warning}")));
+    judged.warnings.lines().iter().for_each(|warning| output.note(format_args!("warning: {warning}")));
     if xml == target.xml {
         output.line(format_args!("{name} is enabled already; nothing is to be changed"));
         return Ok(SUCCESS);

@@ -1,9 +1,9 @@
 //! How a domain stands: what places its threads, and whether they are there.
 
+use crate::libvirt::before_start::judge_before_start;
 use crate::libvirt::domain_file;
 use crate::libvirt::domain_xml::Domain;
 use crate::libvirt::folders::Folders;
-use crate::libvirt::policy;
 use crate::libvirt::qemu_process::QemuProcess;
 use crate::libvirt::standing::Row;
 use crate::libvirt::target::read;
@@ -15,7 +15,7 @@ use crate::sys::kernel::Kernel;
 use crate::verdict::watch;
 use crate::vm::look::{Ask, Vm};
 use crate::vm::page::Missing;
-use pinning::{OnError, Policy};
+use pinning::Policy;
 use std::ffi::OsStr;
 use std::time::Duration;
 
@@ -94,12 +94,13 @@ fn configured(
     name: &str,
     domain: &Domain,
 ) -> Result<Option<Source>, (&'static str, String)> {
-    let judged = policy::parse(domain, kernel);
-    let fault = domain.faults.lines().into_iter().next();
-    let refused = judged.on_error == OnError::Exit && domain.placement.is_some();
-    let fault = fault.or_else(|| judged.faults.first().filter(|_| refused).map(ToString::to_string));
-    if let Some(fault) = fault {
+    let judged = judge_before_start(kernel, domain);
+    if let Some(fault) = judged.faults.lines().first() {
         return Err(("refused", format!("it would not start: {fault}")));
+    }
+    // A CPU that is offline now is none of the next start's business; one that <cputune> withholds is.
+    if let Some(conflict) = judged.warnings.lines().iter().find(|warning| warning.contains("<cputune>")) {
+        return Err(("conflict", conflict.clone()));
     }
     let file = || {
         domain_file::administrators(kernel, &folders.config.join("domains"), OsStr::new(name), &domain.uuid)
