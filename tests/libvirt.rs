@@ -14,6 +14,7 @@ mod libvirt_world;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -291,6 +292,52 @@ fn a_script_in_place_of_qemu_starts_it_pinned() {
     let line = until(10, "the hook's line", || libvirt.hook_lines(&domain).pop());
     assert!(line.contains("where they belong") && !line.contains("libpinshim"), "{line}");
     assert_eq!(qemu.cpus_of("call_rcu"), Some(cpus.second.to_string()));
+    libvirt.destroy(&domain, qemu);
+}
+
+/// The processes of this name with an argument that holds this text: their ids.
+fn processes(name: &str, text: &str) -> Vec<u32> {
+    let all = fs::read_dir("/proc").expect("read /proc").flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_meant = |pid: &u32| {
+        let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        comm.trim_end() == name
+            && (Qemu { pid: *pid }).arguments().iter().any(|argument| argument.contains(text))
+    };
+    pids.filter(is_meant).collect()
+}
+
+/// A domain's helpers are processes of their own: libvirt's hook puts them beside the emulator.
+#[test]
+fn the_helpers_of_a_domain_run_where_its_emulator_does() {
+    let _limit = TimeLimit::seconds(100);
+    let Some((libvirt, cpus)) = world(false) else { return };
+    if !Path::new("/usr/lib/qemu/virtiofsd").exists() && !Path::new("/usr/libexec/virtiofsd").exists() {
+        return skip("virtiofsd is not installed");
+    }
+    let folder = libvirt.path("shared-with-guest");
+    fs::create_dir(&folder).expect("make a folder");
+    let (here, there) = (cpus.first, cpus.second);
+    let domain = Domain::new(&libvirt, "helped", false)
+        .placement(&format!("cpus='{here}' emulator='{there}'"))
+        .shared(&folder);
+    libvirt.define(&domain);
+    let started = libvirt.virsh(&["start", &domain.name]);
+    if started.stderr.contains("virtiofsd") {
+        return skip(format!("virtiofsd does not run here: {}", started.stderr.trim()));
+    }
+    assert!(started.status.success(), "{started:?}");
+    let qemu = libvirt.qemu(&domain).expect("a QEMU");
+    let line = until(20, "the hook's line", || {
+        libvirt.hook_lines(&domain).into_iter().find(|line| line.contains("where they belong"))
+    });
+    assert!(line.contains("of its helpers put beside the emulator"), "{line}");
+    let helpers = processes("virtiofsd", &folder.display().to_string());
+    assert!(!helpers.is_empty(), "virtiofsd runs");
+    for pid in &helpers {
+        let threads = Qemu { pid: *pid }.all_threads();
+        assert!(threads.iter().all(|(_, cpus)| *cpus == there.to_string()), "{threads:?}");
+    }
     libvirt.destroy(&domain, qemu);
 }
 

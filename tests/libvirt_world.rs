@@ -391,6 +391,7 @@ pub(crate) struct Domain {
     metadata: String,
     tuning: String,
     environment: Vec<(String, String)>,
+    shared: Option<PathBuf>,
     disks: [PathBuf; 2],
 }
 
@@ -415,6 +416,7 @@ impl Domain {
             metadata: String::new(),
             tuning: String::new(),
             environment: Vec::new(),
+            shared: None,
         }
     }
 
@@ -434,6 +436,12 @@ impl Domain {
     /// With a `<qemu:env>`.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With a folder of the host's, for which libvirt starts virtiofsd.
+    pub(crate) fn shared(mut self, folder: &Path) -> Self {
+        self.shared = Some(folder.to_owned());
         self
     }
 
@@ -463,9 +471,20 @@ impl Domain {
             .map(|(name, value)| format!("<qemu:env name='{name}' value='{value}'/>"))
             .collect();
         let serial = libvirt.path(&format!("serial-{}", name.len()));
+        let (backing, filesystem) = match &self.shared {
+            None => (String::new(), String::new()),
+            Some(folder) => (
+                "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>".to_owned(),
+                format!(
+                    "<filesystem type='mount' accessmode='passthrough'><driver type='virtiofs'/>
+                     <source dir='{}'/><target dir='shared'/></filesystem>",
+                    folder.display()
+                ),
+            ),
+        };
         format!(
             "<domain type='{kind}' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
-               <name>{name}</name>{metadata}<memory unit='MiB'>64</memory>
+               <name>{name}</name>{metadata}<memory unit='MiB'>64</memory>{backing}
                <vcpu current='2'>3</vcpu><iothreads>1</iothreads>{tuning}
                <os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>
                <devices><emulator>{emulator}</emulator>
@@ -473,7 +492,7 @@ impl Domain {
                    <source file='{first}'/><target dev='vda' bus='virtio'/><boot order='1'/></disk>
                  <disk type='file'><driver name='qemu' type='raw' io='threads'/>
                    <source file='{second}'/><target dev='vdb' bus='virtio'/><boot order='2'/></disk>
-                 <serial type='file'><source path='{serial}'/></serial><memballoon model='none'/></devices>
+                 <serial type='file'><source path='{serial}'/></serial><memballoon model='none'/>{filesystem}</devices>
                <qemu:commandline>{environment}</qemu:commandline></domain>",
             first = first.display(),
             second = second.display(),

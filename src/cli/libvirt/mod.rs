@@ -11,6 +11,7 @@ pub(crate) mod faults;
 pub(crate) mod folders;
 pub(crate) mod follow;
 pub(crate) mod from_tuning;
+pub(crate) mod helpers;
 mod kernel_threads;
 pub(crate) mod left_for;
 mod own_threads;

@@ -10,6 +10,7 @@
 
 use crate::libvirt::domain_xml::Domain;
 use crate::libvirt::folders::Folders;
+use crate::libvirt::helpers;
 use crate::libvirt::kernel_threads::{is_made_by_the_kernel, move_to_the_emulator, one_may_come};
 use crate::libvirt::policy::{self, unknown_cpus};
 use crate::libvirt::qemu_process::QemuProcess;
@@ -183,7 +184,15 @@ fn look_and_put(this: &DomainVm<'_>, which: Which) -> Result<Line, String> {
         seen = look()?;
     }
 
-    let mut line = Line { put_back, ..Line::default() };
+    let emulator = policy.set(policy.emulator());
+    let helpers_have_a_place = match which {
+        Which::All => *emulator != unknown_cpus(),
+        // What `virsh emulatorpin` has set meanwhile stands.
+        Which::AllButIntended => *emulator != unknown_cpus() && domain.tuning.of_emulator().is_none(),
+        Which::MadeByTheKernel => false,
+    };
+    let helpers = if helpers_have_a_place { helpers::put_on(vm, emulator) } else { 0 };
+    let mut line = Line { put_back, helpers, ..Line::default() };
     for (thread, verdict) in &seen {
         match verdict {
             Verdict::Exempt => {}
@@ -281,6 +290,8 @@ struct Line {
     unsettled: usize,
     /// How many were put where they belong.
     put_back: usize,
+    /// How many threads of the domain's helpers were put beside the emulator.
+    helpers: usize,
     /// How many an administrator has put elsewhere.
     left_alone: usize,
     /// Those that are not where they belong, each in a sentence.
@@ -312,6 +323,9 @@ impl Line {
         }
         if self.put_back > 0 {
             line += &format!(", {} put there now", self.put_back);
+        }
+        if self.helpers > 0 {
+            line += &format!(", {} of its helpers put beside the emulator", count(self.helpers, "thread"));
         }
         if self.left_alone > 0 {
             line += &format!(", {} elsewhere by virsh and left there", self.left_alone);

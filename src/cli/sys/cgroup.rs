@@ -2,6 +2,7 @@
 
 use crate::sys::kernel::Kernel;
 use pinning::Tid;
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 /// Moves a thread from each cgroup of a name that is meant into the one called `to` beside it, in every hierarchy that
@@ -17,6 +18,20 @@ pub(crate) fn move_beside(kernel: &dyn Kernel, tid: Tid, is_meant: impl Fn(&str)
         moved |= kernel.write(&list, &tid.to_string()).is_ok();
     }
     moved
+}
+
+/// So many bytes of a list are a thread each at most: no cgroup of a QEMU has more threads than fit.
+const LIST_BYTES: usize = 1 << 20;
+
+/// The threads that are in the cgroups of this name that a thread is in, in every hierarchy.
+pub(crate) fn threads_beside(kernel: &dyn Kernel, tid: Tid, name: &str) -> BTreeSet<Tid> {
+    let Ok(cgroups) = kernel.read_text(format!("/proc/{tid}/cgroup")) else { return BTreeSet::new() };
+    let Ok(mounts) = kernel.read_text("/proc/self/mounts") else { return BTreeSet::new() };
+    let read = |list: PathBuf| kernel.read_text(list).ok().filter(|text| text.len() <= LIST_BYTES);
+    let texts = lists(&cgroups, &mounts, |found| found == name, name).into_iter().filter_map(read);
+    texts
+        .flat_map(|text| text.lines().filter_map(|line| line.parse().ok().map(Tid)).collect::<Vec<_>>())
+        .collect()
 }
 
 /// The files that list the threads of the cgroups beside those of a /proc/PID/cgroup.

@@ -31,6 +31,12 @@ impl<'k> Process<'k> {
         Err(io::Error::from(io::ErrorKind::NotFound))
     }
 
+    /// The process that a thread belongs to.
+    pub(crate) fn of_thread(kernel: &'k dyn Kernel, tid: Tid) -> Option<Self> {
+        let pid = Self { kernel, pid: tid.0 }.status("Tgid:")?.parse().ok()?;
+        Self::new(kernel, pid).ok()
+    }
+
     /// Every process there is, in the order of their ids.
     pub(crate) fn all(kernel: &'k dyn Kernel) -> io::Result<Vec<Self>> {
         let pids = kernel.names_in(Path::new("/proc"))?.filter_map(|name| name.to_str()?.parse().ok());
