@@ -437,7 +437,13 @@ fn threads_without_names_are_told_apart_by_qemu() {
     let words = placement(&guest);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let wished = guest.apply(&[&words[..], &["--dry-run"]].concat());
-    assert!(wished.assert_clean().stdout.contains("--qmp SOCKET tells vCPUs and IOThreads"), "{wished:?}");
+    // The IOThread that the placement names is not to be found, and that counts.
+    assert_eq!((wished.code(), wished.stderr.as_str()), (1, ""), "{wished:?}");
+    for says in
+        ["--qmp SOCKET tells vCPUs and IOThreads", "places io1, and no thread's name tells which one that is"]
+    {
+        assert!(wished.stdout.contains(says), "{says}: {wished:?}");
+    }
 
     let socket = guest.socket().to_owned();
     let applied = guest.apply(&[&words[..], &["--qmp", &socket]].concat());
