@@ -84,7 +84,7 @@ fn the_command_gets_its_environment_arguments_and_exit_status() {
 }
 
 #[test]
-fn what_is_preloaded_already_stays() {
+fn what_is_preloaded_already_stays_behind_the_library() {
     command();
     let _limit = TimeLimit::seconds(60);
     let Some(cpus) = two_cpus() else { return };
@@ -92,7 +92,7 @@ fn what_is_preloaded_already_stays() {
     let other = harness::compile_library(&scratch, &harness::Source { file: "early.c", flags: &[] });
     let finished =
         run().preload(&other).args(["--cpus", &cpus.first.to_string(), "sh", "-c", "echo $LD_PRELOAD"]).run();
-    assert_eq!(finished.stdout, format!("{}:{}\n", other.display(), library().display()), "{finished:?}");
+    assert_eq!(finished.stdout, format!("{}:{}\n", library().display(), other.display()), "{finished:?}");
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub(crate) enum Command {
 
 /// Start a QEMU with its threads pinned
 ///
-/// Checks the placement, appends the library to LD_PRELOAD, sets the PIN_* variables and becomes COMMAND,
+/// Checks the placement, puts the library first in LD_PRELOAD, sets the PIN_* variables and becomes COMMAND,
 /// which may also be a script or a wrapper that starts QEMU. PIN_* variables that are set already hold
 /// where no option says otherwise.
 ///
@@ -148,7 +148,7 @@ pub(crate) struct Placement {
     #[arg(long, value_name = "SET", allow_hyphen_values = true)]
     pub(crate) vhost: Option<String>,
 
-    /// Threads whose QEMU name matches, before any role; may be given again (PIN_THREADS)
+    /// Threads whose name matches, before any role; may be given again (PIN_THREADS)
     #[arg(long = "thread", value_name = "GLOB@SET", allow_hyphen_values = true)]
     pub(crate) threads: Vec<String>,
 }

@@ -9,11 +9,11 @@ use crate::filters::permitted;
 use crate::identity::{qemu, role};
 use crate::leases;
 use crate::placing::enlist;
-use crate::report::stderr;
+use crate::report::{stderr, targets};
 use crate::state::shim::{self, Shim};
-use crate::state::{current, ownership, page, slots};
+use crate::state::{bypass, current, ownership, page, slots};
 use crate::sys::errno::keeping_errno;
-use crate::sys::{pid_namespace, process, sched, thread};
+use crate::sys::{pid_namespace, process, sched, symbol, thread};
 use pinning::{
     CpuSet, EX_CONFIG, Host, LEASES_VARIABLE, MASK_WORDS, OnError, ParsedEnvironment, Policy, Tid,
 };
@@ -50,6 +50,7 @@ fn start_once() -> Option<&'static Shim> {
         // Only the first call lists the main thread.
         if ownership::claim(thread::getpid()) {
             enlist_main(shim);
+            notice_another_pthread_create(shim);
         }
     }
     shim
@@ -142,6 +143,20 @@ fn host() -> Host {
 fn online() -> Option<CpuSet> {
     let list = std::fs::read_to_string("/sys/devices/system/cpu/online").ok()?;
     CpuSet::parse(list.trim(), &CpuSet::new()).ok().filter(|online| !online.is_empty())
+}
+
+/// Says so if another library's `pthread_create` is called in place of ours. Threads may then be created without this
+/// library's knowing of it.
+fn notice_another_pthread_create(shim: &Shim) {
+    let Some(file) = symbol::first_definition_elsewhere(c"pthread_create") else { return };
+    bypass::note();
+    if let Some(page) = shim.page {
+        page.header.bypass_is_possible.store(1, Ordering::Relaxed);
+    }
+    let file = String::from_utf8_lossy(&file).replace(pinning::is_harmful, "?");
+    log::warn!(target: targets::THREAD_START,
+        "pthread_create of {file} stands before this library's, so threads may be created unseen; put libpinshim.so first in LD_PRELOAD"
+    );
 }
 
 /// Lists and places the calling thread, if it is the main thread. Nobody creates that one.

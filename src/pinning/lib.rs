@@ -36,7 +36,9 @@ pub use environment::{
 pub use glob::glob_matches;
 pub use harmful::is_harmful;
 pub use kernel_thread::KernelThread;
-pub use policy::{Host, IoThreadId, Manager, Placement, Policy, SetId, Unmet, VCPU_LIMIT, VcpuRange};
+pub use policy::{
+    COMM_BYTES, Host, IoThreadId, Manager, Placement, Policy, RuleIndex, SetId, Unmet, VCPU_LIMIT, VcpuRange,
+};
 pub use process::{BROKER_NAME, DELETED, EX_CONFIG, LEASES_VARIABLE, strip_deleted};
 pub use role::{Role, RoleKind, VcpuIndex};
 pub use tid::Tid;

@@ -57,7 +57,7 @@ macro_rules! define {
     };
 }
 
-ask_for_the_first!("dlsym", "pthread_key_create", "pthread_key_delete", "pthread_setspecific");
+ask_for_the_first!("dladdr", "dlsym", "pthread_key_create", "pthread_key_delete", "pthread_setspecific");
 ask_for_the_first!("_pthread_cleanup_push", "_pthread_cleanup_pop");
 define!("fstat64" as fstat);
 define!("stat64" as stat);

@@ -16,9 +16,9 @@ use inside::calls::daemon::after as after_daemon;
 use inside::calls::ioctl::{around_ioctl, ioctl_is_of_interest};
 use inside::calls::own_filter::{around_prctl as around_prctl_seccomp, around_seccomp, prctl_loads_a_filter};
 use inside::calls::prctl::{around_prctl, prctl_is_of_interest};
-use inside::calls::{io_uring, sandbox, setaffinity};
+use inside::calls::{io_uring, rename, sandbox, setaffinity};
 use inside::{Optional, REAL_SYSCALL, set_errno};
-use libc::{c_int, c_long, c_uint, c_ulong, c_void, pthread_attr_t, pthread_t, size_t};
+use libc::{c_char, c_int, c_long, c_uint, c_ulong, c_void, pthread_attr_t, pthread_t, size_t};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// Finds the required functions now, since later another thread could be in the middle of that when QEMU
@@ -114,6 +114,22 @@ unsafe extern "C" fn of_interest(fd: c_int, request: c_ulong, argument: *mut c_v
         // SAFETY: the caller's own call, unchanged.
         unsafe { real(fd, request, argument) }
     })
+}
+
+// SAFETY: the type below is this function's.
+static PTHREAD_SETNAME: Optional<PthreadSetname> = unsafe { Optional::new(c"pthread_setname_np") };
+type PthreadSetname = unsafe extern "C" fn(pthread_t, *const c_char) -> c_int;
+
+redhook::hook! {
+    unsafe fn pthread_setname_np(thread: pthread_t, name: *const c_char) -> c_int => on_pthread_setname_np {
+        let Some(real) = PTHREAD_SETNAME.get() else { return libc::ENOSYS };
+        // SAFETY: the caller's own call, unchanged.
+        let result = unsafe { real(thread, name) };
+        if result == 0 {
+            rename::was_renamed(thread);
+        }
+        result
+    }
 }
 
 // SAFETY: the type below is this function's.

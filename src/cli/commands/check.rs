@@ -217,8 +217,9 @@ fn line(offence: &Offence, of: u64) -> String {
     let expected = vm_thread.expected_shown().unwrap_or_default();
     let looks =
         if *looks == of { String::new() } else { format!(" (in {looks} of {})", count(of as usize, "look")) };
+    let belongs = if expected.is_empty() { String::new() } else { format!(" belongs on {expected}") };
     format!(
-        "  {} {} ({}) belongs on {expected}: {verdict}{looks}",
+        "  {} {} ({}){belongs}: {verdict}{looks}",
         vm_thread.thread.tid,
         vm_thread.name,
         table::role(vm_thread)

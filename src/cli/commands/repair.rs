@@ -250,6 +250,14 @@ impl<'a> Repair<'a> {
                 assumed.join(", ")
             ));
         }
+        let unseen = tids(threads, |thread| thread.evidence == Evidence::Unseen);
+        if !unseen.is_empty() {
+            lines.push(format!(
+                "{} created unseen by another library's pthread_create, and left alone: {}; --qmp SOCKET tells vCPUs and IOThreads",
+                count(unseen.len(), "thread"),
+                unseen.join(", ")
+            ));
+        }
         let home_assumed = tids(threads, |thread| thread.home_assumed);
         if !home_assumed.is_empty() {
             lines.push(format!(

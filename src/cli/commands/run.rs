@@ -8,8 +8,9 @@ use crate::output::exit_status::{NOT_EXECUTABLE, NOT_FOUND, OWN_FAILURE, SUCCESS
 use crate::output::failure::{Done, Failure};
 use crate::output::print::Output;
 use crate::preload::elf::Elf;
+use crate::preload::launchers;
+use crate::preload::library::{self, Preload};
 use crate::preload::reach::{self, Unfit};
-use crate::preload::{launchers, library};
 use crate::sys::host;
 use crate::sys::kernel::Kernel;
 use pinning::{OnError, Policy, VARIABLES};
@@ -67,7 +68,12 @@ pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> 
     {
         leases = auto::lease(arguments, &policy.guest_cpus(), kernel)?;
     }
-    let preload = library::appended(std::env::var_os("LD_PRELOAD"), &library);
+    let Preload { value: preload, behind } = library::first(std::env::var_os("LD_PRELOAD"), &library);
+    if let Some(behind) = behind {
+        output.note(format_args!(
+            "{behind:?} must stay first in LD_PRELOAD, so threads may be created past the library"
+        ));
+    }
     if arguments.dry_run {
         let policy = parsed.policy.as_ref();
         for unmet in policy.map(|of| dry_run::unmet(of, &arguments.command, target)).unwrap_or_default() {

@@ -6,7 +6,7 @@
 
 use crate::output::failure::Failure;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// The library's file name.
@@ -85,20 +85,39 @@ fn fit_for_preload(path: &Path) -> Result<(), Failure> {
     .next(format!("put a copy or a link elsewhere and name it with {VARIABLE}=PATH")))
 }
 
-/// `LD_PRELOAD` with the library appended, unless it is there already.
-pub(crate) fn appended(preload: Option<OsString>, library: &Path) -> OsString {
-    let mut preload = preload.unwrap_or_default();
+/// `LD_PRELOAD` with the library in it, and whether it could not be put first.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Preload {
+    pub(crate) value: OsString,
+    /// The library before it that must be first.
+    pub(crate) behind: Option<OsString>,
+}
+
+/// `LD_PRELOAD` with the library before all others. Of several `pthread_create`s the first is called, and another library's
+/// may call glibc's past ours. Only the runtimes of sanitizers stay before it: AddressSanitizer ends a program in which
+/// it is not the first library.
+pub(crate) fn first(preload: Option<OsString>, library: &Path) -> Preload {
+    let preload = preload.unwrap_or_default();
     let separators = |byte: &u8| *byte == b':' || byte.is_ascii_whitespace();
-    if preload.as_bytes().split(separators).any(|entry| entry == library.as_os_str().as_bytes()) {
-        return preload;
+    let library = library.as_os_str().as_bytes();
+    let others: Vec<&[u8]> =
+        preload.as_bytes().split(separators).filter(|entry| !entry.is_empty() && *entry != library).collect();
+    let before = others.iter().take_while(|entry| is_sanitizer(entry)).count();
+    let (sanitizers, rest) = others.split_at(before);
+    let entries: Vec<&[u8]> =
+        sanitizers.iter().copied().chain([library]).chain(rest.iter().copied()).collect();
+    Preload {
+        value: OsString::from_vec(entries.join(&b':')),
+        behind: sanitizers.first().map(|entry| OsString::from_vec(entry.to_vec())),
     }
-    if preload.as_bytes().iter().any(|byte| !separators(byte)) {
-        preload.push(":");
-    } else {
-        preload.clear();
-    }
-    preload.push(library);
-    preload
+}
+
+/// Whether an entry names the runtime of a sanitizer, of GCC's or of Clang's.
+fn is_sanitizer(entry: &[u8]) -> bool {
+    let name = entry.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    [&b"libasan."[..], b"libtsan.", b"libhwasan.", b"libclang_rt."]
+        .iter()
+        .any(|start| name.starts_with(start))
 }
 
 #[cfg(test)]
@@ -152,12 +171,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_preloaded_already_stays_and_comes_first() {
-        let appended = |preload: Option<&str>| appended(preload.map(OsString::from), Path::new("/l.so"));
-        assert_eq!(appended(None), "/l.so");
-        assert_eq!(appended(Some("")), "/l.so");
-        assert_eq!(appended(Some("/x.so")), "/x.so:/l.so");
-        assert_eq!(appended(Some("/x.so /y.so")), "/x.so /y.so:/l.so");
-        assert_eq!(appended(Some("/l.so:/x.so")), "/l.so:/x.so");
+    fn it_comes_before_all_others_but_sanitizers() {
+        let first = |preload: Option<&str>| {
+            let Preload { value, behind } = first(preload.map(OsString::from), Path::new("/l.so"));
+            (value.into_string().unwrap(), behind.map(|behind| behind.into_string().unwrap()))
+        };
+        let alone = |value: &str| (value.to_owned(), None);
+        for nothing in [None, Some(""), Some(" : ")] {
+            assert_eq!(first(nothing), alone("/l.so"));
+        }
+        assert_eq!(first(Some("a.so")), alone("/l.so:a.so"));
+        assert_eq!(first(Some("a.so /l.so:b.so")), alone("/l.so:a.so:b.so"), "it is moved, not named twice");
+        assert_eq!(first(Some("a.so:/lib/libasan.so.8")), alone("/l.so:a.so:/lib/libasan.so.8"));
+        let behind = ("/lib/libasan.so.8:/l.so:a.so".to_owned(), Some("/lib/libasan.so.8".to_owned()));
+        assert_eq!(first(Some("/lib/libasan.so.8:a.so")), behind);
     }
 }

@@ -526,7 +526,7 @@ mod tests {
         let states =
             [State::Born, State::Placed, State::Cut, State::Refused, State::LeftAlone, State::Filtered];
         assert_eq!(states.iter().map(State::to_string).collect::<Names>(), words("register"));
-        let all = [Evidence::Certain, Evidence::Qemu, Evidence::Name, Evidence::Assumed];
+        let all = [Evidence::Certain, Evidence::Qemu, Evidence::Name, Evidence::Assumed, Evidence::Unseen];
         let of = |evidence| {
             role_from(&VmThread { evidence, ..crate::vm::sample::vm_thread(7, RoleKind::Worker, "worker") })
         };
@@ -539,6 +539,7 @@ mod tests {
             Verdict::Ending,
             Verdict::Unsure,
             Verdict::Unknown,
+            Verdict::Unseen,
             Verdict::Off(Off::AlsoOn(CpuSet::new())),
             Verdict::Off(Off::Cut(CpuSet::new())),
             Verdict::Off(Off::OnlyOn(CpuSet::new())),

@@ -168,12 +168,14 @@ pub(crate) fn role_from(vm_thread: &VmThread) -> &'static str {
         Evidence::Qemu => "qemu",
         Evidence::Name => "name",
         Evidence::Assumed => "assumed",
+        Evidence::Unseen => "unseen",
     }
 }
 
 /// The role, with the index of a vCPU, and with a question mark where the role is only assumed.
 pub(crate) fn role(vm_thread: &VmThread) -> String {
-    let doubt = if vm_thread.evidence == Evidence::Assumed || vm_thread.home_assumed { "?" } else { "" };
+    let in_doubt = matches!(vm_thread.evidence, Evidence::Assumed | Evidence::Unseen);
+    let doubt = if in_doubt || vm_thread.home_assumed { "?" } else { "" };
     match (vm_thread.role, vm_thread.index) {
         (RoleKind::Vcpu, Some(index)) => format!("vcpu {index}{doubt}"),
         (role, _) => format!("{role}{doubt}"),

@@ -10,6 +10,7 @@
 use crate::sys::cpuset::Cpuset;
 use crate::sys::threads::ThreadKey;
 use crate::vm::expected::VmThread;
+use crate::vm::identify::Evidence;
 use pinning::status_page::State;
 use pinning::{CpuId, CpuSet, RoleKind};
 use std::collections::HashMap;
@@ -32,6 +33,8 @@ pub(crate) enum Verdict {
     Unsure,
     /// Nothing says where it belongs.
     Unknown,
+    /// Another library created it past ours, and nothing can say who it is: it may be a vCPU.
+    Unseen,
     /// Its affinity is not its set.
     Off(Off),
     /// Its affinity is its set, and yet it ran on this other CPU.
@@ -65,9 +68,9 @@ pub(crate) enum Off {
 }
 
 impl Verdict {
-    /// Whether the thread is off its set, or ran elsewhere.
+    /// Whether the thread is off its set, or ran elsewhere, or may be off it since nothing can say who it is.
     pub(crate) fn is_offence(&self) -> bool {
-        matches!(self, Verdict::Off(_) | Verdict::RanOn(_))
+        matches!(self, Verdict::Off(_) | Verdict::RanOn(_) | Verdict::Unseen)
     }
 
     /// Whether its affinity is not its set.
@@ -100,7 +103,7 @@ impl Verdict {
             Verdict::Exempt => "exempt",
             Verdict::NotPlacedYet | Verdict::Unsure => "newborn",
             Verdict::Ending => "ending",
-            Verdict::Unknown => "unknown",
+            Verdict::Unknown | Verdict::Unseen => "unknown",
             Verdict::Off(Off::Cut(_) | Off::OnlyOn(_)) => "cut",
             Verdict::Off(Off::Held { is_part: true, .. }) => "cut",
             Verdict::Off(_) => "off",
@@ -119,6 +122,7 @@ impl fmt::Display for Verdict {
             Verdict::Ending => f.write_str("ending"),
             Verdict::Unknown => f.write_str("-"),
             Verdict::Off(Off::Held { on, by, .. }) => write!(f, "HELD on {on} by {}", held_by(by)),
+            Verdict::Unseen => f.write_str("UNKNOWN: created unseen by another library's pthread_create"),
             Verdict::Off(Off::AlsoOn(others)) => write!(f, "OFF: may also run on {others}"),
             Verdict::Off(Off::Cut(left)) => write!(f, "CUT to {left} by its cpuset"),
             Verdict::Off(Off::OnlyOn(left)) => write!(f, "CUT: may run only on {left}"),
@@ -191,6 +195,9 @@ impl Judge {
 fn judge(vm_thread: &VmThread, before: Option<&LastSeen>) -> (Verdict, Option<LastSeen>) {
     if vm_thread.role == RoleKind::Exempt {
         return (Verdict::Exempt, None);
+    }
+    if vm_thread.evidence == Evidence::Unseen {
+        return (Verdict::Unseen, None);
     }
     let Some(expected) = &vm_thread.expected else { return (Verdict::Unknown, None) };
     if vm_thread.state == Some(State::Born) {
@@ -359,6 +366,8 @@ mod tests {
     fn without_an_expectation_there_is_no_verdict() {
         let mut unknown = vm_thread(None, "1", "0", 0, 0);
         unknown.expected = None;
-        said(&[unknown], &["-"]);
+        said(&[unknown.clone()], &["-"]);
+        unknown.evidence = Evidence::Unseen;
+        said(&[unknown], &["UNKNOWN: created unseen by another library's pthread_create"]);
     }
 }

@@ -8,7 +8,7 @@ use crate::vm::homes::Homes;
 use crate::vm::identify::{Evidence, Identified, OwnedRole, Sources, identify, name_shown};
 use crate::vm::whole_ids;
 use pinning::status_page::State;
-use pinning::{CpuSet, KernelThread, Policy, RoleKind, SetId};
+use pinning::{CpuSet, KernelThread, Policy, Role, RoleKind, SetId};
 
 /// A thread and where it belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,10 +71,9 @@ pub(crate) fn vm_threads(threads: Vec<Thread>, sources: &Sources<'_>) -> Vec<VmT
 
 fn vm_thread(thread: Thread, identified: Identified, sources: &Sources<'_>, homes: &Homes) -> VmThread {
     let order = homes.order_of(thread.inner);
-    // What QEMU places on purpose has no set, although the register has one for every thread.
     // The register knows the set of the page's own policy, however little of the id is seen.
     let is_known = identified.may_be.is_empty() || (identified.listed.is_some() && sources.policy.is_none());
-    let has_set = is_known && identified.role != OwnedRole::Exempt;
+    let has_set = is_known && identified.evidence != Evidence::Unseen;
     let policy = sources.policy().filter(|_| has_set);
     let assigned = policy.map(|policy| assign(&identified, order, policy, sources, homes));
     let index = match identified.role {
@@ -83,12 +82,15 @@ fn vm_thread(thread: Thread, identified: Identified, sources: &Sources<'_>, home
         _ => None,
     };
     VmThread {
-        role: identified.role.as_role().kind(),
+        role: assigned.as_ref().map_or(identified.role.as_role().kind(), |assigned| assigned.role),
         evidence: identified.evidence,
         index,
         name: name_shown(&identified),
         home_assumed: assigned.as_ref().is_some_and(|assigned| assigned.home_assumed),
-        expected: assigned.and_then(|assigned| assigned.cpus),
+        // What QEMU places on purpose has no set, although the register has one for every thread.
+        expected: assigned
+            .filter(|assigned| assigned.role != RoleKind::Exempt)
+            .and_then(|assigned| assigned.cpus),
         state: identified.listed.map(|listed| listed.state),
         may_be: identified.may_be,
         held_by: None,
@@ -100,6 +102,8 @@ fn vm_thread(thread: Thread, identified: Identified, sources: &Sources<'_>, home
 struct Assigned {
     /// `None` for an io_uring worker whose home cannot be known.
     cpus: Option<CpuSet>,
+    /// Its role there: a rule that names an exempt thread overrides the exemption.
+    role: RoleKind,
     home_assumed: bool,
 }
 
@@ -110,7 +114,9 @@ fn assign(
     sources: &Sources<'_>,
     homes: &Homes,
 ) -> Assigned {
-    let certain = |set: SetId| Assigned { cpus: Some(policy.set(set).clone()), home_assumed: false };
+    let kind = identified.role.as_role().kind();
+    let certain =
+        |set: SetId| Assigned { cpus: Some(policy.set(set).clone()), role: kind, home_assumed: false };
     // The register knows best what the page's own policy makes of a thread.
     if let (None, Some(listed)) = (sources.policy, &identified.listed) {
         return certain(listed.set);
@@ -121,10 +127,16 @@ fn assign(
             KernelThread::NxRecovery | KernelThread::Vhost => None,
         };
         let set = policy.cpus_for_kernel_thread(thread, &identified.name, home);
-        return Assigned { cpus: set.map(|set| policy.set(set).clone()), home_assumed: false };
+        return Assigned { cpus: set.map(|set| policy.set(set).clone()), role: kind, home_assumed: false };
     }
-    if let Some(rule) = policy.rule_for(&identified.name) {
-        return certain(rule);
+    // The page's entry has the role that the page's rules left the thread; its name says which it has without them.
+    let named_exempt = Role::of_qemu_name(&identified.name) == Some(Role::Exempt);
+    if let Some(rule) = identified.rule(policy) {
+        let role = if kind == RoleKind::Exempt { RoleKind::Emulator } else { kind };
+        return Assigned { role, ..certain(rule) };
+    }
+    if named_exempt {
+        return Assigned { role: RoleKind::Exempt, ..certain(policy.emulator()) };
     }
     let role = identified.role.as_role();
     if identified.role != OwnedRole::Worker {
@@ -169,6 +181,7 @@ mod tests {
             set: SetId(set),
             home: SetId(home),
             born_ns: 0,
+            given_name: Vec::new(),
             name: name.to_owned(),
         };
         let snapshot = Snapshot {
@@ -176,6 +189,7 @@ mod tests {
             broker: None,
             settled: true,
             sandboxed: false,
+            threads_may_be_unseen: false,
             sets: policy.sets().to_vec(),
             host: None,
             environment: policy.entries().to_vec(),

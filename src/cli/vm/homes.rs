@@ -49,7 +49,7 @@ impl Homes {
                 order,
                 set_on_page: listed.map(|listed| listed.set),
                 set: sources.policy().map(|policy| {
-                    let rule = policy.rule_for(&identified.name);
+                    let rule = identified.rule(policy);
                     let role = identified.role.as_role();
                     rule.unwrap_or_else(|| policy.cpus_for(role, order, policy.emulator()))
                 }),

@@ -8,7 +8,7 @@ use crate::sys::threads::Thread;
 use crate::vm::page::Content;
 use crate::vm::qmp::Ids;
 use pinning::status_page::Listed;
-use pinning::{KernelThread, Policy, Role, RoleKind, Tid, VcpuIndex};
+use pinning::{KernelThread, Policy, Role, RoleKind, SetId, Tid, VcpuIndex};
 use std::collections::HashMap;
 
 /// How a thread's role is known.
@@ -22,6 +22,8 @@ pub(crate) enum Evidence {
     Name,
     /// Nothing says so: a thread with no other role counts as an emulator thread.
     Assumed,
+    /// Nothing can say so: another library created it past ours, so it may be any of QEMU's threads.
+    Unseen,
 }
 
 /// All that may be known about a VM's threads, except for the threads themselves.
@@ -54,6 +56,15 @@ impl<'a> Sources<'a> {
         listed.iter().map(|listed| (listed.tid, listed)).collect()
     }
 
+    /// Whether threads may have been created unseen, and it matters: not all of them belong on the same set. Under KVM, where
+    /// a vCPU has run, each of the vCPUs is known nevertheless.
+    fn threads_may_be_unseen(&self) -> bool {
+        let (Some(page), Some(policy)) = (self.page, self.policy()) else { return false };
+        let places_all_alike =
+            policy.sets().len() == 1 || (page.snapshot.settled && policy.places_vcpus_alone());
+        page.snapshot.threads_may_be_unseen && !places_all_alike
+    }
+
     /// Whether the register lists every thread that the library placed: it was never full.
     fn register_is_complete(&self) -> bool {
         self.page.is_some_and(|page| page.snapshot.counters.unlisted == 0)
@@ -71,6 +82,25 @@ pub(crate) struct Identified {
     pub(crate) listed: Option<Listed>,
     /// The ids of IOThreads of which it is one, where only the beginning of its id is known and that is a doubt.
     pub(crate) may_be: Vec<String>,
+}
+
+impl Identified {
+    /// The rule of a policy that places it, by any of its names. A name that a listed thread has only inherited from its
+    /// creator is none of them; of one that is not listed the comm is all there is.
+    pub(crate) fn rule(&self, policy: &Policy) -> Option<SetId> {
+        // A comm has no room for the whole id of every IOThread.
+        let whole_id = match &self.role {
+            OwnedRole::IoThread(id) => Some([b"IO ", id.as_slice()].concat()),
+            _ => None,
+        };
+        let names = match &self.listed {
+            Some(listed) if listed.name.is_empty() => [&[][..], &listed.given_name],
+            Some(listed) => [self.name.as_slice(), &listed.given_name],
+            None => [self.name.as_slice(), whole_id.as_deref().unwrap_or_default()],
+        };
+        let names = names.into_iter().filter(|name| !name.is_empty());
+        policy.first_rule_of(names).map(|rule| policy.set_of_rule(rule))
+    }
 }
 
 /// A [`Role`] that owns its text, and that tells the kernel's threads from QEMU's own.
@@ -144,9 +174,15 @@ pub(crate) fn identify(
 ) -> Identified {
     let comm = thread.comm.clone();
     if let Some(listed) = register.get(&thread.inner) {
+        let is_main = thread.inner.0 == sources.inner_pid;
+        // A thread that was created with a routine of another library's, and has not named itself either.
+        let may_be_any = listed.role == RoleKind::Emulator
+            && (&*listed.name, &*listed.given_name) == ("", b"")
+            && !is_main
+            && sources.threads_may_be_unseen();
         return Identified {
             role: OwnedRole::from_listed(listed),
-            evidence: Evidence::Certain,
+            evidence: if may_be_any { Evidence::Unseen } else { Evidence::Certain },
             name: if listed.name.is_empty() { comm } else { listed.name.clone().into_bytes() },
             listed: Some((*listed).clone()),
             may_be: Vec::new(),
@@ -170,6 +206,7 @@ fn role_of_unlisted(thread: &Thread, sources: &Sources<'_>) -> (OwnedRole, Evide
     // of its own: its comm may be its creator's and says nothing.
     match Role::of_qemu_name(&thread.comm).filter(|_| !sources.register_is_complete()) {
         Some(role) => (OwnedRole::from_role(role), Evidence::Name),
+        None if sources.threads_may_be_unseen() => (OwnedRole::Emulator, Evidence::Unseen),
         None => (OwnedRole::Emulator, Evidence::Assumed),
     }
 }

@@ -42,6 +42,7 @@ mod tests {
             broker: None,
             settled: false,
             sandboxed: false,
+            threads_may_be_unseen: false,
             sets: policy.sets().to_vec(),
             host: None,
             environment: policy.entries().to_vec(),

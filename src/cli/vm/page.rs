@@ -249,6 +249,7 @@ mod tests {
             set: SetId(set),
             home: SetId(0),
             born_ns: 1,
+            given_name: Vec::new(),
             name: "worker".to_owned(),
         };
         let first = [listed(1, State::Placed, 0), listed(2, State::Placed, 0), listed(3, State::Born, 0)];

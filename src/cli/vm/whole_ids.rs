@@ -47,7 +47,7 @@ fn cut_id(identified: &Identified) -> Option<&[u8]> {
     let room = match identified.evidence {
         Evidence::Name => IN_COMM,
         Evidence::Certain => IN_REGISTER,
-        Evidence::Qemu | Evidence::Assumed => return None,
+        Evidence::Qemu | Evidence::Assumed | Evidence::Unseen => return None,
     };
     match &identified.role {
         OwnedRole::IoThread(id) if id.len() >= room => Some(id),

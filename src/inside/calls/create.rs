@@ -22,7 +22,7 @@ use crate::state::handover;
 use crate::state::shim::{self, Shim};
 use crate::state::slots::{self, Claim, Creation, UNPLACED};
 use crate::state::thread_identity::ThreadIdentity;
-use crate::state::{current, ownership};
+use crate::state::{bypass, current, ownership};
 use crate::sys::errno::keeping_errno;
 use crate::sys::thread;
 use libc::pthread_t;
@@ -185,6 +185,9 @@ fn place_self(shim: &'static Shim, tid: Tid, slot: Option<u16>, creation: &Creat
     current::identify(identity, slot);
     if let Some(page) = page {
         page.header.created.fetch_add(1, Ordering::Relaxed);
+        if identity.named && bypass::is_possible() {
+            page.header.names_are_read.store(1, Ordering::Relaxed);
+        }
     }
     enlist::enlist(shim, tid, identity, slot, creation.listed);
     UNPLACED.fetch_sub(1, Ordering::AcqRel);

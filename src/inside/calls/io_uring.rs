@@ -11,10 +11,13 @@ use crate::report::targets;
 use crate::state::current;
 use crate::state::ownership;
 use crate::state::shim;
+use crate::state::slots;
 use crate::sys::errno::keeping_errno;
 use crate::sys::path::StackPath;
 use crate::sys::sched;
+use crate::sys::thread;
 use libc::c_int;
+use pinning::{KernelThread, Policy, SetId, Tid};
 use std::ffi::c_void;
 use std::fmt::Write;
 
@@ -53,9 +56,9 @@ unsafe fn submitted(ring: *const c_void) {
 #[cold]
 fn place_workers(ring: i32) {
     let Some(shim) = shim::shim().filter(|_| ownership::is_ours()) else { return };
-    let current = current::thread();
+    let current = slots::as_it_stands(current::thread());
     let home = if current.known { current.home } else { shim.policy.emulator() };
-    let workers = shim.policy.workers_of(home);
+    let workers = set_of_workers(&shim.policy, thread::gettid(), home);
     let placed = is_ring(ring)
         && match sched::set_io_uring_workers(ring, shim.policy.set(workers).words()) {
             Ok(()) => true,
@@ -66,6 +69,16 @@ fn place_workers(ring: i32) {
         };
     current::update(|current| current.ring_tries = if placed { 0 } else { current.ring_tries - 1 });
     rescan::look_for_kernel_threads();
+}
+
+/// The set of the workers of a thread, which the kernel names after it. The mask is one for all of them, so a rule that
+/// matches their name decides here too.
+fn set_of_workers(policy: &Policy, Tid(submitter): Tid, home: SetId) -> SetId {
+    let mut name = StackPath::default();
+    let _ = write!(name, "iou-wrk-{submitter}");
+    let worker = KernelThread::IoUringWorker { submitter: submitter.unsigned_abs() };
+    let name = name.as_c_str().to_bytes();
+    policy.cpus_for_kernel_thread(worker, name, Some(home)).unwrap_or_else(|| policy.workers_of(home))
 }
 
 /// Whether this is a ring's descriptor. It is not, if liburing's layout is another than the one known here.

@@ -76,19 +76,12 @@ fn vcpu_created() {
     if tid.0 == thread::getpid() || !ownership::is_ours() {
         return;
     }
-    let current = current::thread();
+    let current = slots::as_it_stands(current::thread());
     if current.role == RoleKind::Vcpu {
         put_back_self(shim, &current);
     } else if !current.named {
-        let identity = role::unnamed_vcpu(&shim.policy);
-        current::update(|current| {
-            (current.role, current.set, current.home) = (identity.role, identity.set, identity.home)
-        });
-        if let Some(slot) = current.slot {
-            slots::change_identity(slot, &identity);
-        }
-        enlist::enlist(shim, tid, &identity, current.slot, true);
-        current::update(|current| FIRST_RUN.vcpu_arrives(current));
+        let identity = role::unnamed_vcpu(&shim.policy, current.standing);
+        enlist::enlist_as(shim, tid, &current, &identity);
     }
 }
 
@@ -101,7 +94,7 @@ fn before_run() -> bool {
         look_during_first_run();
         return false;
     };
-    put_back_self(shim, &current::thread());
+    put_back_self(shim, &slots::as_it_stands(current::thread()));
     let first = FIRST_RUN.begin_rescan();
     if first {
         rescan(shim, Scope::All);

@@ -10,6 +10,8 @@ pub mod own_filter;
 #[forbid(unsafe_code)]
 pub mod prctl;
 #[forbid(unsafe_code)]
+pub mod rename;
+#[forbid(unsafe_code)]
 pub mod sandbox;
 #[forbid(unsafe_code)]
 pub mod setaffinity;

@@ -3,9 +3,7 @@
 //! Programs and libraries call it for many purposes, some of them often, so any other option costs a compare
 //! and a jump.
 
-use crate::report::targets;
-use crate::state::shim;
-use crate::sys::errno::keeping_errno;
+use crate::calls::rename;
 use libc::{c_int, c_ulong};
 
 /// Whether there is something to do before or after a prctl with this option. Asked at every prctl of every
@@ -19,8 +17,8 @@ pub fn prctl_is_of_interest(option: c_int) -> bool {
 /// Returns what `real` returned, with its errno. `arguments` are those after the option.
 pub fn around_prctl(option: c_int, _arguments: [c_ulong; 4], real: impl FnOnce() -> c_int) -> c_int {
     let result = real();
-    if shim::shim().is_some() && result == 0 && option == libc::PR_SET_NAME {
-        keeping_errno(|| log::trace!(target: targets::IDENTITY, "a thread has another name"));
+    if option == libc::PR_SET_NAME && result == 0 {
+        rename::self_was_renamed();
     }
     result
 }

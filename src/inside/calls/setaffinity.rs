@@ -82,7 +82,7 @@ fn answer(
 
 /// The calling thread's set; `None` if it is exempt.
 fn own(shim: &Shim) -> Option<SetId> {
-    let current = current::thread();
+    let current = slots::as_it_stands(current::thread());
     match current.role {
         RoleKind::Exempt => None,
         _ if current.known => Some(current.set),

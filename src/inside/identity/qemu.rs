@@ -42,6 +42,11 @@ pub(crate) fn is_thread_start(start: usize) -> bool {
     start != 0 && start == THREAD_START.load(Ordering::Relaxed)
 }
 
+/// Whether the address of that function is known: QEMU's threads are then known from their creation.
+pub(crate) fn thread_start_is_known() -> bool {
+    THREAD_START.load(Ordering::Relaxed) != 0
+}
+
 /// Reads QEMU's name for the thread that is about to be created with this routine and argument, and
 /// calls `then` with it; `None` if it is no thread of QEMU's.
 ///

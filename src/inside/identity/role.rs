@@ -6,13 +6,14 @@
 
 use crate::identity::iothreads::IOTHREADS;
 use crate::identity::pools::POOLS;
-use crate::identity::qemu::Thread;
+use crate::identity::qemu::{self, Thread};
 use crate::report::once::{self, Cause};
 use crate::report::targets;
-use crate::state::current;
 use crate::state::shim::Shim;
+use crate::state::standing::Standing;
 use crate::state::thread_identity::ThreadIdentity;
-use pinning::{Policy, Role, RoleKind, VcpuIndex};
+use crate::state::{bypass, current};
+use pinning::{Policy, Role, RoleKind, SetId, VcpuIndex};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Who the thread is that the calling thread is about to create. `thread` is what QEMU says of it; `None` if it is no
@@ -29,22 +30,42 @@ pub(crate) fn new_thread(shim: &Shim, thread: Option<&Thread<'_>>) -> ThreadIden
     } else {
         policy.emulator()
     };
+    by_role(policy, role, home, thread.name)
+}
+
+/// Who a thread with this role and this name of QEMU's is.
+fn by_role(policy: &Policy, role: Role<'_>, home: SetId, name: &[u8]) -> ThreadIdentity {
     let order = match role {
         Role::IoThread(id) => IOTHREADS.number_of(id),
         _ => 0,
     };
     warn_if_list_too_short(policy, role, order);
-    let rule = policy.rule_for(thread.name);
-    // A rule that names the thread overrides the exemption.
-    let role = if rule.is_some() && role == Role::Exempt { Role::Emulator } else { role };
-    let set = rule.unwrap_or_else(|| policy.cpus_for(role, order, home));
+    let standing =
+        Standing::of_role(role.kind(), policy.cpus_for(role, order, home)).named_by_qemu(policy, name);
     let index = match role {
         Role::Vcpu(index) => Some(index.0),
         Role::IoThread(_) => Some(order),
         _ => None,
     };
-    let home = if role.kind() == RoleKind::IoThread { set } else { home };
-    ThreadIdentity::unnamed(role.kind(), set, home).numbered(index).with_name(thread.name)
+    ThreadIdentity::standing(standing, policy, home).numbered(index).with_name(name)
+}
+
+/// Whether a thread's own name is all that tells who it is: another library creates QEMU's threads with a routine of its
+/// own, so that QEMU's name for them cannot be read.
+pub(crate) fn names_are_all_there_is() -> bool {
+    bypass::is_possible() && !qemu::thread_start_is_known()
+}
+
+/// Who a thread is that was created unseen, by the name that it gives itself: QEMU names its threads so with
+/// debug-threads=on. A worker's home cannot be told; it counts as the main loop's.
+pub(crate) fn by_own_name(policy: &Policy, name: &[u8]) -> ThreadIdentity {
+    match Role::of_qemu_name(name) {
+        Some(role) => by_role(policy, role, policy.emulator(), name),
+        None => {
+            let standing = main_thread(policy).standing.renamed(policy, name);
+            ThreadIdentity::standing(standing, policy, policy.emulator())
+        }
+    }
 }
 
 /// Who the main thread is.
@@ -54,13 +75,15 @@ pub(crate) fn main_thread(policy: &Policy) -> ThreadIdentity {
 
 /// Who a thread is whose name could not be read, and whose KVM_CREATE_VCPU shows that it is a vCPU. The order of these
 /// calls stands for the index, since the number in the ioctl is the APIC id on x86, which has gaps.
-pub(crate) fn unnamed_vcpu(policy: &Policy) -> ThreadIdentity {
+/// `standing` is what was known of it before: a rule may match the name that it has been given.
+pub(crate) fn unnamed_vcpu(policy: &Policy, standing: Standing) -> ThreadIdentity {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let index = NEXT.fetch_add(1, Ordering::Relaxed);
     let role = Role::Vcpu(VcpuIndex(index));
     warn_if_list_too_short(policy, role, 0);
     let set = policy.cpus_for(role, 0, policy.emulator());
-    ThreadIdentity::unnamed(RoleKind::Vcpu, set, policy.emulator()).numbered(Some(index))
+    let standing = standing.with_role(RoleKind::Vcpu, set);
+    ThreadIdentity::standing(standing, policy, policy.emulator()).numbered(Some(index))
 }
 
 fn warn_if_list_too_short(policy: &Policy, role: Role<'_>, order: u32) {
@@ -147,7 +170,7 @@ mod tests {
     fn vcpus_without_a_name_are_numbered_in_the_order_of_creation() {
         let shim = testing::shim(&[("PIN_CPUS", "0"), ("PIN_VCPUS", "*@[1-2]")]);
         for index in 0..3 {
-            let identity = unnamed_vcpu(&shim.policy);
+            let identity = unnamed_vcpu(&shim.policy, main_thread(&shim.policy).standing);
             assert_eq!((identity.role, identity.index), (RoleKind::Vcpu, Some(index)));
             assert_eq!(shim.policy.set(identity.set).len(), 2);
         }

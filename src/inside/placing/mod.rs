@@ -3,6 +3,7 @@
 mod cpuset;
 pub(crate) mod enlist;
 pub(crate) mod place;
+pub(crate) mod rejudge;
 pub(crate) mod rescan;
 pub(crate) mod unmet;
 pub(crate) mod warn;

@@ -3,6 +3,7 @@
 //! A small thread-local value without a destructor, so it can be read from a thread's first instruction to its
 //! last, in thread-specific-data destructors too.
 
+use crate::state::standing::Standing;
 use crate::state::thread_identity::ThreadIdentity;
 use pinning::{RoleKind, SetId};
 use std::cell::Cell;
@@ -22,6 +23,8 @@ pub(crate) struct CurrentThread {
     pub(crate) home: SetId,
     /// Whether it is on its set, as far as the library knows.
     pub(crate) in_place: bool,
+    /// What its role and its set come from.
+    pub(crate) standing: Standing,
     /// The number of its slot, if it has one.
     pub(crate) slot: Option<u16>,
     /// Whether it is a vCPU that has not entered KVM_RUN yet.
@@ -44,6 +47,7 @@ thread_local! {
             set: SetId(0),
             home: SetId(0),
             in_place: false,
+            standing: Standing::of_role(RoleKind::Emulator, SetId(0)),
             slot: None,
             before_first_run: false,
             ring_tries: RING_TRIES,
@@ -65,6 +69,7 @@ pub(crate) fn identify(identity: &ThreadIdentity, slot: Option<u16>) {
         current.role = identity.role;
         current.set = identity.set;
         current.home = identity.home;
+        current.standing = identity.standing;
         current.slot = slot;
     });
 }

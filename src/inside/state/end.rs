@@ -64,6 +64,27 @@ impl AtEnd {
     }
 }
 
+thread_local! {
+    /// What ends with a thread that was created past the library.
+    static WITHOUT_TRAMPOLINE: GiveBack = const { GiveBack };
+}
+
+/// Gives the calling thread's slot back when it is dropped.
+struct GiveBack;
+
+impl Drop for GiveBack {
+    fn drop(&mut self) {
+        // SAFETY: the handler takes any argument.
+        unsafe { end_of_thread(std::ptr::null_mut()) };
+    }
+}
+
+/// Has the calling thread, which was created past the library, give its slot back when it ends. It has no frame of ours, so
+/// glibc does it with the thread's variables (__cxa_thread_atexit_impl), for which it allocates.
+pub(crate) fn give_back_without_trampoline() {
+    let _ = WITHOUT_TRAMPOLINE.try_with(|_| ());
+}
+
 /// The handler. It runs in the thread that ends.
 unsafe extern "C" fn end_of_thread(_: *mut c_void) {
     // A thread that is cancelled in here comes again, and finds no slot any more.

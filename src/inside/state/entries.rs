@@ -6,13 +6,15 @@ use crate::state::page::Page;
 use crate::state::thread_identity::ThreadIdentity;
 use crate::sys::wait;
 use pinning::status_page::{ENTRIES, Entry, NO_INDEX, State};
-use pinning::{RoleKind, SetId, Tid};
+use pinning::{COMM_BYTES, RoleKind, SetId, Tid};
 use std::sync::atomic::Ordering;
 
 /// Writes a thread's entry. The tid comes last, so that a reader who sees the tid sees the rest.
 pub(crate) fn publish(page: Page, slot: u16, tid: Tid, identity: &ThreadIdentity) {
     let Some(entry) = page.entries.get(usize::from(slot)) else { return };
-    entry.tid.store(0, Ordering::Relaxed);
+    if entry.tid.swap(0, Ordering::Relaxed) != tid.0 {
+        rename(page, slot, b"");
+    }
     std::sync::atomic::fence(Ordering::Release);
     entry.state.store(State::Born as u8, Ordering::Relaxed);
     entry.role.store(identity.role as u8, Ordering::Relaxed);
@@ -26,6 +28,41 @@ pub(crate) fn publish(page: Page, slot: u16, tid: Tid, identity: &ThreadIdentity
     }
     page.header.entries_used.fetch_max(u32::from(slot) + 1, Ordering::Relaxed);
     entry.tid.store(tid.0, Ordering::Release);
+}
+
+/// Writes that a thread is to run elsewhere than before. Whoever reads the entry takes it for one that is not placed yet,
+/// until the new placement is marked.
+pub(crate) fn change(page: Page, slot: u16, identity: &ThreadIdentity) {
+    let Some(entry) = page.entries.get(usize::from(slot)) else { return };
+    entry.state.store(State::Born as u8, Ordering::Release);
+    entry.role.store(identity.role as u8, Ordering::Relaxed);
+    entry.home.store(identity.home.0, Ordering::Relaxed);
+    entry.set.store(identity.set.0, Ordering::Release);
+}
+
+/// Writes the name that a thread has been given since it was created.
+pub(crate) fn rename(page: Page, slot: u16, name: &[u8]) {
+    let Some(entry) = page.entries.get(usize::from(slot)) else { return };
+    let mut padded = [0u8; COMM_BYTES + 1];
+    for (to, from) in padded.iter_mut().take(COMM_BYTES).zip(name) {
+        *to = *from;
+    }
+    for (to, from) in entry.given_name.iter().zip(padded) {
+        to.store(from, Ordering::Relaxed);
+    }
+}
+
+/// The set that the workers of the thread in this slot follow.
+pub(crate) fn home_of(page: Page, slot: u16) -> SetId {
+    let entry = page.entries.get(usize::from(slot));
+    SetId(entry.map_or(0, |entry| entry.home.load(Ordering::Relaxed)))
+}
+
+/// The thread in this slot: its id, and whether it is placed; `None` before it has written its entry.
+pub(crate) fn tid_of(page: Page, slot: u16) -> Option<(Tid, bool)> {
+    let entry = page.entries.get(usize::from(slot))?;
+    let tid = Some(entry.tid.load(Ordering::Acquire)).filter(|tid| *tid != 0)?;
+    Some((Tid(tid), entry.state.load(Ordering::Acquire) != State::Born as u8))
 }
 
 /// Writes the state of a thread's placement.

@@ -1,6 +1,8 @@
 //! What the library knows in this process: its threads, the calling thread, the status page and who owns it.
 
 #[forbid(unsafe_code)]
+pub(crate) mod bypass;
+#[forbid(unsafe_code)]
 pub(crate) mod current;
 pub(crate) mod end;
 #[forbid(unsafe_code)]
@@ -14,5 +16,7 @@ pub(crate) mod page;
 #[forbid(unsafe_code)]
 pub(crate) mod shim;
 pub(crate) mod slots;
+#[forbid(unsafe_code)]
+pub(crate) mod standing;
 #[forbid(unsafe_code)]
 pub(crate) mod thread_identity;

@@ -29,6 +29,12 @@ pub(crate) fn is_owner(pid: i32) -> bool {
     OWNER.load(Ordering::Relaxed) == pid
 }
 
+/// The same, for a caller that may be in a child of vfork(2), which shares this memory: that child is not the owner. Costs a
+/// system call.
+pub(crate) fn is_this_process() -> bool {
+    is_ours() && OWNER.load(Ordering::Relaxed) == thread::getpid()
+}
+
 /// Whether this process took over from another one: it is a forked child of the process that was started.
 static TAKEN_OVER: AtomicBool = AtomicBool::new(false);
 

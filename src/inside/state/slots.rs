@@ -5,8 +5,10 @@
 //! that creating a thread allocates nothing.
 
 use crate::filters::permitted;
+use crate::state::current::CurrentThread;
 use crate::state::handover::{Generation, Handover};
 use crate::state::page::Page;
+use crate::state::standing::Standing;
 use crate::state::thread_identity::ThreadIdentity;
 use crate::sys::{thread, wait};
 use pinning::status_page::ENTRIES;
@@ -64,6 +66,8 @@ pub(crate) struct Slot {
     handover: Handover,
     /// The thread's role (upper half) and set, for those who know the thread by its `pthread_t`.
     placed_as: AtomicU32,
+    /// What role and set come from, as [`Standing::to_word`] writes it.
+    standing: AtomicU64,
     /// Whether this slot is on the heap, since all others were taken.
     on_heap: bool,
 }
@@ -75,6 +79,7 @@ impl Slot {
             handle: AtomicUsize::new(0),
             handover: Handover::new(),
             placed_as: AtomicU32::new(0),
+            standing: AtomicU64::new(0),
             on_heap,
         }
     }
@@ -211,24 +216,62 @@ pub(crate) fn take_main_slot(identity: &ThreadIdentity) -> Option<u16> {
     Some(0)
 }
 
-/// The calling thread, in this slot, has another role or set than it was created with.
+/// The calling thread, which was created past this library, takes a free slot; `None` if there is none.
+pub(crate) fn take_slot(identity: &ThreadIdentity) -> Option<u16> {
+    let number = claim()?;
+    set_identity(SLOTS.get(number)?, identity);
+    u16::try_from(number).ok()
+}
+
+/// The thread in this slot has another role or set than it was created with.
 pub(crate) fn change_identity(slot: u16, identity: &ThreadIdentity) {
     if let Some(slot) = SLOTS.get(usize::from(slot)) {
-        set_identity(slot, identity);
+        slot.change_to(identity);
     }
 }
 
-/// Writes the calling thread's role, set and handle into its slot.
+impl Slot {
+    /// Writes down the thread's role and set, and what they come from.
+    fn change_to(&self, identity: &ThreadIdentity) {
+        let placed_as = u32::from(identity.role as u8) << 16 | u32::from(identity.set.0);
+        self.placed_as.store(placed_as, Ordering::Relaxed);
+        self.standing.store(identity.standing.to_word(), Ordering::Relaxed);
+    }
+
+    /// The thread's role and set.
+    fn role_and_set(&self) -> Option<(RoleKind, SetId)> {
+        let placed_as = self.placed_as.load(Ordering::Relaxed);
+        Some((RoleKind::from_number((placed_as >> 16) as u8)?, SetId(placed_as as u16)))
+    }
+}
+
+/// Writes the calling thread's identity and handle into its slot.
 fn set_identity(slot: &Slot, identity: &ThreadIdentity) {
-    slot.placed_as.store(u32::from(identity.role as u8) << 16 | u32::from(identity.set.0), Ordering::Relaxed);
+    slot.change_to(identity);
     slot.handle.store(thread::pthread_self() as usize, Ordering::Release);
+}
+
+/// The calling thread as it stands now: another thread may have renamed it, and so changed its set.
+pub(crate) fn as_it_stands(current: CurrentThread) -> CurrentThread {
+    let Some(slot) = current.slot.and_then(|slot| SLOTS.get(usize::from(slot))) else { return current };
+    let standing = Standing::from_word(slot.standing.load(Ordering::Relaxed)).unwrap_or(current.standing);
+    let (role, set) = slot.role_and_set().unwrap_or((current.role, current.set));
+    let home = if role == RoleKind::IoThread { set } else { current.home };
+    CurrentThread { role, set, home, standing, ..current }
+}
+
+/// The number of the slot of the thread with this `pthread_t`, and what its role and set come from; `None` if it has no
+/// slot.
+pub(crate) fn slot_of(handle: libc::pthread_t) -> Option<(u16, Standing)> {
+    let number = SLOTS.iter().position(|slot| slot.handle.load(Ordering::Acquire) == handle as usize)?;
+    let standing = Standing::from_word(SLOTS.get(number)?.standing.load(Ordering::Relaxed))?;
+    Some((u16::try_from(number).ok()?, standing))
 }
 
 /// The role and set of the thread with this `pthread_t`; `None` if it was not created through the library.
 pub(crate) fn role_and_set_of(handle: libc::pthread_t) -> Option<(RoleKind, SetId)> {
     let slot = SLOTS.iter().find(|slot| slot.handle.load(Ordering::Acquire) == handle as usize)?;
-    let placed_as = slot.placed_as.load(Ordering::Relaxed);
-    Some((RoleKind::from_number((placed_as >> 16) as u8)?, SetId(placed_as as u16)))
+    slot.role_and_set()
 }
 
 /// Clears every entry, and frees every slot but the main thread's: a forked child does not have the other

@@ -1,7 +1,8 @@
 //! Who a thread is: its role, its set and its name. Its creator finds that out before the thread exists.
 
+use crate::state::standing::Standing;
 use pinning::status_page::NAME_BYTES;
-use pinning::{RoleKind, SetId};
+use pinning::{Policy, RoleKind, SetId};
 
 /// Who a thread is.
 #[derive(Clone, Copy)]
@@ -16,6 +17,8 @@ pub(crate) struct ThreadIdentity {
     pub(crate) home: SetId,
     /// Whether its creator is on the same set, as far as that is known: then it begins there.
     pub(crate) begins_in_place: bool,
+    /// What its role and its set come from.
+    pub(crate) standing: Standing,
     /// Whether QEMU's name for it could be read.
     pub(crate) named: bool,
     /// QEMU's name for it, cut to fit.
@@ -33,10 +36,19 @@ impl ThreadIdentity {
             set,
             home,
             begins_in_place: false,
+            standing: Standing::of_role(role, set),
             named: false,
             name: [0; NAME_BYTES],
             name_bytes: 0,
         }
+    }
+
+    /// A thread that this decides about, without a name. An IOThread's workers follow it; `home` is the set that any other
+    /// thread's follow.
+    pub(crate) fn standing(standing: Standing, policy: &Policy, home: SetId) -> Self {
+        let (role, set) = (standing.role(), standing.set(policy));
+        let home = if role == RoleKind::IoThread { set } else { home };
+        Self { standing, ..Self::unnamed(role, set, home) }
     }
 
     /// The same with QEMU's name for it.

@@ -6,6 +6,7 @@
 
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// A function, of the pointer type `F`, that the libraries behind ours may or may not define.
@@ -38,4 +39,29 @@ impl<F: Copy> Optional<F> {
         // SAFETY: the address of a function of this type, as the maker upholds; of a pointer's size.
         (!address.is_null()).then(|| unsafe { std::mem::transmute_copy(&address) })
     }
+}
+
+/// The file of the library or program whose definition of a function is the first in the process, and so the one that the
+/// process calls; `None` if that is this library's.
+pub(crate) fn first_definition_elsewhere(name: &CStr) -> Option<Vec<u8>> {
+    // SAFETY: the name is a C string.
+    let first = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    let (first, ours) = (object_of(first)?, object_of(OWN.as_ptr().cast())?);
+    if first.dli_fbase == ours.dli_fbase || first.dli_fname.is_null() {
+        return None;
+    }
+    // SAFETY: dladdr(3): the path of a loaded object, which stays loaded, as it defines what the process calls.
+    Some(unsafe { CStr::from_ptr(first.dli_fname) }.to_bytes().to_vec())
+}
+
+/// Some object of this library's own: its address tells which file that is.
+static OWN: [u8; 1] = [0];
+
+/// Which loaded file an address is of.
+fn object_of(address: *const c_void) -> Option<libc::Dl_info> {
+    let mut info = MaybeUninit::uninit();
+    // SAFETY: dladdr takes any address, and fills in all of `info` if it answers other than 0.
+    let found = unsafe { libc::dladdr(address, info.as_mut_ptr()) } != 0;
+    // SAFETY: as above.
+    found.then(|| unsafe { info.assume_init() })
 }

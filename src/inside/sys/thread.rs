@@ -1,7 +1,7 @@
 //! The calling thread and process, and what can be asked about other threads.
 
 use crate::sys::errno::Errno;
-use pinning::Tid;
+use pinning::{COMM_BYTES, Tid};
 
 /// The calling thread's id.
 pub(crate) fn gettid() -> Tid {
@@ -31,11 +31,17 @@ pub(crate) fn is_thread_of(pid: i32, tid: Tid) -> bool {
 
 /// Names the calling thread. The kernel keeps 15 bytes.
 pub(crate) fn set_comm(name: &[u8]) -> Result<(), Errno> {
-    let mut comm = [0u8; 16];
-    for (to, from) in comm.iter_mut().take(15).zip(name) {
+    let mut comm = [0u8; COMM_BYTES + 1];
+    for (to, from) in comm.iter_mut().take(COMM_BYTES).zip(name) {
         *to = *from;
     }
     call!(libc::SYS_prctl, libc::PR_SET_NAME, comm.as_ptr(), 0, 0, 0).map(drop)
+}
+
+/// The calling thread's name, as the kernel keeps it (prctl(2), PR_GET_NAME).
+pub(crate) fn comm(into: &mut [u8; COMM_BYTES + 1]) -> Result<&[u8], Errno> {
+    call!(libc::SYS_prctl, libc::PR_GET_NAME, into.as_mut_ptr(), 0, 0, 0)?;
+    Ok(into.split(|byte| *byte == 0).next().unwrap_or_default())
 }
 
 /// Copies memory of this process, `pid`, from an address that may not be readable, up to what is.

@@ -65,7 +65,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "PIN_THREADS",
         "rules",
-        "GLOB@SET,… on QEMU's thread name: the first match wins over the role",
+        "GLOB@SET,… on a thread's name: the first match wins over the role",
         "none",
     ),
     variable("PIN_TARGET", "globs", "the executables the shim acts in, by basename", DEFAULT_TARGETS),

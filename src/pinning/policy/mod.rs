@@ -9,7 +9,7 @@ mod unmet;
 
 pub use host::Host;
 pub use placement::{IoThreadId, Placement, VCPU_LIMIT, VcpuRange};
-pub use policy::{Manager, Policy};
+pub use policy::{COMM_BYTES, Manager, Policy, RuleIndex};
 pub use sets::SetId;
 pub(crate) use sets::{ALL_SETS_LIMIT, BASE, SETS_LIMIT, Sets};
 pub use unmet::Unmet;

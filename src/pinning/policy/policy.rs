@@ -17,7 +17,21 @@ pub enum Manager {
     Libvirt,
 }
 
+/// A rule's place in `PIN_THREADS`, from 0. The first rule that matches counts, so of two the lower one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RuleIndex(pub u16);
+
+/// Bytes of a name that the kernel keeps as a thread's comm (TASK_COMM_LEN without the NUL).
+pub const COMM_BYTES: usize = 15;
+
 /// Which CPUs each thread of the VM belongs on.
+///
+/// A rule of `PIN_THREADS` wins over the role. It matches a thread by the name that QEMU gave it when it
+/// created it, or by the name that the thread has been given since (`pthread_setname_np(3)`,
+/// `PR_SET_NAME`), by itself or by another thread; either in full or as the kernel cuts it to a comm. The
+/// name that a thread has only inherited from its creator does not count. Whoever is renamed is judged anew at that moment; one that no
+/// rule matches any more has its role's set again. The library, `check` and `apply` all go by this; where the
+/// library does not act a thread's comm is all that there is.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// The distinct sets, by [`SetId`].
@@ -108,8 +122,8 @@ impl Policy {
         }
     }
 
-    /// The set of a thread that the kernel made, which has this comm: that of the first rule that matches the
-    /// comm or the full name, else that of its role.
+    /// The set of a thread that the kernel made, which has this comm: that of the first rule that matches its
+    /// name, else that of its role.
     ///
     /// `home` is the set of the thread that an io_uring worker serves, `None` if that thread cannot be known; other
     /// threads ignore it. The answer is `None` for a worker whose set would follow a home that is not known.
@@ -119,8 +133,7 @@ impl Policy {
         comm: &[u8],
         home: Option<SetId>,
     ) -> Option<SetId> {
-        let full_name = thread.full_name().map_or(comm, str::as_bytes);
-        let rule = self.first_rule(|glob| glob_matches(glob, comm) || glob_matches(glob, full_name));
+        let rule = self.rule_for(thread.full_name().map_or(comm, str::as_bytes));
         match thread {
             KernelThread::IoUringWorker { .. } => rule.or(self.workers).or(home).or(self.only_home()),
             _ => rule.or(Some(self.cpus_for(thread.role(), 0, self.emulator))),
@@ -132,14 +145,34 @@ impl Policy {
         (self.iothreads.is_none() && self.emulator == BASE).then_some(BASE)
     }
 
-    /// The set that `PIN_THREADS` gives to a thread of this (full) name: that of the first rule that matches.
+    /// The set that `PIN_THREADS` gives to a thread of this name: that of the first rule that matches.
     pub fn rule_for(&self, name: &[u8]) -> Option<SetId> {
-        self.first_rule(|glob| glob_matches(glob, name))
+        self.first_rule(name).map(|rule| self.set_of_rule(rule))
     }
 
-    /// The set of the first rule whose glob is one that `matches`.
-    fn first_rule(&self, matches: impl Fn(&[u8]) -> bool) -> Option<SetId> {
-        self.rules.iter().find(|(glob, _)| matches(glob.as_bytes())).map(|(_, set)| *set)
+    /// The first rule of `PIN_THREADS` that matches a name: in full, or as the kernel cuts it for a comm
+    /// ([`COMM_BYTES`]).
+    pub fn first_rule(&self, name: &[u8]) -> Option<RuleIndex> {
+        let cut = name.get(..COMM_BYTES).unwrap_or(name);
+        let matches = |glob: &[u8]| glob_matches(glob, name) || glob_matches(glob, cut);
+        let at = self.rules.iter().position(|(glob, _)| matches(glob.as_bytes()))?;
+        u16::try_from(at).ok().map(RuleIndex)
+    }
+
+    /// The rule that places a thread with these names: of those that match, the one that comes first.
+    pub fn first_rule_of<'a>(&self, names: impl IntoIterator<Item = &'a [u8]>) -> Option<RuleIndex> {
+        names.into_iter().filter_map(|name| self.first_rule(name)).min()
+    }
+
+    /// The set that a rule gives; the base if the policy has no such rule.
+    pub fn set_of_rule(&self, RuleIndex(at): RuleIndex) -> SetId {
+        self.rules.get(usize::from(at)).map_or(BASE, |(_, set)| *set)
+    }
+
+    /// Whether every thread but the vCPUs belongs on the base set, so that it does not matter which of them a thread is.
+    pub fn places_vcpus_alone(&self) -> bool {
+        let others = [Some(self.emulator), self.workers, Some(self.migration), Some(self.vhost)];
+        self.iothreads.is_none() && self.rules.is_empty() && others.iter().flatten().all(|set| *set == BASE)
     }
 
     /// The CPUs that the placements of vCPUs and IOThreads name: those of the guest's own work.

@@ -19,6 +19,7 @@
 //! What comes later goes into the spare words of [`Header`] and [`Entry`], without a new layout, if 0 there
 //! can mean that nothing is said. A new layout is needed only when a field changes its place or its meaning.
 
+use crate::policy::COMM_BYTES;
 use std::mem::size_of;
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
@@ -91,8 +92,12 @@ pub struct Header {
     pub put_back: AtomicU64,
     /// Threads that could not be placed, since a filter of the program's own does not let the library do it.
     pub filtered: AtomicU64,
+    /// 1 where another library's `pthread_create` stands before this one's: threads may be created without being listed.
+    pub bypass_is_possible: AtomicU32,
+    /// 1 once QEMU's names for its threads can be read as it creates them.
+    pub names_are_read: AtomicU32,
     /// Zero.
-    spare: [AtomicU64; 16],
+    spare: [AtomicU64; 15],
 }
 
 impl Header {
@@ -133,8 +138,10 @@ pub struct Entry {
     pub born_ns: AtomicU64,
     /// QEMU's name for it, cut to fit; empty where there is none.
     pub name: [AtomicU8; NAME_BYTES],
+    /// The name that it has been given since it was created, ended by NUL; empty where there is none.
+    pub given_name: [AtomicU8; COMM_BYTES + 1],
     /// Zero.
-    spare: [AtomicU64; 5],
+    spare: [AtomicU64; 3],
 }
 
 // A write to one entry never shares a cache line with another, nor with the header's counters.

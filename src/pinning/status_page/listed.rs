@@ -4,7 +4,7 @@ use super::bytes::{i32_at, part, u16_at, u32_at, u64_at};
 use super::layout::{Entry, NAME_BYTES, NO_INDEX};
 use super::state::State;
 use crate::harmful::is_harmful;
-use crate::policy::SetId;
+use crate::policy::{COMM_BYTES, SetId};
 use crate::role::RoleKind;
 use crate::tid::Tid;
 use std::mem::offset_of;
@@ -26,6 +26,9 @@ pub struct Listed {
     pub home: SetId,
     /// When it was created: CLOCK_MONOTONIC, nanoseconds.
     pub born_ns: u64,
+    /// The name that it has been given since it was created, as it is: the kernel lets a comm hold any bytes. Empty where
+    /// there is none.
+    pub given_name: Vec<u8>,
     /// QEMU's name for it, safe for a terminal: lossy UTF-8, control characters replaced.
     pub name: String,
 }
@@ -41,6 +44,7 @@ impl Listed {
         }
         let length = usize::from(u16_at(entry, offset_of!(Entry, name_bytes))?).min(NAME_BYTES);
         let name = part(entry, offset_of!(Entry, name), length, 1)?;
+        let given_name = part(entry, offset_of!(Entry, given_name), COMM_BYTES, 1)?;
         let index = u32_at(entry, offset_of!(Entry, index))?;
         Some(Self {
             tid: Tid(tid),
@@ -50,6 +54,7 @@ impl Listed {
             set: SetId(set),
             home: SetId(home),
             born_ns: u64_at(entry, offset_of!(Entry, born_ns))?,
+            given_name: given_name.split(|byte| *byte == 0).next().unwrap_or_default().to_vec(),
             name: String::from_utf8_lossy(name).replace(is_harmful, "?"),
         })
     }

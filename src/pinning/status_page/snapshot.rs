@@ -25,6 +25,9 @@ pub struct Snapshot {
     pub settled: bool,
     /// Whether QEMU has loaded its sandbox.
     pub sandboxed: bool,
+    /// Whether QEMU's threads may have been created unseen: another library's `pthread_create` stands before this one's, and
+    /// no name of QEMU's could be read so far.
+    pub threads_may_be_unseen: bool,
     /// The policy's sets, by [`SetId`](crate::SetId); 0 is the base.
     pub sets: Vec<CpuSet>,
     /// The host that the policy was read on. `None`: the page has layout 1, which does not say it.
@@ -119,6 +122,9 @@ impl Snapshot {
             broker: Some(number(offset_of!(Header, broker))?).filter(|pid| *pid != 0),
             settled: number(offset_of!(Header, settled))? != 0,
             sandboxed: number(offset_of!(Header, sandboxed))? != 0,
+            threads_may_be_unseen: version != VERSION_WITHOUT_HOST
+                && number(offset_of!(Header, bypass_is_possible))? != 0
+                && number(offset_of!(Header, names_are_read))? == 0,
             sets,
             host,
             environment,

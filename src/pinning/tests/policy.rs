@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
-use pinning::{CpuSet, Host, KernelThread, Manager, OnError, Policy, Role, SetId, VcpuIndex};
+use pinning::{CpuSet, Host, KernelThread, Manager, OnError, Policy, Role, RuleIndex, SetId, VcpuIndex};
 
 fn host() -> Host {
     Host { available: CpuSet::from_words(&[0xff]), start: CpuSet::from_words(&[0x0f]) }
@@ -102,6 +102,35 @@ fn the_first_rule_that_matches_wins() {
     assert_eq!(rule("SPICE Worker").as_deref(), Some("4"));
     assert_eq!(rule("a@b").as_deref(), Some("5"));
     assert_eq!(rule("worker"), None);
+}
+
+#[test]
+fn a_rule_matches_a_name_in_full_or_as_the_kernel_cuts_it() {
+    let policy = policy(&[
+        ("PIN_CPUS", "0"),
+        ("PIN_THREADS", "IO a-long-id-of-a-disk@1,IO a-long-id-of@2,IO short@3"),
+    ]);
+    let rule = |name: &str| policy.first_rule(name.as_bytes());
+    assert_eq!(rule("IO a-long-id-of-a-disk"), Some(RuleIndex(0)));
+    assert_eq!(rule("IO a-long-id-of-another"), Some(RuleIndex(1)), "its comm is what the glob names");
+    assert_eq!(rule("IO a-long-id-of"), Some(RuleIndex(1)));
+    assert_eq!(rule("IO a-long-id-o"), None);
+    assert_eq!(rule("IO short"), Some(RuleIndex(2)));
+}
+
+#[test]
+fn of_a_thread_s_names_any_may_match_and_the_first_rule_in_the_list_wins() {
+    let policy = policy(&[("PIN_CPUS", "0"), ("PIN_THREADS", "SPICE*@1,worker@2")]);
+    let set = |names: &[&str]| {
+        let rule = policy.first_rule_of(names.iter().map(|name| name.as_bytes()));
+        rule.map(|rule| policy.set(policy.set_of_rule(rule)).to_string())
+    };
+    assert_eq!(set(&["worker", "SPICE Worker"]).as_deref(), Some("1"));
+    assert_eq!(set(&["SPICE Worker", "worker"]).as_deref(), Some("1"));
+    assert_eq!(set(&["worker", "gl"]).as_deref(), Some("2"));
+    assert_eq!(set(&["gl"]), None);
+    assert_eq!(set(&[]), None);
+    assert_eq!(policy.set_of_rule(RuleIndex(9)), policy.base(), "a foreign number is no panic");
 }
 
 #[test]
