@@ -10,6 +10,7 @@ use crate::identity::{qemu, role};
 use crate::leases;
 use crate::placing::enlist;
 use crate::report::{stderr, targets};
+use crate::state::exec_chain::{self, ExecChain};
 use crate::state::shim::{self, Shim};
 use crate::state::{bypass, current, ownership, page, slots};
 use crate::sys::errno::keeping_errno;
@@ -17,7 +18,7 @@ use crate::sys::{pid_namespace, process, sched, symbol, thread};
 use pinning::{
     CpuSet, EX_CONFIG, Host, LEASES_VARIABLE, MASK_WORDS, OnError, ParsedEnvironment, Policy, Tid,
 };
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -45,7 +46,8 @@ fn start() -> Option<&'static Shim> {
 }
 
 fn start_once() -> Option<&'static Shim> {
-    let shim = shim::decide_once(decide);
+    let mut chain = None;
+    let shim = shim::decide_once(|| decide(&mut chain));
     if let Some(shim) = shim {
         // Only the first call lists the main thread.
         if ownership::claim(thread::getpid()) {
@@ -53,11 +55,15 @@ fn start_once() -> Option<&'static Shim> {
             notice_another_pthread_create(shim);
         }
     }
+    if let Some(chain) = chain {
+        hand_on(chain);
+    }
     shim
 }
 
 /// Reads the environment. Ends the process if it is a target and its placement is faulty, unless `PIN_ERRORS=warn`.
-fn decide() -> Option<Shim> {
+/// Leaves in `chain` what is to be handed on to the program that this one may become.
+fn decide(chain: &mut Option<ExecChain>) -> Option<Shim> {
     // By /etc/ld.so.preload the library may be in a program that has more rights than its user. The user's environment
     // must not decide what such a program does.
     if process::has_foreign_rights() {
@@ -71,14 +77,31 @@ fn decide() -> Option<Shim> {
         return None;
     }
     stderr::note_stderr();
-    let host = host();
+    let mut host = host();
+    let placed = host.start.clone();
+    let before = handed_on(&environment);
+    let said_before = before.as_ref().map_or(0, |before| before.said);
+    if let Some(before) = before {
+        host.start = before.start(host.start);
+    }
     let mut parsed = Policy::parse(arguments.clone(), &host);
     if let (false, Some(available)) = (parsed.warnings.is_empty(), online()) {
         // A manager gives each thread a cpuset of its own later, so that only a CPU that no thread can have is worth a
         // word now. What a cpuset takes from a thread then is said of that thread.
         parsed.warnings = Policy::parse(arguments, &Host { available, start: host.start.clone() }).warnings;
     }
-    print_faults(&parsed);
+    let lines = faults(&parsed);
+    let said = exec_chain::hash_of(&lines);
+    if said != said_before {
+        lines.lines().for_each(|line| stderr::line(format_args!("{line}")));
+    }
+    *chain = process::start_time().map(|started| ExecChain {
+        pid: thread::getpid(),
+        started,
+        start: host.start.clone(),
+        placed,
+        said,
+    });
     if !parsed.faults.is_empty() && parsed.on_error == OnError::Exit {
         // QEMU's main has not run, so no exit handler of QEMU's is left out.
         process::exit(EX_CONFIG.into());
@@ -104,13 +127,28 @@ fn daemonizes() -> bool {
     arguments.split(|byte| *byte == 0).any(|argument| matches!(argument, b"-daemonize" | b"--daemonize"))
 }
 
-/// Prints what is wrong in the environment, whatever `PIN_LOG` says.
-fn print_faults(parsed: &ParsedEnvironment) {
-    for fault in &parsed.faults {
-        stderr::line(format_args!("{fault}"));
+/// What is wrong in the environment, in lines that are printed whatever `PIN_LOG` says.
+fn faults(parsed: &ParsedEnvironment) -> String {
+    let faults = parsed.faults.iter().map(|fault| format!("{fault}\n"));
+    let warnings = parsed.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+    faults.chain(warnings).collect()
+}
+
+/// What this process has handed on to itself when it was another program, a target too.
+fn handed_on(environment: &[(OsString, OsString)]) -> Option<ExecChain> {
+    let (_, text) = environment.iter().find(|(name, _)| name == exec_chain::VARIABLE)?;
+    ExecChain::parse(text.to_str()?, thread::getpid(), process::start_time()?)
+}
+
+/// Leaves for the program that this one may become what it cannot find out itself. To be called when the main thread is placed.
+fn hand_on(chain: ExecChain) {
+    let placed = sched::affinity(Tid(0)).map(|mask| CpuSet::from_words(mask.words()));
+    let chain = ExecChain { placed: placed.unwrap_or(chain.placed), ..chain };
+    if chain.placed == chain.start && chain.said == 0 {
+        return;
     }
-    for warning in &parsed.warnings {
-        stderr::line(format_args!("warning: {warning}"));
+    if let (Ok(name), Ok(value)) = (CString::new(exec_chain::VARIABLE), CString::new(chain.to_string())) {
+        process::set_variable(&name, &value);
     }
 }
 

@@ -8,6 +8,8 @@ pub(crate) mod end;
 #[forbid(unsafe_code)]
 pub(crate) mod entries;
 #[forbid(unsafe_code)]
+pub(crate) mod exec_chain;
+#[forbid(unsafe_code)]
 pub(crate) mod first_run;
 #[forbid(unsafe_code)]
 pub(crate) mod handover;

@@ -1,6 +1,7 @@
 //! The calling process: making a copy of it, ending it, and giving up its rights.
 
 use crate::sys::errno::Errno;
+use crate::sys::proc_stat::ProcStat;
 use libc::c_int;
 use std::ffi::CStr;
 
@@ -42,6 +43,19 @@ pub(crate) fn wait_for(child: i32) -> Result<c_int, Errno> {
             }
         }
     }
+}
+
+/// When the calling process was started: the 22nd field of its /proc/PID/stat. An execve(2) leaves that as it is.
+pub(crate) fn start_time() -> Option<u64> {
+    let text = std::fs::read("/proc/self/stat").ok()?;
+    ProcStat::new(&text)?.start_time()
+}
+
+/// Sets a variable in the environment of this process.
+pub(crate) fn set_variable(name: &CStr, value: &CStr) {
+    // SAFETY: both end with a NUL, and setenv copies them. It is called as the library is loaded, before the program's main
+    // and before any thread is created through the library, so nobody reads the environment meanwhile.
+    unsafe { libc::setenv(name.as_ptr(), value.as_ptr(), 1) };
 }
 
 /// Ends the process without running anything else.

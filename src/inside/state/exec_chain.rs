@@ -1,0 +1,130 @@
+//! What a target tells the program that it becomes by execve(2), if that is a target too.
+//!
+//! A wrapper may have QEMU's name and become QEMU (NixOS's do). The library then acts in the same process twice. The
+//! second time it would take the set of the first time for the affinity that QEMU was started with, and say every fault again.
+//! So the first time leaves a variable in its environment. The pid and the start time say whether it is this process's
+//! own, and not one that a child has inherited.
+
+use pinning::{CpuSet, same_cpus};
+use std::fmt::{self, Display, Write};
+
+/// The variable's name.
+pub(crate) const VARIABLE: &str = "PINSHIM_EXEC";
+
+/// What the variable says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ExecChain {
+    /// The process.
+    pub(crate) pid: i32,
+    /// When it was started (the 22nd field of proc_pid_stat(5)).
+    pub(crate) started: u64,
+    /// The affinity that it was started with.
+    pub(crate) start: CpuSet,
+    /// The affinity that the library gave it then.
+    pub(crate) placed: CpuSet,
+    /// A hash of the faults that were said; 0 where there were none.
+    pub(crate) said: u64,
+}
+
+impl ExecChain {
+    /// What the variable's value says, if it is about the process with this id and start time.
+    pub(crate) fn parse(text: &str, pid: i32, started: u64) -> Option<Self> {
+        let mut fields = text.split(':');
+        let mut field = || fields.next();
+        let chain = Self {
+            pid: field()?.parse().ok()?,
+            started: field()?.parse().ok()?,
+            start: mask(field()?)?,
+            placed: mask(field()?)?,
+            said: u64::from_str_radix(field()?, 16).ok()?,
+        };
+        (fields.next().is_none() && (chain.pid, chain.started) == (pid, started)).then_some(chain)
+    }
+
+    /// The affinity that the process was started with, where its affinity is `now`. If that is not what the library gave it,
+    /// somebody has set it since (taskset), and means it.
+    pub(crate) fn start(self, now: CpuSet) -> CpuSet {
+        if same_cpus(now.words(), self.placed.words()) { self.start } else { now }
+    }
+}
+
+impl Display for ExecChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:", self.pid, self.started)?;
+        for set in [&self.start, &self.placed] {
+            for (at, word) in set.words().iter().enumerate() {
+                write!(f, "{}{word:x}", if at == 0 { "" } else { "," })?;
+            }
+            f.write_char(':')?;
+        }
+        write!(f, "{:x}", self.said)
+    }
+}
+
+fn mask(text: &str) -> Option<CpuSet> {
+    if text.is_empty() {
+        return Some(CpuSet::new());
+    }
+    let words: Option<Vec<u64>> =
+        text.split(',').take(pinning::MASK_WORDS).map(|word| u64::from_str_radix(word, 16).ok()).collect();
+    words.map(|words| CpuSet::from_words(&words))
+}
+
+/// The FNV-1a hash of some lines; 0 where there are none.
+pub(crate) fn hash_of(lines: &str) -> u64 {
+    if lines.is_empty() {
+        return 0;
+    }
+    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    lines.bytes().fold(0xcbf2_9ce4_8422_2325, hash).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ExecChain, hash_of};
+    use pinning::CpuSet;
+    use proptest::prelude::*;
+
+    fn chain(start: &[u64], placed: &[u64], said: u64) -> ExecChain {
+        let (start, placed) = (CpuSet::from_words(start), CpuSet::from_words(placed));
+        ExecChain { pid: 7, started: 900, start, placed, said }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            start in prop::collection::vec(any::<u64>(), 0..5), placed in prop::collection::vec(any::<u64>(), 0..5),
+            said in any::<u64>(),
+        ) {
+            let chain = chain(&start, &placed, said);
+            prop_assert_eq!(ExecChain::parse(&chain.to_string(), 7, 900), Some(chain));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "[0-9a-f:,]{0,60}|.{0,40}") {
+            let _ = ExecChain::parse(&text, 7, 900);
+        }
+    }
+
+    #[test]
+    fn another_process_s_word_does_not_count() {
+        let text = chain(&[3], &[1], 0).to_string();
+        for (pid, started) in [(8, 900), (7, 901)] {
+            assert_eq!(ExecChain::parse(&text, pid, started), None);
+        }
+        assert_eq!(ExecChain::parse(&(text + ":"), 7, 900), None);
+    }
+
+    #[test]
+    fn an_affinity_that_somebody_has_set_since_is_the_one_to_start_with() {
+        let set = |word| CpuSet::from_words(&[word]);
+        assert_eq!(chain(&[3], &[1], 0).start(set(1)), set(3));
+        assert_eq!(chain(&[3], &[1], 0).start(set(2)), set(2));
+    }
+
+    #[test]
+    fn no_lines_have_no_hash() {
+        assert_eq!(hash_of(""), 0);
+        assert_ne!(hash_of("a"), hash_of("b"));
+    }
+}
