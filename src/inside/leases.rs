@@ -4,15 +4,32 @@
 //! CPU back when the last descriptor is closed.
 
 use crate::sys::file;
+use once_cell::sync::OnceCell;
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Has exec close the leases that the variable names. A descriptor that is no lease stays as it is.
-pub(crate) fn close_at_exec(descriptors: &OsStr) {
-    for number in descriptors.as_bytes().split(|byte| *byte == b',') {
-        let fd = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok());
-        if let Some(fd) = fd.filter(|&fd| is_lease(fd)) {
+/// The descriptors that are to be closed at exec.
+static DESCRIPTORS: OnceCell<Vec<i32>> = OnceCell::new();
+
+/// Whether there are some, and nothing has been done about them yet.
+static ARE_OPEN: AtomicBool = AtomicBool::new(false);
+
+/// Remembers the descriptors that the variable names.
+pub(crate) fn remember(descriptors: &OsStr) {
+    let numbers = descriptors.as_bytes().split(|byte| *byte == b',');
+    let numbers = numbers.filter_map(|number| std::str::from_utf8(number).ok()?.parse().ok());
+    if DESCRIPTORS.set(numbers.collect()).is_ok() {
+        ARE_OPEN.store(true, Ordering::Release);
+    }
+}
+
+/// Has exec close the leases, once this process creates a thread: a wrapper of QEMU's name creates none before it
+/// becomes QEMU, and must leave them open for it. A descriptor that is no lease stays as it is.
+pub(crate) fn thread_is_created() {
+    if ARE_OPEN.load(Ordering::Acquire) && ARE_OPEN.swap(false, Ordering::AcqRel) {
+        for &fd in DESCRIPTORS.get().into_iter().flatten().filter(|&&fd| is_lease(fd)) {
             file::close_at_exec(fd);
         }
     }
@@ -54,7 +71,10 @@ mod tests {
         let lease = open(&folder.join("pinshim/leases/cpu3"));
         let other = open(&folder.join("pinshim/disk"));
         let list = format!("x,,-1,{},99999,{}", other.as_raw_fd(), lease.as_raw_fd());
-        close_at_exec(OsStr::new(&list));
+        remember(OsStr::new(&list));
+        // A wrapper that becomes QEMU now has left it open.
+        assert!(!is_closed_at_exec(&lease));
+        thread_is_created();
         assert!(is_closed_at_exec(&lease));
         assert!(!is_closed_at_exec(&other));
         fs::remove_dir_all(folder).unwrap();

@@ -108,7 +108,7 @@ fn decide(chain: &mut Option<ExecChain>) -> Option<Shim> {
     }
     let policy = parsed.policy?;
     if let Some((_, descriptors)) = environment.iter().find(|(name, _)| name == LEASES_VARIABLE) {
-        leases::close_at_exec(descriptors);
+        leases::remember(descriptors);
     }
     stderr::start_log(policy.log_filter());
     Some(Shim {

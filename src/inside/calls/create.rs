@@ -14,6 +14,7 @@ use crate::broker;
 use crate::calls::sandbox;
 use crate::filters::permitted;
 use crate::identity::{qemu, role};
+use crate::leases;
 use crate::placing::{enlist, unmet};
 use crate::start;
 use crate::state::end::AtEnd;
@@ -87,6 +88,7 @@ pub unsafe fn create(
 unsafe fn prepare(shim: &'static Shim, asked: &Asked) -> (SetId, Claim) {
     let start = asked.routine as usize;
     start::take_over_in_a_child(shim);
+    leases::thread_is_created();
     // SAFETY: as the caller upholds.
     let mut identity = unsafe {
         qemu::with_thread(&shim.executable, start, asked.argument, |thread| {
