@@ -118,7 +118,7 @@ fn counts_that_point_outside_are_refused() {
 
 #[test]
 fn a_page_of_another_process_is_no_page() {
-    is_refused("anothers", "it was started without the library");
+    is_refused("anothers", "it has no status page of its own, only that of process 1");
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn a_forked_child_that_goes_on_has_a_status_page_of_its_own_and_no_other() {
 fn a_forked_child_that_does_nothing_yet_is_said_to_hold_its_parents_page() {
     in_a_forked_child(&["child"], |pid| {
         let check = pinshim("check", pid);
-        let why = "which has forked it; it has created no thread since, and has the CPUs that that one had";
+        let why = "as a child that QEMU forks has until it creates a thread";
         assert!(check.code() == 3 && check.stdout.contains(why), "{check:?}");
     });
 }

@@ -15,7 +15,7 @@ use crate::verdict::{diagnosis, wait};
 use crate::vm::find;
 use crate::vm::look::{Ask, Vm};
 use crate::vm::page::Missing;
-use crate::vm::unmet::unmet;
+use crate::vm::unmet::unmet_by;
 use std::time::Duration;
 
 /// Watches VMs and judges.
@@ -123,7 +123,7 @@ fn begin(arguments: &Check, vm: Result<&Vm<'_>, Failure>) -> Result<Comparison, 
     let vm = vm.map_err(Outcome::Failed)?;
     let look = vm.look(&Ask::default()).map_err(Outcome::Failed)?;
     let unmet = match &look.content {
-        Ok(content) => unmet(&content.policy, &look.threads),
+        Ok(content) => unmet_by(vm, &content.policy, &look.threads),
         Err(_) => Vec::new(),
     };
     if let Err(missing) = look.content {

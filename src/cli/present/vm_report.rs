@@ -16,7 +16,7 @@ use crate::vm::identify::Evidence;
 use crate::vm::look::{Ask, Look, Vm};
 use crate::vm::page::Missing;
 use crate::vm::qmp::{self, Ids};
-use crate::vm::unmet::unmet;
+use crate::vm::unmet::unmet_by;
 use pinning::RoleKind;
 use std::path::Path;
 
@@ -134,7 +134,7 @@ fn notes(vm: &Vm<'_>, look: &Look, verdicts: &[Verdict]) -> Vec<String> {
                         .to_owned(),
                 );
             }
-            notes.extend(unmet(&content.policy, &look.threads).iter().map(ToString::to_string));
+            notes.extend(unmet_by(vm, &content.policy, &look.threads).iter().map(ToString::to_string));
             notes.extend(not_judged(&look.threads));
             if counters.unlisted > 0 {
                 notes.push(format!(

@@ -42,7 +42,7 @@ pub(crate) enum Missing {
     None,
     /// This user may not look.
     NotPermitted,
-    /// It has only that of the process that has forked it, which has this pid.
+    /// It has only that of another process, by this pid: the one that has forked it, if it is what it seems.
     OfParent(u32),
     /// There is something with the page's name that is no sound page; why, in a sentence.
     Bad(String),
@@ -55,8 +55,8 @@ impl fmt::Display for Missing {
             Missing::NotPermitted => f.write_str("its status page may not be read"),
             Missing::OfParent(parent) => write!(
                 f,
-                "its status page is that of process {parent}, which has forked it; it has created no thread since, and \
-                 has the CPUs that that one had"
+                "it has no status page of its own, only that of process {parent}, as a child that QEMU forks has until \
+                 it creates a thread"
             ),
             Missing::Bad(why) => f.write_str(why),
         }

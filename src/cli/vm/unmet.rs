@@ -1,6 +1,8 @@
 //! What a policy names and a VM does not have.
 
+use crate::vm::command_line;
 use crate::vm::expected::VmThread;
+use crate::vm::look::Vm;
 use pinning::{KernelThread, Policy, RoleKind, Unmet, glob_matches};
 
 /// The vCPUs and IOThreads that a policy names by index and by id, and that are not among these threads.
@@ -22,6 +24,15 @@ pub(crate) fn unmet(policy: &Policy, threads: &[VmThread]) -> Vec<Unmet> {
     unmet
 }
 
+/// The same for a VM and the policy that it was started with. A vCPU that can be plugged in later (`-smp …,maxcpus=`) is no
+/// unmet wish.
+pub(crate) fn unmet_by(vm: &Vm<'_>, policy: &Policy, threads: &[VmThread]) -> Vec<Unmet> {
+    let most = command_line::smp(&vm.process.arguments()).map_or(0, |smp| smp.vcpus);
+    let mut unmet = unmet(policy, threads);
+    unmet.retain(|wish| !matches!(wish, Unmet::Vcpus(_, last) if *last < most));
+    unmet
+}
+
 /// The rules of a policy that match the name of none of these threads. Unlike vCPUs and IOThreads, many threads come
 /// and go: this counts only for a policy that is used once.
 pub(crate) fn unmet_rules(policy: &Policy, threads: &[VmThread]) -> Vec<Unmet> {
@@ -40,6 +51,8 @@ pub(crate) fn unmet_rules(policy: &Policy, threads: &[VmThread]) -> Vec<Unmet> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::fake::{FakeKernel, cpus};
+    use crate::sys::process::Process;
     use crate::vm::sample::vm_thread;
     use pinning::{CpuSet, Host};
 
@@ -60,6 +73,22 @@ mod tests {
         let threads =
             [vm_thread(7, RoleKind::IoThread, "IO io1"), vm_thread(8, RoleKind::Worker, "worker"), recovery];
         assert_eq!(unmet_rules(&policy, &threads), [Unmet::Rule("SPICE*".to_owned())]);
+    }
+
+    #[test]
+    fn a_vcpu_that_can_be_plugged_in_is_no_unmet_wish() {
+        let kernel = FakeKernel::new();
+        let host = Host { available: cpus("0-3"), start: cpus("0-3") };
+        let policy = Policy::parse([("PIN_VCPUS", "0@0,1@1,3@2")], &host).policy.unwrap();
+        let threads = [VmThread { index: Some(0), ..vm_thread(7, RoleKind::Vcpu, "CPU") }];
+        let unmet = |pid, smp| {
+            kernel.process(pid, &["/usr/bin/qemu-system-x86_64", "-smp", smp]).thread(pid, "qemu", "0");
+            let vm = Vm::new(Process::new(&kernel, pid).unwrap());
+            unmet_by(&vm, &policy, &threads)
+        };
+        assert_eq!(unmet(100, "1"), [Unmet::Vcpus(1, 1), Unmet::Vcpus(3, 3)]);
+        assert_eq!(unmet(200, "1,maxcpus=2"), [Unmet::Vcpus(3, 3)]);
+        assert_eq!(unmet(300, "1,maxcpus=4"), []);
     }
 
     #[test]

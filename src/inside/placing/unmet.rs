@@ -30,6 +30,10 @@ pub(crate) fn worker_created(shim: &Shim) {
 /// The guest begins to run. Warns the first time, of each name that nobody has by now.
 #[cold]
 pub(crate) fn guest_runs(shim: &Shim) {
+    // Before a start, libvirt's hook has refused what the domain does not have and cannot get; the rest may be plugged in.
+    if shim.policy.manager().is_some() {
+        return;
+    }
     let Some(page) = shim.page.filter(|_| ownership::is_ours() && !SAID.swap(true, Ordering::Relaxed)) else {
         return;
     };
