@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use harness::{
     Accel, Expected, Finished, NOBODY, Observer, Program, Rule, Scratch, TimeLimit, VmBuilder, command,
@@ -479,6 +479,13 @@ fn a_guest_that_is_pinned_in_time_is_left_alone() {
     assert_eq!(children, "", "QEMU has no child that it does not know of");
 }
 
+/// What is said of `--require`, which may be after the command has been ended.
+fn said_of_requirement(log: &Path) -> String {
+    harness::until(10, "the reason", || {
+        fs::read_to_string(log).ok().filter(|said| said.contains("--require") && said.ends_with('\n'))
+    })
+}
+
 /// The library is kept from it, so that nobody in it could tell.
 #[test]
 fn a_qemu_that_is_not_pinned_is_ended_before_its_guest_runs() {
@@ -491,10 +498,11 @@ fn a_qemu_that_is_not_pinned_is_ended_before_its_guest_runs() {
     let text = format!("#!/bin/sh\nenv -i {} {line}\necho \"it goes on\"\n", binary.display());
     fs::write(&script, text).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    let finished = run().args(["--cpus", "all", "--require", "60", "--"]).arg(&script).run();
+    let log = scratch.join("stderr");
+    let run = run().args(["--cpus", "all", "--require", "60", "--"]).arg(&script);
+    let finished = run.stderr(fs::File::create(&log).unwrap()).run();
     assert_eq!((finished.code(), &*finished.stdout), (-libc::SIGKILL, ""), "{finished:?}");
-    let said =
-        harness::until(10, "the reason", || Some(&finished.stderr).filter(|said| said.contains("--require")));
+    let said = said_of_requirement(&log);
     assert!(said.contains("it was started without the library"), "{said}");
     assert!(said.ends_with("it was ended before a guest could run\n"), "{said}");
 }
@@ -503,12 +511,13 @@ fn a_qemu_that_is_not_pinned_is_ended_before_its_guest_runs() {
 fn a_command_that_starts_no_qemu_is_ended_after_the_time() {
     command();
     let _limit = TimeLimit::seconds(60);
-    let finished = run().args(["--cpus", "all", "--require", "0.5", "--", "sleep", "50"]).run();
+    let scratch = Scratch::new();
+    let log = scratch.join("stderr");
+    let run = run().args(["--cpus", "all", "--require", "0.5", "--", "sleep", "50"]);
+    let finished = run.stderr(fs::File::create(&log).unwrap()).run();
     assert_eq!(finished.code(), -libc::SIGKILL, "{finished:?}");
-    assert!(
-        finished.stderr.contains("--require: no QEMU that the library acts in was seen after 0.5 s"),
-        "{finished:?}"
-    );
+    let said = said_of_requirement(&log);
+    assert!(said.contains("--require: no QEMU that the library acts in was seen after 0.5 s"), "{said}");
 }
 
 /// Unpinned under another name: it is said, and the guest goes on.
