@@ -516,13 +516,13 @@ pub(crate) struct LibvirtEnable {
     #[arg(value_name = "DOMAIN", allow_hyphen_values = true)]
     pub(crate) domain: OsString,
 
-    /// Take over what the domain's <cputune> pins
+    /// Take over what the domain's cputune element pins
     ///
     /// Options beside it say something else for some of the threads. The pins stay, as they agree.
     #[arg(long)]
     pub(crate) from_cputune: bool,
 
-    /// Remove vcpupin, iothreadpin and emulatorpin from <cputune>, which the placement does not need
+    /// Remove vcpupin, iothreadpin and emulatorpin from the cputune element: the placement does not need them
     ///
     /// `disable` does not bring them back.
     #[arg(long)]
