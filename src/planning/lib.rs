@@ -1,6 +1,6 @@
 //! Chooses host CPUs for a VM.
 //!
-//! [`plan`] takes a host's [`Topology`], what is free there ([`Free`]) and a [`Request`], and answers with a [`Plan`]
+//! [`plan()`] takes a host's [`Topology`], what is free there ([`Free`]) and a [`Request`], and answers with a [`Plan`]
 //! and its reasons, or with what stands in the way ([`NoPlan`]). It is pure: the same question always has the same
 //! answer.
 //!

@@ -3,7 +3,7 @@
 //!
 //! The creator finds out who the thread will be, and leaves that in a slot. The thread starts in a
 //! trampoline: it writes its entry on the status page, puts itself on its set (its creator may have done that
-//! already, see [`handover`](crate::state::handover)), and goes on to its own routine.
+//! already, see [`handover`]), and goes on to its own routine.
 //!
 //! That routine may never return (`pthread_exit`), and glibc then unwinds through the trampoline. So across
 //! the routine nothing is locked or allocated, and the trampoline's frame has no destructor, but a cleanup handler that
