@@ -317,14 +317,36 @@ fn the_helpers_of_a_domain_run_where_its_emulator_does() {
     }
     let folder = libvirt.path("shared-with-guest");
     fs::create_dir(&folder).expect("make a folder");
+    let domain = Domain::new(&libvirt, "helped", false).shared(&folder);
+    helper_runs_beside_the_emulator(&libvirt, cpus, domain, "virtiofsd", &folder.display().to_string());
+}
+
+#[test]
+fn the_tpm_of_a_domain_runs_where_its_emulator_does() {
+    let _limit = TimeLimit::seconds(100);
+    let Some((libvirt, cpus)) = world(false) else { return };
+    if !Path::new("/usr/bin/swtpm").exists() {
+        return skip("swtpm is not installed");
+    }
+    let domain = Domain::new(&libvirt, "trusted", false).tpm();
+    let name = domain.name.clone();
+    helper_runs_beside_the_emulator(&libvirt, cpus, domain, "swtpm", &name);
+}
+
+/// Starts a domain for which libvirt starts a helper of this name, with this text in its arguments.
+fn helper_runs_beside_the_emulator(
+    libvirt: &Libvirt,
+    cpus: TwoCpus,
+    domain: Domain,
+    helper: &str,
+    argument: &str,
+) {
     let (here, there) = (cpus.first, cpus.second);
-    let domain = Domain::new(&libvirt, "helped", false)
-        .placement(&format!("cpus='{here}' emulator='{there}'"))
-        .shared(&folder);
+    let domain = domain.placement(&format!("cpus='{here}' emulator='{there}'"));
     libvirt.define(&domain);
     let started = libvirt.virsh(&["start", &domain.name]);
-    if started.stderr.contains("virtiofsd") {
-        return skip(format!("virtiofsd does not run here: {}", started.stderr.trim()));
+    if started.stderr.contains(helper) {
+        return skip(format!("{helper} does not run here: {}", started.stderr.trim()));
     }
     assert!(started.status.success(), "{started:?}");
     let qemu = libvirt.qemu(&domain).expect("a QEMU");
@@ -332,8 +354,8 @@ fn the_helpers_of_a_domain_run_where_its_emulator_does() {
         libvirt.hook_lines(&domain).into_iter().find(|line| line.contains("where they belong"))
     });
     assert!(line.contains("of its helpers put beside the emulator"), "{line}");
-    let helpers = processes("virtiofsd", &folder.display().to_string());
-    assert!(!helpers.is_empty(), "virtiofsd runs");
+    let helpers = processes(helper, argument);
+    assert!(!helpers.is_empty(), "{helper} runs");
     for pid in &helpers {
         let threads = Qemu { pid: *pid }.all_threads();
         assert!(threads.iter().all(|(_, cpus)| *cpus == there.to_string()), "{threads:?}");

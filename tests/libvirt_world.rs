@@ -392,6 +392,7 @@ pub(crate) struct Domain {
     tuning: String,
     environment: Vec<(String, String)>,
     shared: Option<PathBuf>,
+    tpm: &'static str,
     disks: [PathBuf; 2],
 }
 
@@ -417,6 +418,7 @@ impl Domain {
             tuning: String::new(),
             environment: Vec::new(),
             shared: None,
+            tpm: "",
         }
     }
 
@@ -445,6 +447,12 @@ impl Domain {
         self
     }
 
+    /// With a TPM, for which libvirt starts swtpm.
+    pub(crate) fn tpm(mut self) -> Self {
+        self.tpm = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>";
+        self
+    }
+
     /// With another emulator than the wrapper.
     pub(crate) fn emulator(mut self, path: &str) -> Self {
         self.emulator = path.to_owned();
@@ -463,7 +471,7 @@ impl Domain {
     }
 
     fn xml(&self, libvirt: &Libvirt) -> String {
-        let Self { name, emulator, metadata, tuning, disks: [first, second], .. } = self;
+        let Self { name, emulator, metadata, tuning, tpm, disks: [first, second], .. } = self;
         let kind = if self.kvm { "kvm" } else { "qemu" };
         let environment: String = self
             .environment
@@ -492,7 +500,7 @@ impl Domain {
                    <source file='{first}'/><target dev='vda' bus='virtio'/><boot order='1'/></disk>
                  <disk type='file'><driver name='qemu' type='raw' io='threads'/>
                    <source file='{second}'/><target dev='vdb' bus='virtio'/><boot order='2'/></disk>
-                 <serial type='file'><source path='{serial}'/></serial><memballoon model='none'/>{filesystem}</devices>
+                 <serial type='file'><source path='{serial}'/></serial><memballoon model='none'/>{tpm}{filesystem}</devices>
                <qemu:commandline>{environment}</qemu:commandline></domain>",
             first = first.display(),
             second = second.display(),
