@@ -24,7 +24,6 @@ use std::env;
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{self, Stdio};
 use std::sync::Arc;
@@ -63,7 +62,7 @@ fn start_follower(arguments: &LibvirtHook, xml: &[u8]) -> io::Result<()> {
     }
     follower.arg("--").args(event.first()).args([FOLLOW, "begin"]);
     // libvirt waits until nobody has the hook's output any more.
-    follower.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    follower.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut started = follower.spawn()?;
     // It reads before it does anything else, so that this ends.
     started.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(xml))

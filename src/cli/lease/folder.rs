@@ -10,8 +10,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long to wait for another `pinshim` that plans or leases, which takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait for others that plan or lease. One takes milliseconds, on a slow host with many processes seconds, and
+/// many may be before this one.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long to wait before a lock is tried again.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -96,7 +97,7 @@ impl Folder {
         let until = kernel.now() + PATIENCE;
         while !kernel.try_lock(&file).map_err(|error| failed(&error))? {
             if kernel.now() > until {
-                return Err(Failure::new("another pinshim has been planning for 10 seconds"));
+                return Err(Failure::new("others have been planning for two minutes"));
             }
             kernel.sleep(PAUSE);
         }
