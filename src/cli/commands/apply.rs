@@ -12,6 +12,7 @@ use crate::sys::cpuset;
 use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
 use crate::verdict::diagnosis;
+use crate::verdict::watch::PAUSE;
 use crate::vm::expected::VmThread;
 use crate::vm::find::{self, is_qemu};
 use crate::vm::look::{Ask, Look, Vm};
@@ -53,7 +54,7 @@ fn applied(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output) -> Done 
     loop {
         kernel.sleep(pause);
         let threads = match repair.run(output) {
-            Err(_) if !vm.is_alive() => {
+            Err(_) if ends_soon(&vm, kernel) => {
                 output.note(vm.ended());
                 return Ok(SUCCESS);
             }
@@ -64,6 +65,17 @@ fn applied(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output) -> Done 
             json::print(output, &document(&vm, arguments, &repair, &threads, status))?;
         }
     }
+}
+
+/// Whether its QEMU has ended, or is about to: its threads are gone a moment before the process is.
+fn ends_soon(vm: &Vm<'_>, kernel: &dyn Kernel) -> bool {
+    (0..50).any(|_| {
+        let has_ended = !vm.is_alive();
+        if !has_ended {
+            kernel.sleep(PAUSE);
+        }
+        has_ended
+    })
 }
 
 /// What a run has done.
