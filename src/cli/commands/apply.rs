@@ -43,7 +43,14 @@ fn applied(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output) -> Done 
         Some(policy)
     };
     let mut repair = Repair::new(&vm, arguments, policy.as_ref());
-    let threads = repair.run(output)?;
+    let threads = match repair.run(output) {
+        // A watch may end in its first round, too.
+        Err(_) if arguments.watch.is_some() && ends_soon(&vm, kernel) => {
+            output.note(vm.ended());
+            return Ok(SUCCESS);
+        }
+        threads => threads?,
+    };
     let status = if repair.is_complete() { SUCCESS } else { OFF };
     if arguments.json {
         json::print(output, &document(&vm, arguments, &repair, &threads, status))?;
