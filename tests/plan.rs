@@ -5,9 +5,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use harness::{Accel, Finished, Program, Scratch, TimeLimit, VmBuilder, command, cpus_of, skip, two_cpus};
 use serde_json::Value;
+
+/// Held by a test that plans on this host or runs a VM there: a plan leaves other VMs' CPUs to them.
+static THIS_HOST: Mutex<()> = Mutex::new(());
 
 fn plan(arguments: &[&str]) -> Finished {
     Program::new(command()).arg("plan").args(arguments).run()
@@ -200,6 +204,7 @@ fn hwloc_sees_the_same_packages_nodes_caches_and_cores() {
 #[test]
 fn a_copy_of_this_host_is_planned_as_this_host_is() {
     let _limit = TimeLimit::seconds(120);
+    let _alone = THIS_HOST.lock().unwrap_or_else(PoisonError::into_inner);
     let scratch = Scratch::new();
     let copy = scratch.join("host");
     let copy = copy.to_str().unwrap();
@@ -213,6 +218,7 @@ fn a_copy_of_this_host_is_planned_as_this_host_is() {
 #[test]
 fn a_vm_runs_where_the_plan_says_and_the_next_plan_leaves_it_there() {
     let _limit = TimeLimit::seconds(120);
+    let _alone = THIS_HOST.lock().unwrap_or_else(PoisonError::into_inner);
     if two_cpus().is_none() {
         return;
     }
