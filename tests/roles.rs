@@ -395,8 +395,8 @@ mod at_run_time {
             vm.qmp.execute("stop", json!({}));
             let before = Observer::watch(vm.pid(), Duration::from_millis(50));
             vm.burst_on("spare", 32);
-            vm.qmp.execute("cont", json!({}));
             let seen = observer.finish();
+            vm.qmp.execute("cont", json!({}));
             assert!(seen.tid(late).is_some() && seen.tid(other).is_some(), "the new threads were seen");
             let pool = |t: &ThreadSeen| is_worker(t) && before.tid(t.tid).is_none();
             assert!(seen.threads.values().filter(|t| pool(t)).count() >= 2, "the new pool has workers");
