@@ -85,8 +85,8 @@ fn placed_thread(page: Page, handle: libc::pthread_t) -> Option<(u16, Tid, Stand
 fn rejudge_placed(shim: &Shim, page: Page, slot: u16, tid: Tid, before: Standing) {
     let mut room = [0u8; 32];
     let threads = OwnThreads::new();
-    let path = format_args!("{}/task/{tid}/comm", threads.pid());
-    let Ok(name) = threads.text(path, &mut room) else { return };
+    let pid = threads.pid();
+    let Ok(name) = threads.text(format_args!("{pid}/task/{tid}/comm"), &mut room) else { return };
     let name = name.strip_suffix(b"\n").unwrap_or(name);
     entries::rename(page, slot, name);
     let policy = &shim.policy;
