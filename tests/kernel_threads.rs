@@ -218,6 +218,16 @@ mod of_a_stand_in {
     }
 
     #[test]
+    fn a_further_vhost_worker() {
+        is_in_place("free", "vhost_worker", "vhost");
+    }
+
+    #[test]
+    fn a_further_vhost_worker_in_a_sandbox() {
+        is_in_place("sandboxed", "vhost_worker", "vhost");
+    }
+
+    #[test]
     fn an_io_uring_worker() {
         is_in_place("free", "io_uring", "iou-wrk");
     }

@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::{
-    Accel, LIBVIRT_SANDBOX, Scratch, Source, TimeLimit, TwoCpus, Vm, VmBuilder, brokers_of, compile_library,
-    cpus_of, move_thread, two_cpus, until,
+    Accel, LIBVIRT_SANDBOX, Program, Scratch, Source, TimeLimit, TwoCpus, Vm, VmBuilder, brokers_of, compile,
+    compile_library, cpus_of, move_thread, two_cpus, until,
 };
 use serde_json::{Value, json};
 
@@ -123,6 +123,45 @@ mod before_the_guest_runs {
     #[test]
     fn with_several_vcpus_in_a_sandbox() {
         what_was_moved_is_put_right(|vm| vm.smp("4").sandbox(LIBVIRT_SANDBOX));
+    }
+}
+
+mod under_mshv {
+    //! Microsoft's hypervisor (`-accel mshv`) is on no test machine: a program stands in for QEMU, and a library for the
+    //! kernel.
+
+    use super::*;
+
+    #[test]
+    fn what_was_moved_is_put_right_before_the_first_vcpu_runs() {
+        let _limit = TimeLimit::seconds(100);
+        let Some(cpus) = two_cpus() else { return };
+        let scratch = Scratch::new();
+        let program = compile(&scratch, &Source { file: "mshv.c", flags: &[] });
+        let witness = compile_library(&scratch, &Source { file: "at_first_run.c", flags: &[] });
+        let process = Program::new(program)
+            .affinity(&[cpus.first])
+            .with_library()
+            .preload(witness)
+            .env("PIN_TARGET", "mshv")
+            .env("PIN_CPUS", cpus.first.to_string())
+            .env("PIN_VCPUS", format!("*@{}", cpus.second))
+            .env("PIN_IOTHREADS", format!("io1@{}", cpus.second))
+            .env("FROM_CPU", cpus.first.to_string())
+            .start();
+        until(60, "both vCPUs to have run", || {
+            assert!(process.ended().is_none(), "it ended: {}{}", process.stdout(), process.stderr());
+            process.stdout().ends_with('\n').then_some(())
+        });
+        let (said, ids) = (process.stderr(), process.stdout());
+        let ids: Vec<&str> = ids.split_whitespace().collect();
+        for &vcpu in &ids[1..] {
+            for &thread in &[ids[0], vcpu] {
+                let line = format!("{thread} at the first run of {vcpu} may run on {}\n", cpus.second);
+                assert_eq!(said.matches(&line).count(), 1, "{line}{said}");
+            }
+        }
+        assert!(!said.contains("pinshim"), "{said}");
     }
 }
 

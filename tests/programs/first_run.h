@@ -1,5 +1,5 @@
-/* For a library inside QEMU: calls at_first_run once in each thread, just before the thread's first KVM_RUN goes on to
-   the next library or the kernel. */
+/* For a library inside QEMU: calls at_first_run once in each thread, just before the thread's first KVM_RUN, or
+   MSHV_RUN_VP, goes on to the next library or the kernel. */
 #ifndef FIRST_RUN_H
 #define FIRST_RUN_H
 
@@ -7,6 +7,7 @@
 #include <stdarg.h>
 
 #define KVM_RUN 0xAE80
+#define MSHV_RUN_VP 0x8100B800
 
 static void at_first_run(void);
 
@@ -20,7 +21,7 @@ int ioctl(int fd, unsigned long request, ...)
     va_start(args, request);
     void *third = va_arg(args, void *);
     va_end(args);
-    if ((unsigned)request == KVM_RUN && !done) {
+    if (((unsigned)request == KVM_RUN || (unsigned)request == MSHV_RUN_VP) && !done) {
         done = 1;
         at_first_run();
     }

@@ -6,6 +6,8 @@
 #define KVM_RUN 0xAE80
 #define KVM_CREATE_VCPU 0xAE41
 #define VHOST_SET_OWNER 0xAF01
+#define VHOST_NEW_WORKER 0x8004AF08
+#define MSHV_RUN_VP 0x8100B800
 
 static void call(const char *what, unsigned long request, void *argument)
 {
@@ -27,6 +29,10 @@ static void calls(void)
     call("KVM_CREATE_VCPU", KVM_CREATE_VCPU, (void *)3);
     call("KVM_CREATE_VCPU, high id", KVM_CREATE_VCPU, high);
     call("VHOST_SET_OWNER", VHOST_SET_OWNER, high);
+    call("VHOST_NEW_WORKER", VHOST_NEW_WORKER, high);
+    call("VHOST_NEW_WORKER, sign-extended", (unsigned long)(int)VHOST_NEW_WORKER, high);
+    call("MSHV_RUN_VP", MSHV_RUN_VP, high);
+    call("MSHV_RUN_VP, sign-extended", (unsigned long)(int)MSHV_RUN_VP, NULL);
 }
 
 static void *thread(void *arg)

@@ -1,5 +1,5 @@
-/* A library in the kernel's place: VHOST_SET_OWNER and a submission to an io_uring make a thread of the
-   calling process, as the kernel does since Linux 6.4 and 5.12, by a clone that no library sees. */
+/* A library in the kernel's place: VHOST_SET_OWNER, VHOST_NEW_WORKER and a submission to an io_uring make a thread of
+   the calling process, as the kernel does since Linux 6.4 and 5.12, by a clone that no library sees. */
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -38,7 +38,8 @@ static int make_worker(const char *kind, long whose)
 int ioctl(int fd, unsigned long request, ...)
 {
     (void)fd;
-    return (unsigned)request == 0xAF01 ? make_worker("vhost", getpid()) : -1;
+    int makes_one = (unsigned)request == 0xAF01 || (unsigned)request == 0x8004AF08;
+    return makes_one ? make_worker("vhost", getpid()) : -1;
 }
 
 /* liburing's: the number of requests submitted. */

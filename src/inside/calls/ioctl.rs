@@ -2,7 +2,8 @@
 //!
 //! KVM_CREATE_VCPU shows that a thread is a vCPU. At its first KVM_RUN a vCPU puts itself back on its set,
 //! and the first of them rescans all threads, since libvirt moves threads while the VM is paused. After
-//! VHOST_SET_OWNER, and in the first KVM_RUN of all, the kernel makes a thread in the process.
+//! VHOST_SET_OWNER and VHOST_NEW_WORKER, and in the first KVM_RUN of all, the kernel makes a thread in the
+//! process. On a host with Microsoft's hypervisor (`-accel mshv`) MSHV_RUN_VP is what KVM_RUN is with KVM.
 //!
 //! Every VM exit to user space is an ioctl, so a request of no interest costs a few compares and a jump, and
 //! a KVM_RUN after the first ones a load and a branch more. Nothing around KVM_RUN locks or allocates.
@@ -24,8 +25,12 @@ use std::sync::atomic::Ordering;
 const KVM_CREATE_VCPU: u32 = 0xAE41;
 /// linux/kvm.h: _IO(KVMIO, 0x80).
 const KVM_RUN: u32 = 0xAE80;
+/// linux/mshv.h: _IOR(MSHV_IOCTL, 0x00, struct mshv_run_vp), a struct of 256 bytes.
+const MSHV_RUN_VP: u32 = 0x8100_B800;
 /// linux/vhost.h: _IO(VHOST_VIRTIO, 0x01).
 const VHOST_SET_OWNER: u32 = 0xAF01;
+/// linux/vhost.h: _IOR(VHOST_VIRTIO, 0x8, struct vhost_worker_state), a struct of 4 bytes. From Linux 6.4 on.
+const VHOST_NEW_WORKER: u32 = 0x8004_AF08;
 
 /// Whether there is something to do before or after an ioctl with this request. Asked at every ioctl of every
 /// thread.
@@ -33,8 +38,8 @@ const VHOST_SET_OWNER: u32 = 0xAF01;
 pub fn ioctl_is_of_interest(request: c_ulong) -> bool {
     // Some callers sign-extend the request; the kernel looks at its low 32 bits.
     match request as u32 {
-        KVM_RUN => FIRST_RUN.something_is_due(),
-        KVM_CREATE_VCPU | VHOST_SET_OWNER => true,
+        KVM_RUN | MSHV_RUN_VP => FIRST_RUN.something_is_due(),
+        KVM_CREATE_VCPU | VHOST_SET_OWNER | VHOST_NEW_WORKER => true,
         _ => FIRST_RUN.kernel_thread_is_due(),
     }
 }
@@ -45,7 +50,7 @@ pub fn ioctl_is_of_interest(request: c_ulong) -> bool {
 pub fn around_ioctl(request: c_ulong, real: impl FnOnce() -> c_int) -> c_int {
     let number = request as u32;
     let first = quietly(|| match number {
-        KVM_RUN => before_run(),
+        KVM_RUN | MSHV_RUN_VP => before_run(),
         _ => {
             look_during_first_run();
             false
@@ -53,9 +58,9 @@ pub fn around_ioctl(request: c_ulong, real: impl FnOnce() -> c_int) -> c_int {
     });
     let result = real();
     quietly(|| match number {
-        KVM_RUN if first => after_first_run(),
+        KVM_RUN | MSHV_RUN_VP if first => after_first_run(),
         KVM_CREATE_VCPU if result >= 0 => vcpu_created(),
-        VHOST_SET_OWNER if result >= 0 => look_for_kernel_threads(),
+        VHOST_SET_OWNER | VHOST_NEW_WORKER if result >= 0 => look_for_kernel_threads(),
         _ => {}
     });
     result
