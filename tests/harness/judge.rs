@@ -5,6 +5,8 @@
 //! that was not placed. [`Rule::Promise`] therefore counts a wrong state only when two looks in a row show it
 //! and the thread has run. Where every creator is on the set itself, a new thread is on it from the beginning:
 //! there [`Rule::Strict`] counts every look.
+//!
+//! The CPU that a thread last ran on counts only where a look has found it running: see [`Run::looks_running`].
 
 use std::fmt;
 
@@ -77,10 +79,39 @@ pub fn judge(
 
 fn off(run: &Run, set: &str, rule: Rule) -> bool {
     let wrong_mask = run.allowed != set;
-    let wrong_cpu = !cpus::parse(set).contains(&run.last_cpu);
+    let wrong_cpu = run.looks_running > 0 && !cpus::parse(set).contains(&run.last_cpu);
     match rule {
         Rule::Strict => wrong_mask || wrong_cpu,
         // A thread that was moved while it slept shows its old CPU until it runs again.
         Rule::Promise => run.looks_alive > 1 && (wrong_mask || (wrong_cpu && run.has_run)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(allowed: &str, last_cpu: usize, looks_running: u64) -> Run {
+        Run {
+            name: "worker".to_owned(),
+            allowed: allowed.to_owned(),
+            last_cpu,
+            looks: 9,
+            looks_alive: 9,
+            looks_running,
+            has_run: true,
+            activity: 9,
+        }
+    }
+
+    #[test]
+    fn a_cpu_counts_only_of_a_thread_that_was_seen_to_run() {
+        for rule in [Rule::Promise, Rule::Strict] {
+            assert!(off(&run("1", 0, 1), "1", rule), "{rule:?}: it ran on 0");
+            assert!(!off(&run("1", 0, 0), "1", rule), "{rule:?}: blocked, it was counted to 0");
+            assert!(off(&run("0", 0, 0), "1", rule), "{rule:?}: its affinity counts all the same");
+            assert!(!off(&run("1", 1, 0), "1", rule), "{rule:?}");
+        }
+        assert!(!off(&Run { has_run: false, ..run("1", 0, 9) }, "1", Rule::Promise));
     }
 }

@@ -96,10 +96,13 @@ pub struct Run {
     pub looks: u64,
     /// How many of these looks found that it had run at all since its creation.
     pub looks_alive: u64,
+    /// How many of these looks found it running or ready to run. A thread that is blocked may show a CPU that it never
+    /// ran on: with SCHED_PROXY_EXEC the kernel counts it to the CPU of whoever holds the mutex that it waits for.
+    pub looks_running: u64,
     /// Whether the thread has run in between the first and the last of these looks.
     pub has_run: bool,
     /// A count that grows as it runs: context switches and clock ticks of CPU time.
-    activity: u64,
+    pub(crate) activity: u64,
 }
 
 impl Observation {
@@ -137,6 +140,7 @@ impl Observation {
             {
                 last.looks += 1;
                 last.looks_alive += run.looks_alive;
+                last.looks_running += run.looks_running;
                 last.has_run |= run.activity != last.activity;
             }
             _ => thread.runs.push(run),
@@ -175,7 +179,8 @@ impl ThreadSeen {
 fn parse(status: &str, stat: &str) -> Option<(u64, Run)> {
     let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
     // Z and X: it has ended, and its CPUs mean nothing any more.
-    if field("State:")?.starts_with(['Z', 'X']) {
+    let state = field("State:")?;
+    if state.starts_with(['Z', 'X']) {
         return None;
     }
     let switches = field("voluntary_ctxt_switches:")?.parse::<u64>().ok()?
@@ -195,6 +200,7 @@ fn parse(status: &str, stat: &str) -> Option<(u64, Run)> {
         last_cpu,
         looks: 1,
         looks_alive: u64::from(activity > 0),
+        looks_running: u64::from(state.starts_with('R')),
         has_run: false,
         activity,
     };

@@ -294,7 +294,7 @@ impl FakeKernel {
     fn write_thread(&self, tid: Tid, thread: &FakeThread) {
         let folder = format!("/proc/{}/task/{tid}", thread.pid);
         let status = format!(
-            "Name:\t{comm}\nState:\tS (sleeping)\nUid:\t{user}\t{user}\t{user}\t{user}\nNSpid:\t{tid}\t{inner}\n\
+            "Name:\t{comm}\nState:\tR (running)\nUid:\t{user}\t{user}\t{user}\t{user}\nNSpid:\t{tid}\t{inner}\n\
              Cpus_allowed_list:\t{allowed}\nvoluntary_ctxt_switches:\t{switches}\n\
              nonvoluntary_ctxt_switches:\t0\n",
             // As the kernel writes it (proc_pid_status(5)).
@@ -305,7 +305,7 @@ impl FakeKernel {
             switches = thread.switches,
         );
         self.write(format!("{folder}/status"), &status);
-        let state = if thread.is_stopped { 'T' } else { 'S' };
+        let state = if thread.is_stopped { 'T' } else { 'R' };
         let fields: Vec<String> = (4..=52)
             .map(|field| match field {
                 4 => thread.parent.to_string(),

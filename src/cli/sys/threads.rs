@@ -24,6 +24,10 @@ pub(crate) struct Thread {
     pub(crate) allowed: CpuSet,
     /// Where it ran last.
     pub(crate) last_cpu: CpuId,
+    /// Whether it runs or is ready to run: state R of proc_pid_stat(5). It is blocked in every other state, and then
+    /// `last_cpu` may be one that it never ran on: with SCHED_PROXY_EXEC the kernel counts a thread that waits for
+    /// a mutex to the CPU of the mutex's owner (kernel/sched/core.c, find_proxy_task).
+    pub(crate) runs: bool,
     /// For how long it has run.
     pub(crate) cpu_time: Duration,
     /// How often it has stopped running: its context switches.
@@ -174,6 +178,7 @@ fn parse(tid: Tid, status: &str, stat: &[u8], ticks_per_second: u64) -> Option<T
         comm: stat.comm.to_vec(),
         allowed,
         last_cpu: CpuId(u32::try_from(stat.number(39)?).ok()?),
+        runs: stat.fields.first() == Some(&"R"),
         cpu_time: Duration::from_millis(ticks.saturating_mul(1000) / ticks_per_second.max(1)),
         switches,
         migrations: None,
@@ -196,7 +201,12 @@ mod tests {
                           voluntary_ctxt_switches:\t3\nnonvoluntary_ctxt_switches:\t4\n";
 
     fn stat(comm: &str) -> Vec<u8> {
-        let fields: Vec<String> = (3..=52).map(|n| n.to_string()).collect();
+        stat_in("S", comm)
+    }
+
+    fn stat_in(state: &str, comm: &str) -> Vec<u8> {
+        let fields: Vec<String> =
+            (3..=52).map(|n| if n == 3 { state.to_owned() } else { n.to_string() }).collect();
         format!("7 ({comm}) {}", fields.join(" ")).into_bytes()
     }
 
@@ -207,6 +217,15 @@ mod tests {
         assert_eq!((thread.started, thread.last_cpu), (22, CpuId(39)));
         assert_eq!((thread.switches, thread.cpu_time), (7, Duration::from_millis(290)));
         assert_eq!((thread.inner, thread.allowed.to_string()), (Tid(3), "0-1,8".to_owned()));
+    }
+
+    #[test]
+    fn one_that_waits_for_anything_is_blocked() {
+        for (state, runs) in
+            [("R", true), ("S", false), ("D", false), ("T", false), ("t", false), ("I", false)]
+        {
+            assert_eq!(parse(Tid(7), STATUS, &stat_in(state, "R) R"), 100).unwrap().runs, runs, "{state}");
+        }
     }
 
     #[test]

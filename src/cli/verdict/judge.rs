@@ -4,6 +4,8 @@
 //!   judged once the register says that it is placed; any other, when two looks in a row show it off its set.
 //! - A thread that was moved while it slept shows its old CPU until it runs again. The CPU that it ran on
 //!   last counts only if it has run since it was seen with the right affinity.
+//! - Nor does it count while the thread is blocked: it may then be one that the thread never ran on
+//!   ([`Thread::runs`](crate::sys::threads::Thread::runs)).
 //!
 //! Nothing is read here: a judge gets what was seen.
 
@@ -221,8 +223,9 @@ fn judge(vm_thread: &VmThread, before: Option<&LastSeen>) -> (Verdict, Option<La
     seen.has_run = runs || was_right.is_some_and(|before| before.has_run);
     let verdict = match expected.contains(thread.last_cpu) {
         true => Verdict::Ok,
-        false if seen.has_run => Verdict::RanOn(thread.last_cpu),
-        false => Verdict::NotRunYet,
+        false if !seen.has_run => Verdict::NotRunYet,
+        false if thread.runs => Verdict::RanOn(thread.last_cpu),
+        false => Verdict::Ok,
     };
     (verdict, Some(seen))
 }
@@ -353,6 +356,23 @@ mod tests {
         let mut long = on(0, 5);
         long.thread.cpu_time = Duration::from_millis(10);
         said(&[on(0, 5), long], &["ok, has not run since", "OFF: ran on 0"]);
+    }
+
+    /// SCHED_PROXY_EXEC counts a thread that waits for a mutex to the CPU of the mutex's owner.
+    #[test]
+    fn a_cpu_does_not_count_while_the_thread_is_blocked() {
+        let on = |last, switches, runs| {
+            let mut vm_thread = vm_thread(PLACED, "1", "1", last, switches);
+            vm_thread.thread.runs = runs;
+            vm_thread
+        };
+        said(&[on(1, 5, true), on(0, 6, false), on(0, 6, false)], &["ok", "ok", "ok"]);
+        said(&[on(0, 5, false), on(0, 6, false)], &["ok, has not run since", "ok"]);
+        said(&[on(1, 5, true), on(0, 6, false), on(0, 7, true)], &["ok", "ok", "OFF: ran on 0"]);
+        // Its affinity counts all the same.
+        let mut off = on(0, 6, false);
+        off.thread.allowed = cpus("0");
+        said(&[on(1, 5, true), off], &["ok", "OFF: may run on 0"]);
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub(crate) fn thread(tid: i32, comm: &str) -> Thread {
         comm: comm.as_bytes().to_vec(),
         allowed: cpus("0"),
         last_cpu: CpuId(0),
+        runs: true,
         cpu_time: Duration::ZERO,
         switches: 0,
         migrations: None,
