@@ -44,7 +44,7 @@ const HOUSE: &[Crate] = &[
         name: "inside",
         imports: &["pinning"],
         floors: &[
-            &["filters"],
+            &["filters", "hash"],
             &["sys"],
             &["leases", "report", "state"],
             &["affinity", "identity"],

@@ -25,8 +25,8 @@
 //! 7. All of it can be read from outside on the status page ([`state::page`]), until the process ends.
 //!
 //! # The floors
-//! From the top: `calls`, `start`, `placing`, `broker`, `identity` and `affinity`, `state` and `report`,
-//! `sys`, `filters`. A file imports only from its own floor or a lower one, and no two files import each other.
+//! From the top: `calls`, `start`, `placing`, `broker`, `identity` and `affinity`, `state`, `report` and `leases`,
+//! `sys`, `filters` and `hash`. A file imports only from its own floor or a lower one, and no two files import each other.
 //!
 //! # What must never happen in here
 //! A panic, an abort, an exit (but for a faulty environment at the start), a wait without an end, a line on
@@ -40,6 +40,8 @@ mod affinity;
 mod broker;
 pub mod calls;
 mod filters;
+#[forbid(unsafe_code)]
+mod hash;
 mod identity;
 mod leases;
 #[forbid(unsafe_code)]

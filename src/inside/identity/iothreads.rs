@@ -1,5 +1,6 @@
 //! The numbers of IOThreads: their order of creation, by which an ordered list in `PIN_IOTHREADS` goes.
 
+use crate::hash::fnv1a;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// The IOThreads of this process.
@@ -21,7 +22,7 @@ impl Numbers {
 
     /// The number of the IOThread with this id, from 0.
     pub(crate) fn number_of(&self, id: &[u8]) -> u32 {
-        let key = fnv1a(id);
+        let key = fnv1a(id.iter().copied());
         for (number, seen) in (0u32..).zip(&self.seen) {
             let before = seen.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed);
             if before.is_ok() || before == Err(key) {
@@ -33,23 +34,15 @@ impl Numbers {
 
     /// Whether there was an IOThread with this id; true if there were too many to know.
     pub(crate) fn has(&self, id: &[u8]) -> bool {
-        let key = fnv1a(id);
+        let key = fnv1a(id.iter().copied());
         let is_full = self.seen.last().is_some_and(|last| last.load(Ordering::Relaxed) != 0);
         is_full || self.seen.iter().any(|seen| seen.load(Ordering::Relaxed) == key)
     }
 }
 
-/// The FNV-1a hash of 64 bits, but never 0, which marks a free place.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    hash.max(1)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Numbers, fnv1a};
+    use super::Numbers;
 
     #[test]
     fn iothreads_are_numbered_in_the_order_of_their_first_creation() {
@@ -72,13 +65,5 @@ mod tests {
         numbers.number_of(b"io1");
         assert!(numbers.has(b"io1"));
         assert!(!numbers.has(b"io2") && !numbers.has(b""));
-    }
-
-    #[test]
-    fn the_hash_of_an_id_is_fnv_1a() {
-        // draft-eastlake-fnv, test vectors.
-        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
-        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
     }
 }

@@ -1,5 +1,6 @@
 //! Which warnings were given already: there is one for each role, cause and place.
 
+use crate::hash::fnv1a;
 use pinning::RoleKind;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,7 +28,8 @@ pub(crate) fn first_time(role: RoleKind, cause: Cause) -> bool {
 /// thread has a cgroup of its own, each has a cause of its own.
 pub(crate) fn first_time_in(role: RoleKind, cause: Cause, place: &[u8]) -> bool {
     static SAID: [AtomicU64; KEPT] = [const { AtomicU64::new(0) }; KEPT];
-    let key = key(role, cause, place);
+    // Two places with the same hash are taken for one.
+    let key = fnv1a([role as u8, cause as u8].into_iter().chain(place.iter().copied()));
     for said in &SAID {
         match said.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => return true,
@@ -36,14 +38,6 @@ pub(crate) fn first_time_in(role: RoleKind, cause: Cause, place: &[u8]) -> bool 
         }
     }
     false
-}
-
-/// A number for what a warning is about, never 0 (FNV-1a). Two places with the same one are taken for one.
-fn key(role: RoleKind, cause: Cause, place: &[u8]) -> u64 {
-    let bytes = [role as u8, cause as u8];
-    let all = bytes.iter().chain(place);
-    all.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-        | 1
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! So the first time leaves a variable in its environment. The pid and the start time say whether it is this process's
 //! own, and not one that a child has inherited.
 
+use crate::hash::fnv1a;
 use pinning::{CpuSet, same_cpus};
 use std::fmt::{self, Display, Write};
 
@@ -70,13 +71,9 @@ fn mask(text: &str) -> Option<CpuSet> {
     words.map(|words| CpuSet::from_words(&words))
 }
 
-/// The FNV-1a hash of some lines; 0 where there are none.
+/// The hash of some lines; 0 where there are none.
 pub(crate) fn hash_of(lines: &str) -> u64 {
-    if lines.is_empty() {
-        return 0;
-    }
-    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    lines.bytes().fold(0xcbf2_9ce4_8422_2325, hash).max(1)
+    if lines.is_empty() { 0 } else { fnv1a(lines.bytes()) }
 }
 
 #[cfg(test)]
