@@ -7,7 +7,7 @@
 
 use crate::hash::fnv1a;
 use pinning::{CpuSet, same_cpus};
-use std::fmt::{self, Display, Write};
+use std::fmt::{self, Display};
 
 /// The variable's name.
 pub(crate) const VARIABLE: &str = "PINSHIM_EXEC";
@@ -35,8 +35,8 @@ impl ExecChain {
         let chain = Self {
             pid: field()?.parse().ok()?,
             started: field()?.parse().ok()?,
-            start: mask(field()?)?,
-            placed: mask(field()?)?,
+            start: cpus(field()?)?,
+            placed: cpus(field()?)?,
             said: u64::from_str_radix(field()?, 16).ok()?,
         };
         (fields.next().is_none() && (chain.pid, chain.started) == (pid, started)).then_some(chain)
@@ -51,24 +51,15 @@ impl ExecChain {
 
 impl Display for ExecChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:", self.pid, self.started)?;
-        for set in [&self.start, &self.placed] {
-            for (at, word) in set.words().iter().enumerate() {
-                write!(f, "{}{word:x}", if at == 0 { "" } else { "," })?;
-            }
-            f.write_char(':')?;
-        }
-        write!(f, "{:x}", self.said)
+        let Self { pid, started, start, placed, said } = self;
+        write!(f, "{pid}:{started}:{start}:{placed}:{said:x}")
     }
 }
 
-fn mask(text: &str) -> Option<CpuSet> {
-    if text.is_empty() {
-        return Some(CpuSet::new());
-    }
-    let words: Option<Vec<u64>> =
-        text.split(',').take(pinning::MASK_WORDS).map(|word| u64::from_str_radix(word, 16).ok()).collect();
-    words.map(|words| CpuSet::from_words(&words))
+/// The set in a field. The empty one, which the text of a set cannot say, stands where an affinity could not be read.
+fn cpus(text: &str) -> Option<CpuSet> {
+    let none = CpuSet::new();
+    if text == none.to_string() { Some(none) } else { CpuSet::parse(text, &none).ok() }
 }
 
 /// The hash of some lines; 0 where there are none.
