@@ -4,8 +4,10 @@
 //! CPU back when the last descriptor is closed.
 
 use crate::sys::file;
+use crate::sys::path::StackPath;
 use once_cell::sync::OnceCell;
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
+use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,8 +40,9 @@ pub(crate) fn thread_is_created() {
 /// Whether a descriptor is a file `…/pinshim/leases/cpuN`.
 fn is_lease(fd: i32) -> bool {
     let mut path = [0; 4096];
-    let Ok(link) = CString::new(format!("/proc/self/fd/{fd}")) else { return false };
-    let Ok(path) = file::read_link_at(libc::AT_FDCWD, &link, &mut path) else { return false };
+    let mut link = StackPath::default();
+    let _ = write!(link, "/proc/self/fd/{fd}");
+    let Ok(path) = file::read_link_at(libc::AT_FDCWD, link.as_c_str(), &mut path) else { return false };
     let path = Path::new(OsStr::from_bytes(path));
     let name = path.file_name().map(OsStr::as_bytes).unwrap_or_default();
     name.starts_with(b"cpu") && path.parent().is_some_and(|folder| folder.ends_with("pinshim/leases"))

@@ -78,8 +78,6 @@ impl Broker {
         their_fd: i32,
         socket: i32,
     ) -> Result<Self, Failure> {
-        let mut path = StackPath::default();
-        let _ = write!(path, "/proc/self/fd/{their_fd}");
         let mut room = [0u8; 1024];
         let stat = file::open(c"/proc/self/stat", libc::O_RDONLY).ok().and_then(|opened| {
             let text = file::read(opened, &mut room);
@@ -96,7 +94,7 @@ impl Broker {
             page: shim.page,
             shared,
             their_fd,
-            their_socket: StackPath::of_link(libc::AT_FDCWD, path.as_c_str()),
+            their_socket: StackPath::of_descriptor(their_fd),
             socket,
             arguments: stat.and_then(ProcStat::arguments).unwrap_or(0..0),
             qemu,

@@ -83,7 +83,5 @@ fn set_of_workers(policy: &Policy, Tid(submitter): Tid, home: SetId) -> SetId {
 
 /// Whether this is a ring's descriptor. It is not, if liburing's layout is another than the one known here.
 fn is_ring(fd: i32) -> bool {
-    let mut link = StackPath::default();
-    let _ = write!(link, "/proc/self/fd/{fd}");
-    StackPath::of_link(libc::AT_FDCWD, link.as_c_str()).as_c_str() == c"anon_inode:[io_uring]"
+    StackPath::of_descriptor(fd).as_c_str() == c"anon_inode:[io_uring]"
 }

@@ -31,6 +31,13 @@ impl StackPath {
         path
     }
 
+    /// Where a descriptor of this process leads, as [`StackPath::of_link`] answers it.
+    pub(crate) fn of_descriptor(fd: i32) -> Self {
+        let mut link = Self::default();
+        let _ = write!(link, "/proc/self/fd/{fd}");
+        Self::of_link(libc::AT_FDCWD, link.as_c_str())
+    }
+
     /// The path as system calls want it.
     pub(crate) fn as_c_str(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
