@@ -31,7 +31,7 @@ use crate::sys::file;
 use crate::sys::file::FD_FLOOR;
 use crate::sys::path::StackPath;
 use crate::sys::proc_stat::ProcStat;
-use crate::sys::process;
+use crate::sys::process::{self, STAT_BYTES};
 use crate::sys::socket::{self, Credentials, Received};
 use crate::sys::thread;
 use crate::sys::wait;
@@ -78,12 +78,8 @@ impl Broker {
         their_fd: i32,
         socket: i32,
     ) -> Result<Self, Failure> {
-        let mut room = [0u8; 1024];
-        let stat = file::open(c"/proc/self/stat", libc::O_RDONLY).ok().and_then(|opened| {
-            let text = file::read(opened, &mut room);
-            file::close(opened);
-            ProcStat::new(text.ok()?)
-        });
+        let mut room = [0; STAT_BYTES];
+        let stat = process::own_stat(&mut room);
         let start_time = stat.and_then(ProcStat::start_time);
         let mut qemu = Process::open(thread::getpid(), start_time).map_err(at(Step::Identity))?;
         if let KnownBy::Descriptor(fd) = &mut qemu.known_by {
@@ -221,12 +217,12 @@ impl<'a> Service<'a> {
     /// Whether a process has ended, where that cannot be polled for.
     fn has_ended_by_stat(&self, process: Option<Process>) -> bool {
         let Some(process) = process.filter(|process| process.descriptor() < 0) else { return false };
-        let mut room = [0u8; 1024];
+        let mut room = [0; STAT_BYTES];
         process.has_ended_by(self.stat(process.pid, &mut room))
     }
 
     /// The stat file of a process.
-    fn stat<'r>(&self, pid: i32, room: &'r mut [u8; 1024]) -> Option<ProcStat<'r>> {
+    fn stat<'r>(&self, pid: i32, room: &'r mut [u8; STAT_BYTES]) -> Option<ProcStat<'r>> {
         ProcStat::new(self.threads(pid).text(format_args!("{pid}/stat"), room).ok()?)
     }
 
@@ -264,7 +260,7 @@ impl<'a> Service<'a> {
         if self.served.starter().is_none() || sender.uid != self.uid {
             return false;
         }
-        let start_time = || self.stat(sender.pid, &mut [0; 1024]).and_then(ProcStat::start_time);
+        let start_time = || self.stat(sender.pid, &mut [0; STAT_BYTES]).and_then(ProcStat::start_time);
         let next = Process::open(sender.pid, start_time());
         let Ok(next) = checked(libc::SYS_pidfd_open, next) else { return false };
         // The rest is asked about the pid. It is true of `next` if that still has the pid afterwards.

@@ -1,6 +1,7 @@
 //! The calling process: making a copy of it, ending it, and giving up its rights.
 
 use crate::sys::errno::Errno;
+use crate::sys::file;
 use crate::sys::proc_stat::ProcStat;
 use libc::c_int;
 use std::ffi::CStr;
@@ -47,8 +48,18 @@ pub(crate) fn wait_for(child: i32) -> Result<c_int, Errno> {
 
 /// When the calling process was started: the 22nd field of its /proc/PID/stat. An execve(2) leaves that as it is.
 pub(crate) fn start_time() -> Option<u64> {
-    let text = std::fs::read("/proc/self/stat").ok()?;
-    ProcStat::new(&text)?.start_time()
+    own_stat(&mut [0; STAT_BYTES])?.start_time()
+}
+
+/// Room for the stat file of a process: about fifty numbers and a name.
+pub(crate) const STAT_BYTES: usize = 1024;
+
+/// What the stat file of the calling process says.
+pub(crate) fn own_stat(room: &mut [u8; STAT_BYTES]) -> Option<ProcStat<'_>> {
+    let file = file::open(c"/proc/self/stat", libc::O_RDONLY).ok()?;
+    let text = file::read(file, room);
+    file::close(file);
+    ProcStat::new(text.ok()?)
 }
 
 /// Sets a variable in the environment of this process.
