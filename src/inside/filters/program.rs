@@ -3,7 +3,14 @@
 //!
 //! What a call's arguments will be is known in part. Where a jump depends on what is not known, both ways are gone.
 
-use libc::{c_long, sock_filter};
+use libc::{
+    BPF_A as RET_A, BPF_ABS as ABS, BPF_ADD as ADD, BPF_ALU as ALU, BPF_AND as AND, BPF_DIV as DIV,
+    BPF_IMM as IMM, BPF_JA as JA, BPF_JEQ as JEQ, BPF_JGE as JGE, BPF_JGT as JGT, BPF_JMP as JMP,
+    BPF_JSET as JSET, BPF_LD as LD, BPF_LDX as LDX, BPF_LEN as LEN, BPF_LSH as LSH, BPF_MEM as MEM,
+    BPF_MEMWORDS, BPF_MISC as MISC, BPF_MUL as MUL, BPF_NEG as NEG, BPF_OR as OR, BPF_RET as RET,
+    BPF_RSH as RSH, BPF_ST as ST, BPF_STX as STX, BPF_SUB as SUB, BPF_TAX as TAX, BPF_TXA as TXA,
+    BPF_X as FROM_X, BPF_XOR as XOR, c_long, sock_filter,
+};
 
 /// The architecture (AUDIT_ARCH_* of linux/audit.h). System calls have other numbers on another one.
 #[cfg(target_arch = "x86_64")]
@@ -52,43 +59,11 @@ impl Call {
     }
 }
 
-// The parts of a step's code (linux/bpf_common.h, linux/filter.h).
-const CLASS: u16 = 0x07;
-const LD: u16 = 0x00;
-const LDX: u16 = 0x01;
-const ST: u16 = 0x02;
-const STX: u16 = 0x03;
-const ALU: u16 = 0x04;
-const JMP: u16 = 0x05;
-const RET: u16 = 0x06;
-const MISC: u16 = 0x07;
-/// The operand is X and not the step's own constant.
-const FROM_X: u16 = 0x08;
-// Where a load is from; all loads are of 32 bits.
-const IMM: u16 = 0x00;
-const ABS: u16 = 0x20;
-const MEM: u16 = 0x60;
-const LEN: u16 = 0x80;
-// What JMP and ALU do.
-const JA: u16 = 0x00;
-const JEQ: u16 = 0x10;
-const JGT: u16 = 0x20;
-const JGE: u16 = 0x30;
-const JSET: u16 = 0x40;
-const ADD: u16 = 0x00;
-const SUB: u16 = 0x10;
-const MUL: u16 = 0x20;
-const DIV: u16 = 0x30;
-const OR: u16 = 0x40;
-const AND: u16 = 0x50;
-const LSH: u16 = 0x60;
-const RSH: u16 = 0x70;
-const NEG: u16 = 0x80;
-const XOR: u16 = 0xA0;
-/// The answer is A.
-const RET_A: u16 = 0x10;
-/// X becomes A; without it A becomes X.
-const TXA: u16 = 0x80;
+/// The part of a step's code that says what kind of step it is (linux/bpf_common.h, BPF_CLASS).
+const CLASS: u32 = 0x07;
+
+/// The words of memory that a program has.
+const MEMORY: usize = BPF_MEMWORDS as usize;
 
 /// No more steps are run for one call. The longest program has 4096 (BPF_MAXINSNS), and is run along every way that it may
 /// take.
@@ -102,7 +77,7 @@ struct Machine {
     at: usize,
     a: Option<u32>,
     x: Option<u32>,
-    memory: [Option<u32>; 16],
+    memory: [Option<u32>; MEMORY],
 }
 
 /// Whether every answer that the filter may give for the call, a SECCOMP_RET_*, is `good`. False where the answer is
@@ -114,7 +89,7 @@ pub(crate) fn every_answer_is(
     call: &Call,
     mut visit: impl FnMut(usize),
 ) -> bool {
-    let machine = Machine { at: 0, a: Some(0), x: Some(0), memory: [Some(0); 16] };
+    let machine = Machine { at: 0, a: Some(0), x: Some(0), memory: [Some(0); MEMORY] };
     let mut run = Run { good, program, call, visit: &mut visit, steps_left: MOST_STEPS };
     run.from(machine, MOST_FORKS).unwrap_or(false)
 }
@@ -136,10 +111,10 @@ impl Run<'_> {
             (self.visit)(machine.at);
             machine.at += 1;
             let k = step.k;
-            let rest = step.code & !CLASS;
-            match step.code & CLASS {
+            let (class, rest) = (u32::from(step.code) & CLASS, u32::from(step.code) & !CLASS);
+            match class {
                 LD | LDX => {
-                    let to_a = step.code & CLASS == LD;
+                    let to_a = class == LD;
                     let loaded = match rest {
                         IMM => Some(k),
                         ABS if to_a && k % 4 == 0 => *self.call.words.get(k as usize / 4)?,
@@ -177,7 +152,7 @@ impl Run<'_> {
                 }
                 RET if rest == 0 => return Some((self.good)(k)),
                 RET if rest == RET_A => return Some((self.good)(machine.a?)),
-                MISC if rest == 0 => machine.x = machine.a,
+                MISC if rest == TAX => machine.x = machine.a,
                 MISC if rest == TXA => machine.a = machine.x,
                 _ => return None,
             }
@@ -186,7 +161,7 @@ impl Run<'_> {
 }
 
 /// The outer `None`: there is no such calculation. The inner one: its result is not known.
-fn calculate(operation: u16, a: Option<u32>, operand: Option<u32>) -> Option<Option<u32>> {
+fn calculate(operation: u32, a: Option<u32>, operand: Option<u32>) -> Option<Option<u32>> {
     let both = a.zip(operand);
     Some(match operation {
         ADD => both.map(|(a, b)| a.wrapping_add(b)),
@@ -222,12 +197,12 @@ pub(crate) fn waits(answer: u32) -> bool {
 mod tests {
     use super::*;
 
-    fn step(code: u16, k: u32) -> sock_filter {
-        sock_filter { code, jt: 0, jf: 0, k }
+    fn step(code: u32, k: u32) -> sock_filter {
+        sock_filter { code: code as u16, jt: 0, jf: 0, k }
     }
 
-    fn branch(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
-        sock_filter { code: JMP | code, jt, jf, k }
+    fn branch(code: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
+        sock_filter { jt, jf, ..step(JMP | code, k) }
     }
 
     /// The answer, if it is the only one that may come.
