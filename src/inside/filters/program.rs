@@ -160,13 +160,15 @@ impl Run<'_> {
     }
 }
 
-/// The outer `None`: there is no such calculation. The inner one: its result is not known.
+/// The outer `None`: there is no such calculation, or it may be a division by 0, at which the kernel ends the program with
+/// the answer 0: kill (net/core/filter.c, bpf_convert_filter). The inner one: its result is not known.
 fn calculate(operation: u32, a: Option<u32>, operand: Option<u32>) -> Option<Option<u32>> {
     let both = a.zip(operand);
     Some(match operation {
         ADD => both.map(|(a, b)| a.wrapping_add(b)),
         SUB => both.map(|(a, b)| a.wrapping_sub(b)),
         MUL => both.map(|(a, b)| a.wrapping_mul(b)),
+        DIV if operand.is_none_or(|by| by == 0) => return None,
         DIV => both.and_then(|(a, b)| a.checked_div(b)),
         OR => both.map(|(a, b)| a | b),
         AND => both.map(|(a, b)| a & b),
@@ -296,6 +298,17 @@ mod tests {
         for (operation, k) in [(DIV, 0), (LSH, 32), (RSH, 32)] {
             assert_eq!(with(operation, 1, k), None, "{operation:#x}");
         }
+    }
+
+    #[test]
+    fn a_division_that_may_be_by_0_has_no_answer_whatever_comes_after_it() {
+        let division = |x: &[sock_filter]| {
+            let program = [x, &[step(LD, 1), step(ALU | DIV | FROM_X, 0), step(RET, 1)]].concat();
+            run(&program, &Call::new(7, &[None]))
+        };
+        assert_eq!(division(&[step(LDX, 2)]), Some(1));
+        assert_eq!(division(&[step(LDX, 0)]), None);
+        assert_eq!(division(&[step(LD | ABS, 16), step(MISC | TAX, 0)]), None, "an argument");
     }
 
     #[test]
