@@ -15,15 +15,15 @@ pub(crate) struct Errno(pub(crate) c_int);
 impl std::fmt::Display for Errno {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // strerror would take the locale's lock. These are the errors that pinning a thread or starting the broker can meet.
-        match self.0 {
-            libc::EPERM => f.write_str("not permitted (EPERM)"),
-            libc::EINVAL => f.write_str("invalid argument (EINVAL)"),
-            libc::ESRCH => f.write_str("no such thread (ESRCH)"),
-            libc::EAGAIN => f.write_str("no process may be added (EAGAIN, see RLIMIT_NPROC)"),
-            libc::ENOSYS => f.write_str("the kernel has no such call (ENOSYS)"),
-            libc::ETIMEDOUT => f.write_str("it was not ready within a second (ETIMEDOUT)"),
-            4096 => f.write_str("the program's own system call filter does not allow it"),
-            other => write!(f, "error {other}"),
+        match *self {
+            Self(libc::EPERM) => f.write_str("not permitted (EPERM)"),
+            Self(libc::EINVAL) => f.write_str("invalid argument (EINVAL)"),
+            Self(libc::ESRCH) => f.write_str("no such thread (ESRCH)"),
+            Self(libc::EAGAIN) => f.write_str("no process may be added (EAGAIN, see RLIMIT_NPROC)"),
+            Self(libc::ENOSYS) => f.write_str("the kernel has no such call (ENOSYS)"),
+            Self(libc::ETIMEDOUT) => f.write_str("it was not ready within a second (ETIMEDOUT)"),
+            Self::FILTERED => f.write_str("the program's own system call filter does not allow it"),
+            Self(other) => write!(f, "error {other}"),
         }
     }
 }
