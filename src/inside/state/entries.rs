@@ -81,21 +81,24 @@ pub(crate) fn note_placed(entry: &Entry) {
     }
 }
 
+/// The entries up to the last that was ever used.
+fn used_entries(page: Page) -> &'static [Entry] {
+    let used = page.header.entries_used.load(Ordering::Relaxed) as usize;
+    page.entries.get(..used.min(ENTRIES)).unwrap_or_default()
+}
+
 /// The entry of a thread, if it is listed. Of two entries with the same tid it is the younger one: a thread
 /// that ended without running its destructors (by a raw exit(2)) has left its entry behind.
 pub(crate) fn entry_of(page: Page, tid: Tid) -> Option<&'static Entry> {
-    let used = page.header.entries_used.load(Ordering::Relaxed) as usize;
-    let entries = page.entries.get(..used.min(ENTRIES))?.iter();
-    entries
+    used_entries(page)
+        .iter()
         .filter(|entry| entry.tid.load(Ordering::Acquire) == tid.0)
         .max_by_key(|entry| entry.born_ns.load(Ordering::Relaxed))
 }
 
 /// The index of each listed thread with this role; `None` for one that has none.
 pub(crate) fn indices_of(page: Page, role: RoleKind) -> impl Iterator<Item = Option<u32>> {
-    let used = page.header.entries_used.load(Ordering::Relaxed) as usize;
-    let entries = page.entries.get(..used.min(ENTRIES)).unwrap_or_default().iter();
-    let listed = entries.filter(move |entry| {
+    let listed = used_entries(page).iter().filter(move |entry| {
         entry.tid.load(Ordering::Acquire) != 0 && entry.role.load(Ordering::Relaxed) == role as u8
     });
     listed.map(|entry| Some(entry.index.load(Ordering::Relaxed)).filter(|index| *index != NO_INDEX))
