@@ -8,18 +8,13 @@ use crate::placing::warn::About;
 use crate::state::current::{self, RING_TRIES};
 use crate::state::page::Page;
 use crate::state::shim::Shim;
-use crate::state::slots::{self, UNPLACED};
+use crate::state::slots;
 use crate::state::standing::Standing;
 use crate::state::thread_identity::ThreadIdentity;
 use crate::state::{entries, ownership};
-use crate::sys::{thread, wait};
+use crate::sys::thread;
 use pinning::status_page::State;
 use pinning::{COMM_BYTES, Tid};
-use std::sync::atomic::Ordering;
-
-/// How often to look whether a thread that was just created is placed, and the microseconds between two looks.
-const STEPS: usize = 1000;
-const STEP_US: i64 = 100;
 
 /// The calling thread has been given another name.
 pub(crate) fn rejudge_self(shim: &'static Shim) {
@@ -64,14 +59,14 @@ pub(crate) fn rejudge_self(shim: &'static Shim) {
 /// moment ago: then this waits until it is placed, for 100 ms at most, since it does not know of its new name.
 pub(crate) fn rejudge_other(shim: &Shim, handle: libc::pthread_t) {
     let Some(page) = shim.page.filter(|_| ownership::is_this_process()) else { return };
-    for _ in 0..STEPS {
-        // Read before the search: a thread that is counted off has a slot.
-        let all_are_placed = UNPLACED.load(Ordering::Acquire) == 0;
-        match placed_thread(page, handle) {
-            Some((slot, tid, standing)) => return rejudge_placed(shim, page, slot, tid, standing),
-            None if all_are_placed => return,
-            None => wait::sleep_us(STEP_US),
-        }
+    let mut found = None;
+    slots::wait_for_threads(|all_were_placed| {
+        // They were before this search: a thread that is counted off has a slot.
+        found = placed_thread(page, handle);
+        found.is_some() || all_were_placed
+    });
+    if let Some((slot, tid, standing)) = found {
+        rejudge_placed(shim, page, slot, tid, standing);
     }
 }
 

@@ -30,8 +30,13 @@ const STEP_US: i64 = 100;
 /// Waits for threads that are still placing themselves, for about 100 ms at most. To be called before a filter is loaded that
 /// holds for them too.
 pub(crate) fn wait_until_all_are_placed() {
+    wait_for_threads(|all_are_placed| all_are_placed);
+}
+
+/// Waits until `is_over` says so, for about 100 ms at most. It is told whether all threads are placed, or were a moment ago.
+pub(crate) fn wait_for_threads(mut is_over: impl FnMut(bool) -> bool) {
     for _ in 0..STEPS {
-        if UNPLACED.load(Ordering::Acquire) == 0 {
+        if is_over(UNPLACED.load(Ordering::Acquire) == 0) {
             break;
         }
         wait::sleep_us(STEP_US);
