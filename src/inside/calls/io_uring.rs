@@ -56,7 +56,7 @@ unsafe fn submitted(ring: *const c_void) {
 #[cold]
 fn place_workers(ring: i32) {
     let Some(shim) = shim::shim().filter(|_| ownership::is_ours()) else { return };
-    let current = slots::as_it_stands(current::thread());
+    let current = slots::as_it_stands(&shim.policy, current::thread());
     let home = if current.known { current.home } else { shim.policy.emulator() };
     let workers = set_of_workers(&shim.policy, thread::gettid(), home);
     let placed = is_ring(ring)

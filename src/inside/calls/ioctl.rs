@@ -81,7 +81,7 @@ fn vcpu_created() {
     if tid.0 == thread::getpid() || !ownership::is_ours() {
         return;
     }
-    let current = slots::as_it_stands(current::thread());
+    let current = slots::as_it_stands(&shim.policy, current::thread());
     if current.role == RoleKind::Vcpu {
         put_back_self(shim, &current);
     } else if !current.named {
@@ -99,7 +99,7 @@ fn before_run() -> bool {
         look_during_first_run();
         return false;
     };
-    put_back_self(shim, &slots::as_it_stands(current::thread()));
+    put_back_self(shim, &slots::as_it_stands(&shim.policy, current::thread()));
     let first = FIRST_RUN.begin_rescan();
     if first {
         rescan(shim, Scope::All);

@@ -37,7 +37,7 @@ pub fn by_handle(
 ) -> c_int {
     answer(bytes, mask, real, |shim| {
         let itself = handle == thread::pthread_self();
-        let set = if itself { own(shim) } else { others(shim, slots::role_and_set_of(handle)) };
+        let set = if itself { own(shim) } else { others(shim, slots::role_and_set_of(&shim.policy, handle)) };
         cut(shim, set, bytes, mask)
     })
 }
@@ -82,7 +82,7 @@ fn answer(
 
 /// The calling thread's set; `None` if it is exempt.
 fn own(shim: &Shim) -> Option<SetId> {
-    let current = slots::as_it_stands(current::thread());
+    let current = slots::as_it_stands(&shim.policy, current::thread());
     match current.role {
         RoleKind::Exempt => None,
         _ if current.known => Some(current.set),

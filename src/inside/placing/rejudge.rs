@@ -23,7 +23,7 @@ pub(crate) fn rejudge_self(shim: &'static Shim) {
     }
     let mut room = [0u8; COMM_BYTES + 1];
     let Ok(name) = thread::comm(&mut room) else { return };
-    let before = slots::as_it_stands(current::thread());
+    let before = slots::as_it_stands(&shim.policy, current::thread());
     if !before.known || (!before.named && role::names_are_all_there_is()) {
         return enlist::enlist_as(shim, thread::gettid(), &before, &role::by_own_name(&shim.policy, name));
     }

@@ -12,7 +12,7 @@ use crate::state::standing::Standing;
 use crate::state::thread_identity::ThreadIdentity;
 use crate::sys::{thread, wait};
 use pinning::status_page::ENTRIES;
-use pinning::{RoleKind, SetId};
+use pinning::{Policy, RoleKind, SetId};
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
@@ -69,9 +69,8 @@ pub(crate) struct Slot {
     handle: AtomicUsize,
     /// Whether the creator or the thread itself places the thread.
     handover: Handover,
-    /// The thread's role (upper half) and set, for those who know the thread by its `pthread_t`.
-    placed_as: AtomicU32,
-    /// What role and set come from, as [`Standing::to_word`] writes it.
+    /// What the thread's role and set come from, as [`Standing::to_word`] writes it. For those who know the thread by its
+    /// `pthread_t`, and for the thread itself, which another may have renamed.
     standing: AtomicU64,
     /// Whether this slot is on the heap, since all others were taken.
     on_heap: bool,
@@ -83,7 +82,6 @@ impl Slot {
             creation: UnsafeCell::new(creation),
             handle: AtomicUsize::new(0),
             handover: Handover::new(),
-            placed_as: AtomicU32::new(0),
             standing: AtomicU64::new(0),
             on_heap,
         }
@@ -236,17 +234,14 @@ pub(crate) fn change_identity(slot: u16, identity: &ThreadIdentity) {
 }
 
 impl Slot {
-    /// Writes down the thread's role and set, and what they come from.
+    /// Writes down what the thread's role and set come from.
     fn change_to(&self, identity: &ThreadIdentity) {
-        let placed_as = u32::from(identity.role as u8) << 16 | u32::from(identity.set.0);
-        self.placed_as.store(placed_as, Ordering::Relaxed);
         self.standing.store(identity.standing.to_word(), Ordering::Relaxed);
     }
 
-    /// The thread's role and set.
-    fn role_and_set(&self) -> Option<(RoleKind, SetId)> {
-        let placed_as = self.placed_as.load(Ordering::Relaxed);
-        Some((RoleKind::from_number((placed_as >> 16) as u8)?, SetId(placed_as as u16)))
+    /// What they come from.
+    fn standing(&self) -> Option<Standing> {
+        Standing::from_word(self.standing.load(Ordering::Relaxed))
     }
 }
 
@@ -257,11 +252,10 @@ fn set_identity(slot: &Slot, identity: &ThreadIdentity) {
 }
 
 /// The calling thread as it stands now: another thread may have renamed it, and so changed its set.
-pub(crate) fn as_it_stands(current: CurrentThread) -> CurrentThread {
-    let Some(slot) = current.slot.and_then(|slot| SLOTS.get(usize::from(slot))) else { return current };
-    let standing = Standing::from_word(slot.standing.load(Ordering::Relaxed)).unwrap_or(current.standing);
-    let (role, set) = slot.role_and_set().unwrap_or((current.role, current.set));
-    let home = if role == RoleKind::IoThread { set } else { current.home };
+pub(crate) fn as_it_stands(policy: &Policy, current: CurrentThread) -> CurrentThread {
+    let slot = current.slot.and_then(|slot| SLOTS.get(usize::from(slot)));
+    let Some(standing) = slot.and_then(Slot::standing) else { return current };
+    let ThreadIdentity { role, set, home, .. } = ThreadIdentity::standing(standing, policy, current.home);
     CurrentThread { role, set, home, standing, ..current }
 }
 
@@ -269,14 +263,13 @@ pub(crate) fn as_it_stands(current: CurrentThread) -> CurrentThread {
 /// slot.
 pub(crate) fn slot_of(handle: libc::pthread_t) -> Option<(u16, Standing)> {
     let number = SLOTS.iter().position(|slot| slot.handle.load(Ordering::Acquire) == handle as usize)?;
-    let standing = Standing::from_word(SLOTS.get(number)?.standing.load(Ordering::Relaxed))?;
-    Some((u16::try_from(number).ok()?, standing))
+    Some((u16::try_from(number).ok()?, SLOTS.get(number)?.standing()?))
 }
 
 /// The role and set of the thread with this `pthread_t`; `None` if it was not created through the library.
-pub(crate) fn role_and_set_of(handle: libc::pthread_t) -> Option<(RoleKind, SetId)> {
-    let slot = SLOTS.iter().find(|slot| slot.handle.load(Ordering::Acquire) == handle as usize)?;
-    slot.role_and_set()
+pub(crate) fn role_and_set_of(policy: &Policy, handle: libc::pthread_t) -> Option<(RoleKind, SetId)> {
+    let (_, standing) = slot_of(handle)?;
+    Some((standing.role(), standing.set(policy)))
 }
 
 /// Clears every entry, and frees every slot but the main thread's: a forked child does not have the other
@@ -335,10 +328,15 @@ mod tests {
             let (creation, number) = unsafe { take_over(passed as *mut _) };
             // SAFETY: pthread_self has no preconditions.
             let itself = unsafe { libc::pthread_self() };
-            (Shared(creation), number, itself, role_and_set_of(itself))
+            (Shared(creation), number, itself, known_by(itself))
         });
         let (creation, number, itself, known_as) = thread.join().unwrap();
         (creation.0, number, itself, known_as)
+    }
+
+    /// The role and set by a handle. There are no rules.
+    fn known_by(handle: libc::pthread_t) -> Option<(RoleKind, SetId)> {
+        role_and_set_of(&testing::policy(&[("PIN_CPUS", "0")]), handle)
     }
 
     struct Shared(Creation);
@@ -457,16 +455,16 @@ mod tests {
         let _alone = alone();
         // SAFETY: pthread_self has no preconditions.
         let itself = unsafe { libc::pthread_self() };
-        assert_eq!(role_and_set_of(itself), None);
+        assert_eq!(known_by(itself), None);
         let main = ThreadIdentity::unnamed(RoleKind::Emulator, SetId(2), SetId(2));
         assert_eq!(take_main_slot(&main), Some(0));
-        assert_eq!(role_and_set_of(itself), Some((RoleKind::Emulator, SetId(2))));
+        assert_eq!(known_by(itself), Some((RoleKind::Emulator, SetId(2))));
         let vcpu = ThreadIdentity::unnamed(RoleKind::Vcpu, SetId(u16::MAX), SetId(2));
         change_identity(0, &vcpu);
-        assert_eq!(role_and_set_of(itself), Some((RoleKind::Vcpu, SetId(u16::MAX))));
+        assert_eq!(known_by(itself), Some((RoleKind::Vcpu, SetId(u16::MAX))));
         change_identity(ENTRIES as u16, &main);
         release(0);
-        assert_eq!(role_and_set_of(itself), None);
+        assert_eq!(known_by(itself), None);
         release(ENTRIES as u16);
     }
 
