@@ -14,7 +14,7 @@
 use inside::calls::create::{self, Asked};
 use inside::calls::daemon::after as after_daemon;
 use inside::calls::ioctl::{around_ioctl, ioctl_is_of_interest};
-use inside::calls::own_filter::{around_prctl as around_prctl_seccomp, around_seccomp, prctl_loads_a_filter};
+use inside::calls::own_filter::around_seccomp;
 use inside::calls::prctl::{around_prctl, prctl_is_of_interest};
 use inside::calls::{io_uring, rename, sandbox, setaffinity};
 use inside::{Optional, REAL_SYSCALL, set_errno};
@@ -145,14 +145,11 @@ redhook::hook! {
         // SAFETY: the caller's own call, unchanged. prctl is variadic, and glibc passes on four longs whichever the option
         // takes; those that the caller left out are whatever their registers held, here as there.
         let call = || unsafe { real(option, second, third, fourth, fifth) };
-        if prctl_loads_a_filter(option) {
-            // SAFETY: the caller's own arguments.
-            unsafe { around_prctl_seccomp(second, third as *const c_void, call) }
-        } else if prctl_is_of_interest(option) {
-            around_prctl(option, [second, third, fourth, fifth], call)
-        } else {
-            call()
+        if !prctl_is_of_interest(option) {
+            return call();
         }
+        // SAFETY: the caller's own arguments.
+        unsafe { around_prctl(option, second, third, call) }
     }
 }
 

@@ -7,7 +7,6 @@ pub mod io_uring;
 #[forbid(unsafe_code)]
 pub mod ioctl;
 pub mod own_filter;
-#[forbid(unsafe_code)]
 pub mod prctl;
 #[forbid(unsafe_code)]
 pub mod rename;

@@ -33,17 +33,15 @@ impl Load {
     }
 }
 
-/// Whether prctl(2) with this option may load a filter.
-#[inline(always)]
-pub fn prctl_loads_a_filter(option: c_int) -> bool {
-    option == libc::PR_SET_SECCOMP
-}
-
 /// Makes prctl(PR_SET_SECCOMP) by `real`, which is called exactly once. Returns its result, with its errno.
 ///
 /// # Safety
 /// `mode` and `program` are what the caller of prctl passed, and `real` passes them on.
-pub unsafe fn around_prctl(mode: c_ulong, program: *const c_void, real: impl FnOnce() -> c_int) -> c_int {
+pub(super) unsafe fn around_prctl(
+    mode: c_ulong,
+    program: *const c_void,
+    real: impl FnOnce() -> c_int,
+) -> c_int {
     let is_filter = mode == c_ulong::from(libc::SECCOMP_MODE_FILTER);
     let load =
         Load { program: is_filter.then_some(program.cast()), everywhere: false, zero_alone_is_success: true };
