@@ -2,7 +2,7 @@
 
 use crate::state::page::{self, Page};
 use crate::state::shim::Shim;
-use crate::sys::{sched, thread};
+use crate::sys::{process, sched, thread};
 use pinning::{CpuId, CpuSet, Host, Policy, Tid};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
@@ -34,6 +34,14 @@ pub(crate) fn shim(environment: &[(&str, &str)]) -> Shim {
 /// A status page for a policy.
 pub(crate) fn page(policy: &Policy) -> Page {
     page::make(policy, &host()).expect("there is memory for a page")
+}
+
+/// Asks in a forked child, which has no other thread: so it must neither allocate nor panic.
+pub(crate) fn in_a_child(ask: impl FnOnce() -> bool) -> bool {
+    match process::raw_fork().unwrap() {
+        None => process::exit(if ask() { 0 } else { 1 }),
+        Some(child) => process::wait_for(child) == Ok(0),
+    }
 }
 
 /// Two CPUs that threads of this process may run on; `None`, and a line that says so, if there is only one.

@@ -68,16 +68,9 @@ fn word_zeroed_in_children() -> *mut AtomicI32 {
 #[cfg(test)]
 mod tests {
     use super::{MARK, OWNER, claim, is_ours};
-    use crate::sys::{process, thread};
+    use crate::sys::thread;
+    use crate::testing::in_a_child;
     use std::sync::atomic::Ordering;
-
-    /// Asks in a forked child, which has no other thread: so it must neither allocate nor panic.
-    fn in_a_child(ask: impl FnOnce() -> bool) -> bool {
-        match process::raw_fork().unwrap() {
-            None => process::exit(if ask() { 0 } else { 1 }),
-            Some(child) => process::wait_for(child) == Ok(0),
-        }
-    }
 
     #[test]
     fn a_forked_child_owns_nothing_until_it_claims_it() {

@@ -43,19 +43,23 @@ fn map(bytes: usize, flags: i32, file: i32) -> Option<NonNull<u8>> {
 }
 
 /// Moves a mapping of so many bytes to the address `to`, in the place of what is mapped there. False if that cannot be
-/// done; then nothing has changed.
+/// done; then the mapping is gone, and what is at `to` has not changed.
 ///
 /// # Safety
 /// Nothing else uses the addresses of `from` any more. There is a mapping of as many bytes at `to`, and whatever refers to it
 /// is right about the new contents too.
 pub(crate) unsafe fn move_to(from: NonNull<u8>, bytes: usize, to: *const u8) -> bool {
-    if !may_call!(libc::SYS_mremap) {
-        return false;
-    }
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
     // SAFETY: as the caller upholds.
-    let moved = unsafe { libc::mremap(from.as_ptr().cast(), bytes, bytes, flags, to.cast_mut()) };
-    moved != libc::MAP_FAILED
+    let move_it = || unsafe { libc::mremap(from.as_ptr().cast(), bytes, bytes, flags, to.cast_mut()) };
+    if may_call!(libc::SYS_mremap) && move_it() != libc::MAP_FAILED {
+        return true;
+    }
+    if may_call!(libc::SYS_munmap) {
+        // SAFETY: as the caller upholds; it is still where it was.
+        unsafe { libc::munmap(from.as_ptr().cast(), bytes) };
+    }
+    false
 }
 
 /// The descriptor of a file without a folder. The program may have closed it since, and given its number to another file.
