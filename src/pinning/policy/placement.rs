@@ -75,6 +75,14 @@ impl<K, S> Placement<K, S> {
         })
     }
 
+    /// The entries of a map that have a key. An ordered list has none.
+    pub(crate) fn named(&self) -> &[(K, S)] {
+        match self {
+            Placement::List(_) => &[],
+            Placement::Map { named, .. } => named,
+        }
+    }
+
     /// Every set that an entry names.
     pub(crate) fn sets(&self) -> impl Iterator<Item = &S> {
         let (entries, named, rest) = match self {

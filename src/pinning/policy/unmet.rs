@@ -36,18 +36,13 @@ impl Policy {
     /// have.
     pub fn unmet(&self, vcpus: &[u32], iothreads: &[&[u8]]) -> Vec<Unmet> {
         let mut unmet = Vec::new();
-        if let Some(Placement::Map { named, .. }) = &self.vcpus {
-            let mut present = vcpus.to_vec();
-            present.sort_unstable();
-            for (range, _) in named {
-                missing(range.first.0, range.last.0, &present, &mut unmet);
-            }
+        let mut present = vcpus.to_vec();
+        present.sort_unstable();
+        for (first, last) in self.named_vcpus() {
+            missing(first, last, &present, &mut unmet);
         }
-        if let Some(Placement::Map { named, .. }) = &self.iothreads {
-            let is_there = |id: &str| iothreads.contains(&id.as_bytes());
-            let absent = named.iter().filter(|(id, _)| !is_there(&id.0));
-            unmet.extend(absent.map(|(id, _)| Unmet::IoThread(id.0.clone())));
-        }
+        let absent = self.named_iothreads().filter(|id| !iothreads.contains(&id.as_bytes()));
+        unmet.extend(absent.map(|id| Unmet::IoThread(id.to_owned())));
         unmet
     }
 
@@ -59,19 +54,13 @@ impl Policy {
 
     /// The vCPUs that the placement names: the first and the last of each entry.
     pub fn named_vcpus(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        let named = match &self.vcpus {
-            Some(Placement::Map { named, .. }) => named.as_slice(),
-            _ => &[],
-        };
+        let named = self.vcpus.as_ref().map(Placement::named).unwrap_or_default();
         named.iter().map(|(range, _)| (range.first.0, range.last.0))
     }
 
     /// The ids of the IOThreads that the placement names.
     pub fn named_iothreads(&self) -> impl Iterator<Item = &str> {
-        let named = match &self.iothreads {
-            Some(Placement::Map { named, .. }) => named.as_slice(),
-            _ => &[],
-        };
+        let named = self.iothreads.as_ref().map(Placement::named).unwrap_or_default();
         named.iter().map(|(id, _)| id.0.as_str())
     }
 }
