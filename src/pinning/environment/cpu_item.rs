@@ -4,7 +4,7 @@
 
 use super::items::Item;
 use super::mistake::{Mistake, shown};
-use super::range::{backwards, number, range, without_leading_zeros};
+use super::range::{backwards, leading_zero, number, range, without_leading_zeros};
 use crate::cpus::{CPU_LIMIT, CpuId, CpuSet};
 
 /// A message names the CPUs of a mask by a list of no more than so many characters.
@@ -107,7 +107,7 @@ impl Steps {
 
 /// The CPUs of a mask in hexadecimal digits; the last digit is for CPUs 0-3. `None` if it has other digits or
 /// none.
-pub(crate) fn mask(digits: &str) -> Option<NamedCpus> {
+fn mask(digits: &str) -> Option<NamedCpus> {
     if digits.is_empty() {
         return None;
     }
@@ -160,8 +160,7 @@ fn unreadable(item: Item<'_>) -> Mistake {
             return list_or_mask(item, &shown(&plain), item.text);
         }
         if CpuItem::parse(Item { text: &plain, ..item }).is_ok() {
-            let what = format!("{} has a number that begins with a zero", shown(item.text));
-            return Mistake::at(item.column, what).hint(format!("did you mean {}?", shown(&plain)));
+            return leading_zero(item, &plain);
         }
     }
     let text = shown(item.text);

@@ -2,7 +2,7 @@
 
 use super::items::Item;
 use super::mistake::{Mistake, shown};
-use super::range::{backwards, range, without_leading_zeros};
+use super::range::{backwards, leading_zero, range, without_leading_zeros};
 use crate::policy::{IoThreadId, VCPU_LIMIT, VcpuRange};
 use crate::role::VcpuIndex;
 
@@ -29,8 +29,7 @@ impl Key for VcpuRange {
         let Some((first, last)) = range(item.text) else {
             let plain = without_leading_zeros(item.text).filter(|plain| range(plain).is_some());
             if let Some(plain) = plain {
-                let what = format!("{} has a number that begins with a zero", shown(item.text));
-                return Err(Mistake::at(item.column, what).hint(format!("did you mean {}?", shown(&plain))));
+                return Err(leading_zero(item, &plain));
             }
             let what = if item.text.is_empty() {
                 "no vCPU is named before the @".to_owned()

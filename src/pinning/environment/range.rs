@@ -32,6 +32,12 @@ pub(crate) fn number(text: &str) -> Option<u64> {
     })
 }
 
+/// A number of the item begins with a zero; `plain` is the item without it.
+pub(crate) fn leading_zero(item: Item<'_>, plain: &str) -> Mistake {
+    let what = format!("{} has a number that begins with a zero", shown(item.text));
+    Mistake::at(item.column, what).hint(format!("did you mean {}?", shown(plain)))
+}
+
 /// The text without the zeros before its numbers; `None` if there are none.
 pub(crate) fn without_leading_zeros(text: &str) -> Option<String> {
     let mut plain = String::with_capacity(text.len());

@@ -9,6 +9,7 @@ use super::items::{self, Separators};
 use super::keys::Key;
 use super::mistake::{self, Mistake};
 use super::placement::{self, Cpus};
+use super::range::number;
 use super::variables::{MAX_VALUE_BYTES, MISSPELLINGS, asks_for_placement, known, too_long};
 use super::{cpu_list, log_filter, rules, target};
 use crate::cpus::CpuSet;
@@ -16,12 +17,6 @@ use crate::policy::{BASE, Host, Placement, SETS_LIMIT, SetId, Sets, VcpuRange};
 
 /// No look comes later than a day after the last: whoever wants fewer has no use for them.
 const MAX_SECONDS: u32 = 24 * 60 * 60;
-
-/// A whole number of seconds as people write it: no sign, no unit, no leading zero.
-fn seconds(text: &str) -> Option<u32> {
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
-    text.parse().ok().filter(|seconds| is_plain && *seconds <= MAX_SECONDS)
-}
 
 /// An environment that is being read.
 ///
@@ -93,7 +88,8 @@ impl<'a> EnvironmentReader<'a> {
     /// A variable whose value is a whole number of seconds, from 1 to [`MAX_SECONDS`].
     pub(crate) fn seconds(&mut self, name: &'static str) -> Option<u32> {
         let value = self.text(name)?;
-        if let Some(seconds) = seconds(&value) {
+        let seconds = number(&value).and_then(|number| u32::try_from(number).ok());
+        if let Some(seconds) = seconds.filter(|seconds| (1..=MAX_SECONDS).contains(seconds)) {
             self.accepted.push((name, value));
             return Some(seconds);
         }
