@@ -61,18 +61,17 @@ impl Level {
 }
 
 impl Core {
-    /// How many vCPUs it takes.
-    pub(crate) fn room(&self, request: &Request) -> usize {
-        let limit = request.threads_per_core.unwrap_or(u32::MAX);
-        self.cpus.len().min(usize::try_from(limit).unwrap_or(usize::MAX))
+    /// How many vCPUs it takes, where a core may have so many at most.
+    pub(crate) fn room(&self, per_core: usize) -> usize {
+        self.cpus.len().min(per_core)
     }
 
     /// What it costs to put so many vCPUs here, at least one.
-    pub(crate) fn for_vcpus(&self, count: usize, request: &Request) -> Cost {
+    pub(crate) fn for_vcpus(&self, count: usize, per_core: usize) -> Cost {
         let each = |yes: bool| if yes { u32::try_from(count).unwrap_or(u32::MAX) } else { 0 };
         self.for_anything()
             .and(Place::SharedCores, each(self.is_shared))
-            .and(Place::HalfUsed, u32::from(count < self.room(request)))
+            .and(Place::HalfUsed, u32::from(count < self.room(per_core)))
             .and(Place::NotIsolated, each(!self.is_isolated))
             .and(Place::Slowness, each(true).saturating_mul(self.slowness))
             .and(Place::CpuZero, u32::from(self.has_cpu_zero))

@@ -7,7 +7,6 @@
 
 use crate::cost::{Cost, Place};
 use crate::domains::{Core, Domain, Level};
-use crate::request::Request;
 
 /// What a core is used for in the best way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,11 +25,18 @@ pub(crate) struct Best<'d> {
     pub(crate) cores: Vec<(&'d Core, Use)>,
 }
 
-/// How much is wanted at most: vCPUs, and cores for the rest.
+/// How much is wanted at most: vCPUs, cores for the rest, and vCPUs on one core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) vcpus: usize,
     pub(crate) rest: usize,
+    per_core: usize,
+}
+
+impl Limits {
+    pub(crate) fn new(vcpus: u32, rest: u32, per_core: u32) -> Self {
+        Self { vcpus: vcpus as usize, rest: rest as usize, per_core: per_core as usize }
+    }
 }
 
 /// The tables of a whole host.
@@ -58,8 +64,8 @@ enum Made<'d> {
 }
 
 impl<'d> Search<'d> {
-    pub(crate) fn new(host: &'d Domain, request: &Request, limits: Limits) -> Self {
-        Self { root: Table::of(host, request, limits) }
+    pub(crate) fn new(host: &'d Domain, limits: Limits) -> Self {
+        Self { root: Table::of(host, limits) }
     }
 
     /// The best way for exactly so many vCPUs and cores for the rest. `None`: there is not that much.
@@ -73,13 +79,13 @@ impl<'d> Search<'d> {
 
 impl<'d> Table<'d> {
     /// The table of a domain.
-    fn of(domain: &'d Domain, request: &Request, limits: Limits) -> Self {
+    fn of(domain: &'d Domain, limits: Limits) -> Self {
         match domain {
-            Domain::Core(core) => Self::of_core(core, request, limits),
+            Domain::Core(core) => Self::of_core(core, limits),
             Domain::Group { level, lacks_memory, parts } => {
-                let joined = parts.iter().fold(Self::nothing(), |before, part| {
-                    before.join(Self::of(part, request, limits), limits)
-                });
+                let joined = parts
+                    .iter()
+                    .fold(Self::nothing(), |before, part| before.join(Self::of(part, limits), limits));
                 match level {
                     Some(level) => joined.with_group(*level, *lacks_memory),
                     None => joined,
@@ -88,10 +94,10 @@ impl<'d> Table<'d> {
         }
     }
 
-    fn of_core(core: &'d Core, request: &Request, limits: Limits) -> Self {
+    fn of_core(core: &'d Core, limits: Limits) -> Self {
         let mut vcpus = vec![Some(Cost::of(Place::LeftOver, 1))];
-        let most = core.room(request).min(limits.vcpus);
-        vcpus.extend((1..=most).map(|count| Some(core.for_vcpus(count, request))));
+        let most = core.room(limits.per_core).min(limits.vcpus);
+        vcpus.extend((1..=most).map(|count| Some(core.for_vcpus(count, limits.per_core))));
         let mut rows = vec![vcpus];
         if limits.rest > 0 {
             rows.push(vec![Some(core.for_the_rest())]);
