@@ -80,16 +80,17 @@ static int sound_page(uint32_t version, const uint64_t *available)
     return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0 ? -1 : fd;
 }
 
-/* A root of its own, in which a file can be called as the page's link is. */
-static int own_root(const char *folder)
+/* A file of this type that is called as the page's link is: it is in a mount which is in no tree any more, so that
+   its path begins at the mount's own root. */
+static int look_alike(const char *folder, mode_t type)
 {
-    MUST(syscall(SYS_unshare, 0x00020000 /* CLONE_NEWNS */));
-    MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-    MUST(mount("tmpfs", folder, "tmpfs", 0, NULL));
-    MUST(chdir(folder));
-    MUST(syscall(SYS_pivot_root, ".", "."));
-    MUST(umount2(".", MNT_DETACH));
-    return 0;
+    int fd;
+    if (syscall(SYS_unshare, 0x00020000 /* CLONE_NEWNS */) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("tmpfs", folder, "tmpfs", 0, NULL) < 0 ||
+        chdir(folder) < 0 || mknod("memfd:pinshim", type | 0666, 0) < 0 || (fd = open("memfd:pinshim", O_RDWR)) < 0 ||
+        unlink("memfd:pinshim") < 0 || umount2(folder, MNT_DETACH) < 0)
+        return -1;
+    return fd;
 }
 
 int main(int argc, char **argv)
@@ -139,12 +140,7 @@ int main(int argc, char **argv)
     } else if (!strcmp(kind, "pipe") || !strcmp(kind, "file")) {
         if (argc < 3)
             return 98;
-        if (own_root(argv[2]))
-            return 99;
-        if (!strcmp(kind, "pipe"))
-            MUST(mkfifo("/memfd:pinshim", 0666));
-        fd = open("/memfd:pinshim", O_RDWR | O_CREAT, 0666);
-        unlink("/memfd:pinshim");
+        fd = look_alike(argv[2], !strcmp(kind, "pipe") ? S_IFIFO : S_IFREG);
     } else {
         return 98;
     }
