@@ -25,6 +25,15 @@ pub struct Plan {
     pub reasons: Vec<Reason>,
 }
 
+impl Plan {
+    /// All of them together: what no other VM should get, those that are to be left idle included.
+    pub fn cpus(&self) -> CpuSet {
+        let vcpus: CpuSet = self.vcpus.iter().copied().collect();
+        let sets = self.iothreads.iter().chain([&self.emulator, &self.idle]);
+        sets.fold(vcpus, |all, set| all.union(set))
+    }
+}
+
 /// Chooses the CPUs of a VM.
 ///
 /// # Errors

@@ -84,9 +84,7 @@ fn attempt(
     let leases = match folder.as_ref().zip(mutex.as_ref()).filter(|_| !arguments.dry_run) {
         None => Vec::new(),
         Some((folder, mutex)) => {
-            let all = plan.iothreads.iter().fold(plan.emulator.union(&plan.idle), |all, set| all.union(set));
-            let all = plan.vcpus.iter().copied().collect::<CpuSet>().union(&all);
-            folder.take(kernel, &all, mutex).map_err(own)?.map_err(|busy| is_leased(&busy, None))?
+            folder.take(kernel, &plan.cpus(), mutex).map_err(own)?.map_err(|busy| is_leased(&busy, None))?
         }
     };
     Ok(Ok((plan, leases)))

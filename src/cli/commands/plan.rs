@@ -90,9 +90,7 @@ fn leased(kernel: &dyn Kernel) -> Vec<Leased> {
 fn free_beside(free: &Free, plans: &[Plan]) -> Free {
     let mut free = free.clone();
     for (number, plan) in (1..).zip(plans) {
-        let all = plan.iothreads.iter().fold(plan.emulator.union(&plan.idle), |all, set| all.union(set));
-        let cpus = plan.vcpus.iter().copied().collect::<CpuSet>().union(&all);
-        free.taken.push(Taken { cpus, by: format!("VM {number}") });
+        free.taken.push(Taken { cpus: plan.cpus(), by: format!("VM {number}") });
     }
     free
 }
