@@ -30,15 +30,20 @@ impl User {
         Self(scratch)
     }
 
-    /// `pinshim run`, and QEMU with one vCPU that never runs.
-    fn run(&self, options: &[&str], qemu: &[&str]) -> Program {
+    /// `pinshim run`.
+    fn pinshim_run(&self, options: &[&str]) -> Program {
         let copy = |file: &Path| self.0.join(file.file_name().unwrap());
         let program = Program::new(copy(command()))
             .user(NOBODY)
             .env("PINSHIM_LIB", copy(library()))
             .env("XDG_RUNTIME_DIR", self.0.join("run"));
+        program.arg("run").args(options).arg("--")
+    }
+
+    /// The same, and QEMU with one vCPU that never runs.
+    fn run(&self, options: &[&str], qemu: &[&str]) -> Program {
         let quiet = ["-display", "none", "-nodefaults", "-S", "-accel", "tcg", "-smp", "1"];
-        program.arg("run").args(options).args(["--", "qemu-system-x86_64"]).args(quiet).args(qemu)
+        self.pinshim_run(options).arg("qemu-system-x86_64").args(quiet).args(qemu)
     }
 
     fn leases(&self) -> PathBuf {
@@ -155,6 +160,23 @@ fn a_daemon_keeps_its_lease_and_the_next_one_waits_for_it() {
     let began = Instant::now();
     while cpus_of(&run[0].pid().to_string()).is_empty() && began.elapsed() < Duration::from_secs(5) {}
     assert_eq!(user.held(run[0].pid()).len(), 1);
+}
+
+#[test]
+fn a_vm_that_leases_nothing_is_not_put_on_cpus_that_another_has_leased() {
+    let _limit = TimeLimit::seconds(60);
+    let Some((user, cpus, _alone)) = given() else { return };
+    // It is no VM, so that only its leases say what it has.
+    let all_but_one = format!("*@[all,^{}]", cpus.first);
+    let holder = user.pinshim_run(&["--vcpus", &all_but_one, "--exclusive"]).args(["sleep", "60"]).start();
+    while user.held(holder.pid()).is_empty() {
+        sleep(Duration::from_millis(10));
+    }
+    let by = format!("a lease of PID {} has ", holder.pid());
+    for options in [&["--auto"][..], &["--auto", "--exclusive"], &["--auto", "--dry-run"]] {
+        let refused = user.run(options, &[]).run();
+        assert!(refused.code() == 125 && refused.stderr.contains(&by), "{options:?}: {refused:?}");
+    }
 }
 
 #[test]

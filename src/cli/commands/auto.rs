@@ -47,7 +47,7 @@ pub(crate) fn choose(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) 
     let topology = topology::read(&host);
     let until = kernel.now() + arguments.wait.unwrap_or_default();
     let (plan, leases) = loop {
-        match attempt(arguments, &host, &topology, &request)? {
+        match attempt(arguments, &host, &topology, &request).map_err(own)? {
             Ok(done) => break done,
             Err(NoPlan::Room { .. }) if kernel.now() < until => kernel.sleep(PAUSE),
             Err(none) => return Err(failure(none.to_string())),
@@ -62,7 +62,7 @@ pub(crate) fn choose(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) 
     Ok(Chosen { placement: present::variables(&plan), leases })
 }
 
-/// One try. Nobody else plans or leases meanwhile, so that what is free is still free when it is leased.
+/// One try, which leaves alone what others have leased.
 fn attempt(
     arguments: &Run,
     host: &HostTree<'_>,
@@ -70,23 +70,22 @@ fn attempt(
     request: &Request,
 ) -> Result<Result<(Plan, Vec<Lease>), NoPlan>, Failure> {
     let kernel = host.kernel();
-    let folder = arguments.exclusive.then(|| Folder::of_user(kernel)).transpose().map_err(own)?;
-    let mutex = folder.as_ref().map(|folder| folder.mutex(kernel)).transpose().map_err(own)?;
-    let leased = match folder.as_ref().zip(mutex.as_ref()) {
-        Some((folder, mutex)) => taken::leased(kernel, folder, mutex).map_err(own)?,
-        None => Vec::new(),
-    };
-    let free = occupied::free(host, topology, &leased).map_err(own)?;
+    if !arguments.exclusive {
+        let free = occupied::free(host, topology, &taken::of_user(kernel))?;
+        return Ok(plan(topology, &free, request).map(|plan| (plan, Vec::new())));
+    }
+    // Nobody else plans or leases meanwhile, so that what is free is still free when it is leased.
+    let folder = Folder::of_user(kernel)?;
+    let mutex = folder.mutex(kernel)?;
+    let free = occupied::free(host, topology, &taken::leased(kernel, &folder, &mutex)?)?;
     let plan = match plan(topology, &free, request) {
         Ok(plan) => plan,
         Err(none) => return Ok(Err(none)),
     };
-    let leases = match folder.as_ref().zip(mutex.as_ref()).filter(|_| !arguments.dry_run) {
-        None => Vec::new(),
-        Some((folder, mutex)) => {
-            folder.take(kernel, &plan.cpus(), mutex).map_err(own)?.map_err(|busy| is_leased(&busy, None))?
-        }
-    };
+    if arguments.dry_run {
+        return Ok(Ok((plan, Vec::new())));
+    }
+    let leases = folder.take(kernel, &plan.cpus(), &mutex)?.map_err(|busy| is_leased(&busy, None))?;
     Ok(Ok((plan, leases)))
 }
 

@@ -1,8 +1,7 @@
 //! `pinshim plan`: chooses the CPUs of VMs, and says why these.
 
 use crate::arguments::{Format, Plan as Arguments};
-use crate::lease::folder::Folder;
-use crate::lease::taken::{self, Leased};
+use crate::lease::taken;
 use crate::output::exit_status::{FAILED, NO_ROOM, SUCCESS};
 use crate::output::failure::{Done, Failure};
 use crate::output::print::Output;
@@ -69,21 +68,12 @@ fn free(arguments: &Arguments, tree: &HostTree<'_>, topology: &Topology) -> Resu
     let mut free = if arguments.sysfs.is_some() {
         Free { available: topology.cpus(), memory: topology::free_memory(tree), ..Free::default() }
     } else {
-        occupied::free(tree, topology, &leased(tree.kernel()))?
+        occupied::free(tree, topology, &taken::of_user(tree.kernel()))?
     };
     if let Some(text) = &arguments.reserve {
         free.reserved = set("--reserve", text, &free.available)?;
     }
     Ok(free)
-}
-
-/// The leases of this user's VMs; none where the user has no folder for them.
-fn leased(kernel: &dyn Kernel) -> Vec<Leased> {
-    let leased = Folder::of_user(kernel).and_then(|folder| {
-        let mutex = folder.mutex(kernel)?;
-        taken::leased(kernel, &folder, &mutex)
-    });
-    leased.unwrap_or_default()
 }
 
 /// The same, less what VMs that are planned already have.

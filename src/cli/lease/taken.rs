@@ -14,6 +14,15 @@ pub(crate) struct Leased {
     pub(crate) pid: Option<i32>,
 }
 
+/// The leases of this user's VMs, for one who leases nothing; none where the user has no folder for them.
+pub(crate) fn of_user(kernel: &dyn Kernel) -> Vec<Leased> {
+    let leased = Folder::of_user(kernel).and_then(|folder| {
+        let mutex = folder.mutex(kernel)?;
+        leased(kernel, &folder, &mutex)
+    });
+    leased.unwrap_or_default()
+}
+
 /// The leased CPUs, together by who has them, the lowest CPU first.
 ///
 /// # Errors
