@@ -22,7 +22,7 @@ pub(crate) struct Occupied {
 /// What of this host may be used beside the VMs that run: those that are pinned to CPUs, and those that have leases.
 ///
 /// # Errors
-/// /proc or the folder of leases cannot be read.
+/// Not all processes could be looked at.
 pub(crate) fn free(host: &HostTree<'_>, topology: &Topology, leased: &[Leased]) -> Result<Free, Failure> {
     let available = host::here(host.kernel()).available.intersection(&topology.cpus());
     let Occupied { mut taken, shared } = by_vms(host.kernel(), &available)?;
@@ -36,12 +36,10 @@ pub(crate) fn free(host: &HostTree<'_>, topology: &Topology, leased: &[Leased]) 
 /// Looks at every QEMU of this host. `available` is where a thread may run that nobody has pinned.
 ///
 /// # Errors
-/// /proc cannot be read.
+/// Not all processes could be looked at: one of the others may be a VM, too.
 pub(crate) fn by_vms(kernel: &dyn Kernel, available: &CpuSet) -> Result<Occupied, Failure> {
-    let found = find::all(kernel)?;
-    let others = found.not_pinned.into_iter().chain(found.unreadable).map(Vm::new);
     let mut occupied = Occupied::default();
-    for vm in found.pinned.into_iter().chain(found.bad).chain(others) {
+    for vm in find::all(kernel)?.into_vms()? {
         occupied.add(&vm, available);
     }
     Ok(occupied)
@@ -113,6 +111,16 @@ mod tests {
             kernel.move_to(tid, "0-3");
         }
         assert_eq!(occupied(&kernel), (vec![], vec![]));
+    }
+
+    #[test]
+    fn where_not_all_processes_were_looked_at_nobody_knows_what_is_free() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.process(200, &QEMU).thread(200, "qemu-system-x86", "2");
+        kernel.slow("/proc/100/cmdline", find::PATIENCE * 2);
+        let why = by_vms(&kernel, &cpus("0-3")).unwrap_err().to_string();
+        assert_eq!(why, "looking at all processes takes longer than 10 s: 1 process not looked at");
     }
 
     #[test]
