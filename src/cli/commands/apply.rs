@@ -11,13 +11,13 @@ use crate::present::json::{self, Applied, Moved, Unmoved};
 use crate::sys::cpuset;
 use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
-use crate::verdict::diagnosis;
-use crate::verdict::watch::PAUSE;
+use crate::verdict::{diagnosis, wait};
 use crate::vm::expected::VmThread;
 use crate::vm::find::{self, is_qemu};
 use crate::vm::look::{Ask, Look, Vm};
 use crate::vm::page::Missing;
 use pinning::{CpuSet, Host, Policy, Tid};
+use std::time::Duration;
 
 /// Puts the threads where the policy given on the command line says, or else the VM's own.
 pub(crate) fn apply(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output) -> Done {
@@ -43,46 +43,34 @@ fn applied(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output) -> Done 
         Some(policy)
     };
     let mut repair = Repair::new(&vm, arguments, policy.as_ref());
-    let threads = match repair.run(output) {
-        // A watch may end in its first round, too.
-        Err(_) if arguments.watch.is_some() && ends_soon(&vm, kernel) => {
-            output.note(vm.ended());
-            return Ok(SUCCESS);
-        }
-        threads => threads?,
-    };
-    let status = if repair.is_complete() { SUCCESS } else { OFF };
-    if arguments.json {
-        json::print(output, &document(&vm, arguments, &repair, &threads, status))?;
-    } else {
-        output.lines(repair.summary(&threads));
-    }
-    let Some(pause) = arguments.watch else { return Ok(status) };
+    let mut is_first = true;
     loop {
-        kernel.sleep(pause);
         let threads = match repair.run(output) {
-            Err(_) if ends_soon(&vm, kernel) => {
+            Err(_) if arguments.watch.is_some() && ends_soon(&vm) => {
                 output.note(vm.ended());
                 return Ok(SUCCESS);
             }
             threads => threads?,
         };
-        if arguments.json && !(repair.moves.is_empty() && repair.failures.is_empty()) {
-            let status = if repair.is_complete() { SUCCESS } else { OFF };
+        let status = if repair.is_complete() { SUCCESS } else { OFF };
+        // Of further rounds, those that have done something; what they move is said as it is moved.
+        if arguments.json && (is_first || repair.has_acted()) {
             json::print(output, &document(&vm, arguments, &repair, &threads, status))?;
+        } else if !arguments.json && is_first {
+            output.lines(repair.summary(&threads));
         }
+        let Some(pause) = arguments.watch else { return Ok(status) };
+        is_first = false;
+        kernel.sleep(pause);
     }
 }
 
+/// The longest time from the end of QEMU's threads to that of its process.
+const ENDING: Duration = Duration::from_secs(1);
+
 /// Whether its QEMU has ended, or is about to: its threads are gone a moment before the process is.
-fn ends_soon(vm: &Vm<'_>, kernel: &dyn Kernel) -> bool {
-    (0..50).any(|_| {
-        let has_ended = !vm.is_alive();
-        if !has_ended {
-            kernel.sleep(PAUSE);
-        }
-        has_ended
-    })
+fn ends_soon(vm: &Vm<'_>) -> bool {
+    !wait::until(vm.process.kernel, ENDING, || vm.is_alive(), |is_alive| !is_alive)
 }
 
 /// What a run has done.

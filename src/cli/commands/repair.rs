@@ -87,6 +87,11 @@ impl<'a> Repair<'a> {
         is_done && self.unmet.is_empty() && !self.is_in_doubt
     }
 
+    /// Whether the last run has moved a thread, or could not.
+    pub(crate) fn has_acted(&self) -> bool {
+        !(self.moves.is_empty() && self.failures.is_empty())
+    }
+
     fn failed(&self) -> usize {
         self.not_moved.len() + self.tries.values().filter(|tries| **tries > TRIES).count()
     }
