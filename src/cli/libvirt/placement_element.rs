@@ -4,6 +4,7 @@
 
 use crate::libvirt::faults::cut;
 use pinning::VARIABLES;
+use quick_xml::escape::escape;
 
 /// The namespace of the element. It ends in the version of what may stand in it.
 pub(crate) const NAMESPACE: &str = "urn:pinshim:domain:1";
@@ -62,6 +63,14 @@ fn placing() -> impl Iterator<Item = &'static str> {
 /// The attribute that stands for a variable.
 pub(crate) fn attribute_of(variable: &str) -> String {
     variable.trim_start_matches("PIN_").to_ascii_lowercase()
+}
+
+/// The element that stands for variables, as it is written into an XML.
+pub(crate) fn element<N: AsRef<str>>(variables: &[(N, String)]) -> String {
+    let attributes = variables.iter().map(|(variable, value)| {
+        format!(" {}=\"{}\"", attribute_of(variable.as_ref()), escape(value.as_str()))
+    });
+    format!("<pin:placement xmlns:pin=\"{NAMESPACE}\"{}/>", attributes.collect::<String>())
 }
 
 /// The beginning of a stranger's word, for a sentence.

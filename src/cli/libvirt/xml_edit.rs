@@ -1,7 +1,7 @@
 //! A domain's XML with another placement or another emulator, and all else byte for byte as it was.
 
 use crate::libvirt::domain_xml::BadXml;
-use crate::libvirt::placement_element::{NAMESPACE, attribute_of};
+use crate::libvirt::placement_element::element;
 use crate::libvirt::xml_layout::Layout;
 use quick_xml::escape::escape;
 use std::ops::Range;
@@ -57,15 +57,6 @@ pub(crate) fn edited(xml: &str, change: &Change<'_>) -> Result<String, BadXml> {
         edits.extend(remove(xml, layout.pins, layout.tuning.as_ref(), layout.inside_tuning.as_ref()));
     }
     Ok(apply(xml, edits))
-}
-
-/// The element as it is written into the XML.
-fn element(variables: &[(String, String)]) -> String {
-    let attributes: String = variables
-        .iter()
-        .map(|(variable, value)| format!(" {}=\"{}\"", attribute_of(variable), escape(value.as_str())))
-        .collect();
-    format!("<pin:placement xmlns:pin=\"{NAMESPACE}\"{attributes}/>")
 }
 
 fn set_placement(xml: &str, layout: &Layout, element: &str) -> Vec<Edit> {

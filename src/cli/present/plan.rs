@@ -1,5 +1,6 @@
 //! How plans are written down: a picture of the host with words, and what the library, libvirt and QEMU take.
 
+use crate::libvirt::placement_element::element;
 use crate::output::failure::Failure;
 use crate::output::print::Output;
 use crate::present::json;
@@ -158,14 +159,10 @@ pub(crate) fn environment(plans: &[Plan]) -> Vec<String> {
 /// What the domain's XML gets: inside `<metadata>`, and beside it.
 pub(crate) fn libvirt(plans: &[Plan]) -> Vec<String> {
     let domain = |plan: &Plan| {
-        let attributes: String = (variables(plan).into_iter())
-            .filter_map(|(name, value)| Some((name.strip_prefix("PIN_")?.to_lowercase(), value)))
-            .map(|(name, value)| format!(" {name}=\"{value}\""))
-            .collect();
         let GuestTopology { sockets, cores, threads } = plan.guest;
         [
             "<metadata>".to_owned(),
-            format!("  <pin:placement xmlns:pin=\"urn:pinshim:domain:1\"{attributes}/>"),
+            format!("  {}", element(&variables(plan))),
             "</metadata>".to_owned(),
             format!("<vcpu>{}</vcpu>", plan.guest.vcpus()),
             "<cpu mode=\"host-passthrough\">".to_owned(),
