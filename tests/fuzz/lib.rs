@@ -29,6 +29,13 @@ mod libvirt {
     pub(crate) mod tuning;
 }
 
+/// Words for messages.
+#[allow(dead_code, reason = "the targets need a part of it")]
+#[path = "../../src/cli/output"]
+mod output {
+    pub(crate) mod text;
+}
+
 /// What QEMU's arguments say.
 #[allow(dead_code, reason = "the targets need a part of it")]
 #[path = "../../src/cli/vm"]

@@ -1,6 +1,7 @@
 //! What is wrong with a domain's pinning, in so many lines: whoever wrote the XML must not fill a log with
 //! them, nor the memory.
 
+use crate::output::text::{count, cut};
 use std::fmt;
 
 /// So many faults are kept; of the others only the number.
@@ -23,7 +24,7 @@ impl Faults {
             self.more = self.more.saturating_add(1);
             return;
         }
-        self.kept.push(cut(&fault.to_string(), CHARACTERS));
+        self.kept.push(cut(&fault.to_string(), CHARACTERS).into_owned());
     }
 
     /// Adds faults, after those that there are.
@@ -38,17 +39,8 @@ impl Faults {
 
     /// One line for each that was kept, and one that counts the others.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let noun = if self.more == 1 { "fault" } else { "faults" };
-        let rest = (self.more > 0).then(|| format!("and {} more {noun}", self.more));
+        let rest = (self.more > 0).then(|| format!("and {}", count(self.more, "more fault")));
         self.kept.iter().cloned().chain(rest).collect()
-    }
-}
-
-/// The beginning of a text, with an ellipsis where it was longer.
-pub(crate) fn cut(text: &str, characters: usize) -> String {
-    match text.char_indices().nth(characters) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
     }
 }
 

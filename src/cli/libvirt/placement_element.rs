@@ -2,7 +2,7 @@
 //!
 //! Nothing that stands in a namespace of pinshim's is left out silently: what is not understood is a fault.
 
-use crate::libvirt::faults::cut;
+use crate::output::text::cut;
 use pinning::VARIABLES;
 use quick_xml::escape::escape;
 
@@ -75,5 +75,5 @@ pub(crate) fn element<N: AsRef<str>>(variables: &[(N, String)]) -> String {
 
 /// The beginning of a stranger's word, for a sentence.
 pub(crate) fn shown(word: &str) -> String {
-    cut(word, SHOWN)
+    cut(word, SHOWN).into_owned()
 }

@@ -6,8 +6,7 @@
 //! Names of domains, of threads and of files, and parts of the XML stand in messages. Each message goes out as one
 //! line that commands no terminal and is of a bounded length, whatever it holds.
 
-use crate::libvirt::faults::cut;
-use crate::output::text::harmless;
+use crate::output::text::{cut, harmless};
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
