@@ -15,7 +15,7 @@ use crate::libvirt::faults::Faults;
 use crate::libvirt::folders::Folders;
 use crate::libvirt::syslog::Log;
 use crate::libvirt::xml_input::XmlInput;
-use crate::libvirt::{before_start, domain_file, domain_log, follow, policy, verify};
+use crate::libvirt::{before_start, domain_file, domain_log, follow, policy, verify, wrapper};
 use crate::output::exit_status::{REFUSED, SUCCESS};
 use crate::output::failure::Done;
 use crate::sys::kernel::Kernel;
@@ -239,8 +239,7 @@ impl Call<'_> {
     /// Warns of a domain that names the wrapper and has no placement: it runs unpinned, and somebody may have meant
     /// otherwise.
     fn expect_no_wrapper(&self, domain: &Domain) {
-        let name = Path::new(&domain.emulator).file_name().unwrap_or_default();
-        if name != "qemu-pinned" && !name.as_bytes().ends_with(b"-pinned") {
+        if !wrapper::is_wrapper(&domain.emulator) {
             return;
         }
         let folder = self.folders.config.join("domains");

@@ -5,6 +5,7 @@ use crate::libvirt::wrapper;
 use crate::output::failure::Failure;
 use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
+use crate::sys::threads;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -67,9 +68,7 @@ impl Daemon {
             if !DAEMONS.contains(&name.as_str()) || process.user() != Some(0) {
                 return None;
             }
-            // Field 22, behind a name that may hold anything (proc(5)).
-            let stat = kernel.read_text(process.file(&format!("task/{}/stat", process.pid))).ok()?;
-            let started: i64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
+            let started = i64::try_from(threads::started(process, process.main_thread())?).ok()?;
             let current = ["attr/apparmor/current", "attr/current"];
             let confinement = current.iter().find_map(|file| kernel.read_text(process.file(file)).ok());
             let confinement = confinement.unwrap_or_default().trim_end_matches(['\n', '\0']).to_owned();

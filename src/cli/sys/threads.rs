@@ -107,22 +107,20 @@ fn read(process: Process<'_>, tid: Tid, migrations: Migrations) -> Option<Thread
 
 /// When a thread of a process was started, in clock ticks since boot; `None` if the process has no such thread.
 pub(crate) fn started(process: Process<'_>, tid: Tid) -> Option<u64> {
-    let stat = process.kernel.read(process.file(&format!("task/{tid}/stat"))).ok()?;
-    Stat::parse(&stat)?.number(22)
+    Stat::parse(&stat(process, tid)?)?.number(22)
 }
 
 /// The process that started a process, or that has taken it over; `None` if it has ended.
 pub(crate) fn parent(process: Process<'_>) -> Option<i32> {
-    let stat = process.kernel.read(process.file(&format!("task/{}/stat", process.pid))).ok()?;
-    i32::try_from(Stat::parse(&stat)?.number(4)?).ok()
+    i32::try_from(Stat::parse(&stat(process, process.main_thread())?)?.number(4)?).ok()
 }
 
 /// How many threads a process has, and whether all of them are stopped by a signal (proc_pid_stat(5), state T).
 pub(crate) fn stopped(process: Process<'_>) -> (usize, bool) {
     let (mut count, mut are_stopped) = (0, true);
     for name in process.kernel.names_in(&process.file("task")).into_iter().flatten() {
-        let Some(tid) = name.to_str() else { continue };
-        let stat = process.kernel.read(process.file(&format!("task/{tid}/stat"))).unwrap_or_default();
+        let Some(tid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        let stat = stat(process, Tid(tid)).unwrap_or_default();
         count += 1;
         are_stopped &= Stat::parse(&stat).is_some_and(|stat| stat.fields.first() == Some(&"T"));
     }
@@ -133,9 +131,13 @@ pub(crate) fn stopped(process: Process<'_>) -> (usize, bool) {
 /// PF_USER_WORKER (0x4000, Linux 6.4) without PF_IO_WORKER (0x10) in include/linux/sched.h. An io_uring worker is moved
 /// by the thread whose requests it serves.
 pub(crate) fn is_user_worker(process: Process<'_>, tid: Tid) -> bool {
-    let stat = process.kernel.read(process.file(&format!("task/{tid}/stat")));
-    let flags = stat.ok().and_then(|stat| Stat::parse(&stat)?.number(9));
+    let flags = stat(process, tid).and_then(|stat| Stat::parse(&stat)?.number(9));
     flags.is_some_and(|flags| flags & 0x4010 == 0x4000)
+}
+
+/// The text of a thread's `stat` file; `None` if the process has no such thread.
+fn stat(process: Process<'_>, tid: Tid) -> Option<Vec<u8>> {
+    process.kernel.read(process.file(&format!("task/{tid}/stat"))).ok()
 }
 
 /// A thread's `stat` file: its comm, and the fields after it.
