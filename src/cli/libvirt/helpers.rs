@@ -7,14 +7,12 @@
 
 use crate::sys::cgroup;
 use crate::sys::process::Process;
+use crate::sys::thread_cgroup::EMULATOR;
 use crate::sys::threads::{self, Migrations};
 use crate::vm::look::Vm;
 use crate::vm::put;
 use pinning::CpuSet;
 use std::collections::BTreeMap;
-
-/// The name of libvirt's cgroup for them.
-const EMULATOR: &str = "emulator";
 
 /// So many helpers are looked at. A domain has one for each of a few devices.
 const HELPERS: usize = 64;

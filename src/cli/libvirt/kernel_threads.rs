@@ -4,7 +4,7 @@
 //! the guest first. Where `<cputune>` or `virsh vcpupin` gives that vCPU CPUs of its own, they are all that the thread can
 //! have. It belongs to no vCPU, so it is moved to where libvirt keeps the rest of QEMU: the cgroup `emulator`.
 
-use crate::sys::thread_cgroup::ThreadCgroup;
+use crate::sys::thread_cgroup::{EMULATOR, ThreadCgroup};
 use crate::sys::{cgroup, cpuset, threads};
 use crate::vm::expected::VmThread;
 use crate::vm::look::Vm;
@@ -39,9 +39,6 @@ pub(crate) fn move_to_the_emulator(vm: &Vm<'_>, thread: &VmThread) -> bool {
             EMULATOR,
         )
 }
-
-/// The name of libvirt's cgroup for all threads that are neither vCPU nor IOThread.
-const EMULATOR: &str = "emulator";
 
 /// Whether the thread that KVM makes when the guest first runs is still to come, or to be moved out of a vCPU's cgroup.
 pub(crate) fn one_may_come(vm: &Vm<'_>, threads: &[VmThread]) -> bool {

@@ -1,4 +1,4 @@
-//! Moving a thread into another cgroup, beside the one that it is in.
+//! Where cgroups are, and moving a thread into another one, beside the one that it is in.
 
 use crate::sys::kernel::Kernel;
 use pinning::Tid;
@@ -54,7 +54,7 @@ fn lists(cgroups: &str, mounts: &str, is_meant: impl Fn(&str) -> bool, to: &str)
 }
 
 /// Where the hierarchy of version 1 with these controllers is mounted; without controllers that of version 2.
-fn mount<'m>(mounts: &'m str, controllers: Option<&str>) -> Option<&'m str> {
+pub(crate) fn mount<'m>(mounts: &'m str, controllers: Option<&str>) -> Option<&'m str> {
     mounts.lines().find_map(|line| {
         let mut fields = line.split(' ').skip(1);
         let (at, kind, options) = (fields.next()?, fields.next()?, fields.next()?);

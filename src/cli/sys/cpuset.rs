@@ -2,6 +2,7 @@
 //!
 //! Both versions of cgroups are read (cgroups(7), cpuset(7)). Where nothing can be read, there is no answer.
 
+use crate::sys::cgroup::mount;
 use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
 use crate::sys::thread_cgroup::ThreadCgroup;
@@ -93,20 +94,15 @@ fn folder(cgroups: &str, mounts: &str) -> Option<(PathBuf, &'static [&'static st
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
         controllers.split(',').any(|controller| controller == "cpuset").then_some(path)
     });
-    let mount = |kind: &str, option: &str| {
-        mounts.lines().find_map(|line| {
-            let mut fields = line.split(' ').skip(1);
-            let (at, of_kind, options) = (fields.next()?, fields.next()?, fields.next()?);
-            (of_kind == kind && (option.is_empty() || options.split(',').any(|of| of == option)))
-                .then_some(at)
-        })
-    };
     let below = |mount: &str, path: &str| Path::new(mount).join(path.trim_start_matches('/'));
     if let Some(path) = v1 {
-        return Some((below(mount("cgroup", "cpuset")?, path), &["cpuset.effective_cpus", "cpuset.cpus"]));
+        return Some((
+            below(mount(mounts, Some("cpuset"))?, path),
+            &["cpuset.effective_cpus", "cpuset.cpus"],
+        ));
     }
     let path = cgroups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    Some((below(mount("cgroup2", "")?, path), &["cpuset.cpus.effective"]))
+    Some((below(mount(mounts, None)?, path), &["cpuset.cpus.effective"]))
 }
 
 /// The CPUs that are online.

@@ -14,6 +14,9 @@ pub(crate) enum ThreadCgroup {
     Emulator,
 }
 
+/// The name of the cgroup of all threads that are neither vCPU nor IOThread, and of a domain's helpers.
+pub(crate) const EMULATOR: &str = "emulator";
+
 impl ThreadCgroup {
     /// The one with this name; `None` for any other cgroup.
     pub(crate) fn called(name: &str) -> Option<Self> {
@@ -22,7 +25,7 @@ impl ThreadCgroup {
             digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
         };
         match name {
-            "emulator" => Some(Self::Emulator),
+            EMULATOR => Some(Self::Emulator),
             _ => number("vcpu").map(Self::Vcpu).or_else(|| number("iothread").map(Self::IoThread)),
         }
     }
@@ -43,7 +46,7 @@ impl fmt::Display for ThreadCgroup {
         match self {
             Self::Vcpu(index) => write!(f, "vcpu{index}"),
             Self::IoThread(number) => write!(f, "iothread{number}"),
-            Self::Emulator => f.write_str("emulator"),
+            Self::Emulator => f.write_str(EMULATOR),
         }
     }
 }
