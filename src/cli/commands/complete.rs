@@ -7,6 +7,7 @@ use crate::arguments::{Arguments, Complete};
 use crate::output::exit_status::SUCCESS;
 use crate::output::failure::Done;
 use crate::output::print::Output;
+use crate::output::text::is_plain_word;
 use crate::sys::kernel::Kernel;
 use crate::vm::find;
 use clap::{Arg, Command, CommandFactory, ValueHint};
@@ -136,11 +137,12 @@ fn about(help: Option<&clap::builder::StyledStr>) -> String {
 /// The VMs of this host, by name where that needs no quotes in any shell, and by id.
 fn vms(kernel: &dyn Kernel) -> Vec<Candidate> {
     let vms = find::all(kernel).and_then(find::Found::into_vms).unwrap_or_default();
-    let is_plain = |name: &String| {
-        !name.starts_with('-') && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-+".contains(c))
-    };
     let candidates = vms.iter().flat_map(|vm| {
-        let by_name = vm.name.clone().filter(is_plain).map(|name| (name, format!("PID {}", vm.process.pid)));
+        let by_name = vm
+            .name
+            .clone()
+            .filter(|name| is_plain_word(name))
+            .map(|name| (name, format!("PID {}", vm.process.pid)));
         by_name.into_iter().chain([(vm.process.pid.to_string(), vm.name.clone().unwrap_or_default())])
     });
     candidates.collect()

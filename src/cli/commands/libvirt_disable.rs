@@ -9,6 +9,7 @@ use crate::libvirt::xml_layout::Layout;
 use crate::output::exit_status::SUCCESS;
 use crate::output::failure::{Done, Failure};
 use crate::output::print::Output;
+use crate::output::text::in_command;
 use pinning::Policy;
 
 /// Changes the domain, or says what would be changed.
@@ -29,10 +30,11 @@ pub(crate) fn disable(arguments: &LibvirtDisable, output: &mut Output) -> Done {
     }
     target.redefine(&virsh, &xml, &domain)?;
     output.line(format_args!("{name} runs without pinshim from its next start on"));
-    output.lines(target.advice("as before"));
+    output.lines(target.advice());
     if Policy::names_placement(domain.environment.iter().map(|(name, value)| (name, value))) {
         output.line(format_args!(
-            "Its <qemu:env> still names CPUs; with an LD_PRELOAD of libpinshim.so beside it, they count: virsh edit {name}"
+            "Its <qemu:env> still names CPUs; with an LD_PRELOAD of libpinshim.so beside it, they count: virsh edit {}",
+            in_command(name, &target.uuid)
         ));
     }
     Ok(SUCCESS)

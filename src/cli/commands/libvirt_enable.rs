@@ -63,7 +63,7 @@ pub(crate) fn enable(arguments: &LibvirtEnable, kernel: &dyn Kernel, output: &mu
     }
     target.redefine(&virsh, &xml, &domain)?;
     output.line(format_args!("{name} is pinned from its next start on"));
-    output.lines(target.advice("as before"));
+    output.lines(target.advice());
     if arguments.from_cputune && !arguments.drop_cputune {
         output.line("What its <cputune> pins agrees with that and may stay; --drop-cputune removes it");
     }

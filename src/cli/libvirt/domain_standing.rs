@@ -10,7 +10,7 @@ use crate::libvirt::target::read;
 use crate::libvirt::virsh::Virsh;
 use crate::libvirt::wrapper;
 use crate::output::failure::Failure;
-use crate::output::text::count;
+use crate::output::text::{count, in_command};
 use crate::sys::kernel::Kernel;
 use crate::verdict::watch;
 use crate::vm::look::{Ask, Vm};
@@ -45,16 +45,14 @@ pub(crate) fn row(kernel: &dyn Kernel, folders: &Folders, virsh: &Virsh, uuid: &
     let next = if info.is_persistent { read(&virsh.inactive_xml(uuid)?)? } else { read(&virsh.xml(uuid)?)? };
     let configured = configured(kernel, folders, name, &next);
     if !info.is_active() {
-        let detail = |source: Option<Source>| {
-            source.map_or(String::new(), |source| format!("placed by {}", source.shown()))
-        };
+        let detail = |source: Source| format!("placed by {}", source.shown());
         return Ok(match configured {
             Ok(Some(source)) if info.has_managed_save => Row::good(
                 name,
                 "saved",
-                format!("{}; the XML of the managed save counts when it is restored", detail(Some(source))),
+                format!("{}; the XML of the managed save counts when it is restored", detail(source)),
             ),
-            Ok(Some(source)) => Row::good(name, "ready", detail(Some(source))),
+            Ok(Some(source)) => Row::good(name, "ready", detail(source)),
             Ok(None) => Row::good(name, "plain", ""),
             Err((state, why)) => Row::bad(name, state, why),
         });
@@ -72,8 +70,9 @@ pub(crate) fn row(kernel: &dyn Kernel, folders: &Folders, virsh: &Virsh, uuid: &
             Row::good(name, "pinned", detail)
         }
         (Ok(_), Running::Off(off, threads)) => {
-            let detail =
-                format!("{off} of {} not where they belong: pinshim check {name}", count(threads, "thread"));
+            let threads = count(threads, "thread");
+            let vm = in_command(name, "PID");
+            let detail = format!("{off} of {threads} not where they belong: pinshim check {vm}");
             Row::bad(name, "off", detail)
         }
         (Ok(Some(_)), Running::Plain(why)) => Row::bad(
@@ -123,7 +122,8 @@ fn configured(
         (true, _) => Ok(Some(Source::Environment)),
         (false, true) => {
             let why = format!(
-                "its <emulator> is the wrapper, and nothing places its threads: pinshim libvirt enable {name}"
+                "its <emulator> is the wrapper, and nothing places its threads: pinshim libvirt enable {}",
+                in_command(name, &domain.uuid)
             );
             Err(("incomplete", why))
         }
@@ -132,9 +132,10 @@ fn configured(
 }
 
 fn without_wrapper(name: &str, domain: &Domain) -> String {
-    let emulator = &domain.emulator;
     format!(
-        "it has a placement, and its <emulator> is {emulator}, not the wrapper: pinshim libvirt enable {name}"
+        "it has a placement, and its <emulator> is {}, not the wrapper: pinshim libvirt enable {}",
+        domain.emulator,
+        in_command(name, &domain.uuid)
     )
 }
 

@@ -5,6 +5,7 @@ use crate::libvirt::domain_xml::Domain;
 use crate::libvirt::virsh::{Info, Virsh};
 use crate::libvirt::xml_edit::{Change, edited};
 use crate::output::failure::Failure;
+use crate::output::text::in_command;
 use std::ffi::OsStr;
 
 /// A domain, as it would be started now.
@@ -69,21 +70,21 @@ impl Target {
             .next("look at virsh dumpxml --inactive"))
     }
 
-    /// What is to be done, and known, before the change counts, each in a sentence; `until_then` is how the domain runs
-    /// now.
-    pub(crate) fn advice(&self, until_then: &str) -> Vec<String> {
+    /// What is to be done, and known, before the change counts, each in a sentence.
+    pub(crate) fn advice(&self) -> Vec<String> {
         let name = &self.info.name;
+        let word = in_command(name, &self.uuid);
         let mut lines = Vec::new();
         if self.info.is_active() {
             lines.push(format!(
-                "{name} runs {until_then} until it is started anew; a reboot is not enough: virsh shutdown {name}, \
-                 wait until virsh domstate {name} says \"shut off\", virsh start {name}"
+                "{name} runs as before until it is started anew; a reboot is not enough: virsh shutdown {word}, \
+                 wait until virsh domstate {word} says \"shut off\", virsh start {word}"
             ));
         }
         if self.info.has_managed_save {
             lines.push(format!(
                 "{name} has a managed save, which goes on with the XML of that time: let it be restored and shut it \
-                 down, or drop what was saved with virsh managedsave-remove {name}"
+                 down, or drop what was saved with virsh managedsave-remove {word}"
             ));
         }
         lines
@@ -93,4 +94,34 @@ impl Target {
 /// Reads a domain's XML.
 pub(crate) fn read(xml: &str) -> Result<Domain, Failure> {
     Domain::read(xml.as_bytes()).map_err(|error| Failure::new(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_a_shell_would_run_is_in_no_command_of_the_advice() {
+        let advice = |name: &str| {
+            let info = Info {
+                name: name.to_owned(),
+                state: "running".to_owned(),
+                is_persistent: true,
+                has_managed_save: true,
+            };
+            let uuid = "7430d5d9-a334-461e-af4e-526061963a0d".to_owned();
+            Target { uuid, info, xml: String::new(), domain: Domain::default() }.advice().join("\n")
+        };
+        assert_eq!(advice("web").matches("virsh shutdown web,").count(), 1);
+        let hostile = advice("web; reboot");
+        let commands: Vec<&str> = hostile.split("virsh ").skip(1).collect();
+        assert_eq!(commands.len(), 4, "{hostile}");
+        for command in commands {
+            assert_eq!(
+                command.split_whitespace().nth(1).map(|word| word.trim_end_matches(',')),
+                Some("7430d5d9-a334-461e-af4e-526061963a0d"),
+                "{command}"
+            );
+        }
+    }
 }

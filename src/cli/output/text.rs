@@ -21,6 +21,18 @@ pub(crate) fn cut(text: &str, characters: usize) -> Cow<'_, str> {
     }
 }
 
+/// Whether every shell takes a word of others as it is, and no program for an option.
+pub(crate) fn is_plain_word(word: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte);
+    !word.is_empty() && !word.starts_with('-') && word.bytes().all(is_plain)
+}
+
+/// A name of others in a command that a user may copy into a shell: another word where the shell would not take the name
+/// as it is.
+pub(crate) fn in_command<'a>(name: &'a str, otherwise: &'a str) -> &'a str {
+    if is_plain_word(name) { name } else { otherwise }
+}
+
 /// A count with its noun.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     let ending = if noun.ends_with('s') { "es" } else { "s" };
@@ -44,6 +56,16 @@ mod tests {
     #[test]
     fn a_text_is_cut_between_two_characters() {
         assert_eq!([cut("é", 1), cut("éa", 1), cut("", 0)], ["é", "é…", ""]);
+    }
+
+    #[test]
+    fn a_name_stands_in_a_command_only_where_it_is_one_word_of_it() {
+        for name in ["web", "win-10", "a_b.c+1"] {
+            assert_eq!(in_command(name, "NAME"), name);
+        }
+        for name in ["", "-web", "web;reboot", "$(reboot)", "a b", "a'b", "a\nb", "größe", "~", "a*"] {
+            assert_eq!(in_command(name, "NAME"), "NAME", "{name:?}");
+        }
     }
 
     #[test]

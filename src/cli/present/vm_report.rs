@@ -3,7 +3,7 @@
 use crate::output::failure::Failure;
 use crate::output::line::Line;
 use crate::output::style::Style;
-use crate::output::text::{count, cut};
+use crate::output::text::{count, cut, in_command};
 use crate::present::table::{self, Row};
 use crate::sys::cpuset::Cpuset;
 use crate::sys::thread_cgroup::ThreadCgroup;
@@ -165,7 +165,7 @@ fn notes(vm: &Vm<'_>, look: &Look, verdicts: &[Verdict]) -> Vec<String> {
 
 /// What gives the threads their CPUs that libvirt's own pins hold elsewhere.
 fn what_frees(vm: &Vm<'_>, look: &Look, verdicts: &[Verdict]) -> Vec<String> {
-    let domain = vm.name.as_deref().filter(|name| is_plain(name)).unwrap_or("DOMAIN");
+    let domain = in_command(vm.name.as_deref().unwrap_or_default(), "DOMAIN");
     let mut notes: Vec<String> = Vec::new();
     for (thread, verdict) in look.threads.iter().zip(verdicts) {
         let Some(group) = verdict.held_by().and_then(Cpuset::of_libvirt) else { continue };
@@ -194,10 +194,4 @@ fn what_frees(vm: &Vm<'_>, look: &Look, verdicts: &[Verdict]) -> Vec<String> {
     notes.truncate(HINTS);
     notes.extend((more > 0).then(|| format!("and {more} more that virsh holds")));
     notes
-}
-
-/// Whether a shell takes a word as it is.
-fn is_plain(word: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    !word.is_empty() && !word.starts_with('-') && word.bytes().all(is_plain)
 }
