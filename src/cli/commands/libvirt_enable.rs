@@ -8,7 +8,6 @@ use crate::libvirt::target::Target;
 use crate::libvirt::virsh::Virsh;
 use crate::libvirt::wrapper;
 use crate::libvirt::xml_edit::{Change, PlacementChange};
-use crate::libvirt::xml_layout::Layout;
 use crate::output::exit_status::SUCCESS;
 use crate::output::failure::{Done, Failure};
 use crate::output::print::Output;
@@ -74,8 +73,7 @@ pub(crate) fn enable(arguments: &LibvirtEnable, kernel: &dyn Kernel, output: &mu
 fn placement(arguments: &LibvirtEnable, target: &Target) -> Result<Option<Vec<(String, String)>>, Failure> {
     let mut placement = Vec::new();
     if arguments.from_cputune {
-        let layout = Layout::read(&target.xml).map_err(|error| Failure::new(error.to_string()))?;
-        placement = from_tuning::placement(&target.domain.tuning, &layout.threads(&target.xml));
+        placement = from_tuning::placement(&target.domain.tuning, &target.domain.threads);
         if placement.is_empty() {
             return Err(Failure::new("its <cputune> pins nothing"));
         }

@@ -249,7 +249,8 @@ impl Walk {
             Place::Argument => self.domain.threads.take_argument(&here()?),
             Place::IoThread => self.domain.threads.take_iothread(&here()?),
             Place::Pin(kind) => self.domain.tuning.take(kind, &here()?),
-            Place::Uuid | Place::Emulator | Place::Vcpus | Place::IoThreads | Place::Other => {
+            Place::Vcpus => self.domain.threads.take_cpuset(&here()?),
+            Place::Uuid | Place::Emulator | Place::IoThreads | Place::Other => {
                 self.domain.faults.extend(self.fault_of_element())
             }
         }
@@ -608,6 +609,18 @@ mod tests {
         );
         assert_eq!(read.environment, pairs(&[("PIN_CPUS", "1"), ("PIN_LOG", ""), ("PIN_VCPU", "2")]));
         assert_eq!(read.emulator, "/usr/bin/qemu-pinned");
+    }
+
+    #[test]
+    fn the_threads_that_a_domain_has_and_where_they_run_without_a_pin() {
+        let read = domain(
+            "<vcpu placement='static' cpuset='0-2' current='1'> 4 </vcpu><iothreads>2</iothreads>\
+             <metadata><a:vcpu xmlns:a='urn:a' cpuset='7'>9</a:vcpu></metadata>",
+        );
+        assert_eq!((read.threads.vcpus().unwrap().len(), read.threads.iothreads().len()), (4, 2));
+        assert_eq!(read.threads.cpuset().unwrap().to_string(), "0-2");
+        let nothing = domain("").threads;
+        assert_eq!((nothing.vcpus(), nothing.iothreads(), nothing.cpuset()), (None, Vec::new(), None));
     }
 
     #[test]

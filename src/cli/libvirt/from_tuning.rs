@@ -1,28 +1,19 @@
 //! The placement that does what `<cputune>` does: the pins of vCPUs, IOThreads and the emulator.
 
+use crate::libvirt::own_threads::OwnThreads;
 use crate::libvirt::tuning::Tuning;
 use pinning::CpuSet;
-
-/// What a domain has, as far as pins are about it.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Threads {
-    /// How many vCPUs it may have.
-    pub(crate) vcpus: u32,
-    /// How many IOThreads it has.
-    pub(crate) iothreads: u32,
-    /// `<vcpu cpuset=…>`: the CPUs of every thread without a pin.
-    pub(crate) cpuset: Option<CpuSet>,
-}
 
 /// The variables. Empty: nothing is pinned.
 ///
 /// A vCPU or an IOThread without a pin may run on the CPUs of `<vcpu cpuset=…>`, or on all, whatever the emulator's are
 /// (qemuProcessSetupPid in libvirt's src/qemu/qemu_process.c). The worker threads that do an IOThread's disk I/O are the
 /// emulator's for libvirt.
-pub(crate) fn placement(tuning: &Tuning, threads: &Threads) -> Vec<(String, String)> {
-    let others = threads.cpuset.as_ref().map_or("[all]".to_owned(), bracketed);
-    let map = |pins: Vec<(String, String)>, all: u32| {
-        let is_whole = pins.len() as u64 >= u64::from(all);
+pub(crate) fn placement(tuning: &Tuning, threads: &OwnThreads) -> Vec<(String, String)> {
+    let cpuset = threads.cpuset();
+    let others = cpuset.as_ref().map_or("[all]".to_owned(), bracketed);
+    let map = |pins: Vec<(String, String)>, all: usize| {
+        let is_whole = pins.len() >= all;
         let entries = pins.into_iter().map(|(who, cpus)| format!("{who}@{cpus}"));
         let rest = (!is_whole).then(|| format!("*@{others}"));
         entries.chain(rest).collect::<Vec<_>>().join(",")
@@ -30,14 +21,15 @@ pub(crate) fn placement(tuning: &Tuning, threads: &Threads) -> Vec<(String, Stri
     let vcpus: Vec<_> = tuning.vcpus().map(|(index, cpus)| (index.to_string(), bracketed(&cpus))).collect();
     let iothreads: Vec<_> =
         tuning.iothreads().map(|(number, cpus)| (format!("iothread{number}"), bracketed(&cpus))).collect();
-    let emulator = tuning.of_emulator().or_else(|| threads.cpuset.clone()).map(|cpus| cpus.to_string());
+    let emulator = tuning.of_emulator().or(cpuset).map(|cpus| cpus.to_string());
     if vcpus.is_empty() && iothreads.is_empty() && emulator.is_none() {
         return Vec::new();
     }
-    let has_iothreads = !iothreads.is_empty() || threads.iothreads > 0;
+    let (all_vcpus, all_iothreads) = (threads.vcpus().unwrap_or_default().len(), threads.iothreads().len());
+    let has_iothreads = !iothreads.is_empty() || all_iothreads > 0;
     let all = [
-        ("PIN_VCPUS", Some(map(vcpus, threads.vcpus))),
-        ("PIN_IOTHREADS", has_iothreads.then(|| map(iothreads, threads.iothreads))),
+        ("PIN_VCPUS", Some(map(vcpus, all_vcpus))),
+        ("PIN_IOTHREADS", has_iothreads.then(|| map(iothreads, all_iothreads))),
         ("PIN_EMULATOR", emulator.clone()),
         ("PIN_WORKERS", emulator),
     ];
@@ -59,7 +51,7 @@ mod tests {
     use pinning::{Host, Policy};
 
     /// The placement of these pins, as the attributes `NAME=VALUE`.
-    fn of(pins: &[(&str, &str, &str)], threads: &Threads) -> Vec<String> {
+    fn of(pins: &[(&str, &str, &str)], threads: &OwnThreads) -> Vec<String> {
         let mut tuning = Tuning::default();
         for (kind, number, cpus) in pins {
             let name = kind.trim_end_matches("pin");
@@ -75,8 +67,11 @@ mod tests {
         placement.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
 
-    fn threads(vcpus: u32, iothreads: u32) -> Threads {
-        Threads { vcpus, iothreads, cpuset: None }
+    fn threads(vcpus: u32, iothreads: u32) -> OwnThreads {
+        let mut threads = OwnThreads::default();
+        threads.take_vcpus(&vcpus.to_string());
+        threads.take_iothreads(&iothreads.to_string());
+        threads
     }
 
     #[test]
@@ -96,14 +91,15 @@ mod tests {
     fn threads_without_a_pin_get_what_libvirt_gives_them() {
         let pins = [("vcpupin", "0", "2"), ("iothreadpin", "2", "3")];
         assert_eq!(of(&pins, &threads(2, 2)), ["PIN_VCPUS=0@2,*@[all]", "PIN_IOTHREADS=iothread2@3,*@[all]"]);
-        let cpuset = CpuSet::parse("0-3", &CpuSet::new()).ok();
+        let mut within = threads(2, 2);
+        within.take_cpuset(&[("cpuset".to_owned(), "0-3".to_owned())]);
         let expected = [
             "PIN_VCPUS=0@2,*@[0-3]",
             "PIN_IOTHREADS=iothread2@3,*@[0-3]",
             "PIN_EMULATOR=0-3",
             "PIN_WORKERS=0-3",
         ];
-        assert_eq!(of(&pins, &Threads { cpuset, ..threads(2, 2) }), expected);
+        assert_eq!(of(&pins, &within), expected);
         let emulator = [("emulatorpin", "", "1")];
         assert_eq!(of(&emulator, &threads(1, 0)), ["PIN_VCPUS=*@[all]", "PIN_EMULATOR=1", "PIN_WORKERS=1"]);
     }

@@ -1,5 +1,8 @@
 //! The vCPUs and IOThreads that a domain has, or may get.
 
+use crate::libvirt::tuning::CPUSET_BYTES;
+use pinning::CpuSet;
+
 /// More vCPUs and IOThreads than this are not counted: no policy can name them.
 const THREADS: u32 = 8192;
 
@@ -12,6 +15,8 @@ const ARGUMENT_BYTES: usize = 1000;
 pub(crate) struct OwnThreads {
     /// The text of `<vcpu>`: the most that it may get.
     vcpus: String,
+    /// `<vcpu cpuset=…>`, as libvirt writes it.
+    cpuset: String,
     /// The text of `<iothreads>`.
     iothreads: String,
     /// The numbers of `<iothreadids>`.
@@ -21,6 +26,12 @@ pub(crate) struct OwnThreads {
 }
 
 impl OwnThreads {
+    /// Takes the attributes of `<vcpu>`.
+    pub(crate) fn take_cpuset(&mut self, attributes: &[(String, String)]) {
+        let cpuset = attributes.iter().find(|(name, _)| name == "cpuset").map(|(_, cpus)| cpus);
+        self.cpuset = cpuset.filter(|cpus| cpus.len() <= CPUSET_BYTES).cloned().unwrap_or_default();
+    }
+
     /// Takes text of `<vcpu>`.
     pub(crate) fn take_vcpus(&mut self, text: &str) {
         take(&mut self.vcpus, text);
@@ -53,6 +64,11 @@ impl OwnThreads {
     pub(crate) fn vcpus(&self) -> Option<Vec<u32>> {
         let count: u32 = self.vcpus.trim().parse().ok()?;
         Some((0..count.min(THREADS)).collect())
+    }
+
+    /// The CPUs of every thread without a pin, if the domain names some.
+    pub(crate) fn cpuset(&self) -> Option<CpuSet> {
+        CpuSet::parse(&self.cpuset, &CpuSet::new()).ok().filter(|cpus| !cpus.is_empty())
     }
 
     /// QEMU's ids of the IOThreads that libvirt makes at the start, in their order: of those that have no number libvirt

@@ -6,7 +6,7 @@ use pinning::CpuSet;
 const PINS: usize = 8192;
 
 /// A longer list of CPUs is not kept. libvirt's own sets end at CPU 16383.
-const CPUSET_BYTES: usize = 64 << 10;
+pub(crate) const CPUSET_BYTES: usize = 64 << 10;
 
 /// The pins of a domain, with their CPUs as libvirt writes them: numbers and ranges with commas between.
 #[derive(Debug, Default, PartialEq, Eq)]

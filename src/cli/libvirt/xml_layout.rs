@@ -1,8 +1,6 @@
 //! Where the few things stand in a domain's XML that are changed to pin it, by bytes.
 
 use crate::libvirt::domain_xml::{BadXml, Space, space};
-use crate::libvirt::from_tuning::Threads;
-use pinning::CpuSet;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::NsReader;
 use std::ops::Range;
@@ -30,11 +28,6 @@ pub(crate) struct Layout {
     pub(crate) inside_tuning: Option<Range<usize>>,
     /// The elements of it that pin threads.
     pub(crate) pins: Vec<Range<usize>>,
-    /// The number in `<vcpu>`, and in `<iothreads>`.
-    vcpus: Option<Range<usize>>,
-    iothreads: Option<Range<usize>>,
-    /// `<vcpu cpuset=…>`.
-    cpuset: String,
 }
 
 /// An element in a namespace of pinshim's.
@@ -85,19 +78,6 @@ impl Layout {
         }
     }
 
-    /// What the domain has, as far as pins are about it.
-    pub(crate) fn threads(&self, xml: &str) -> Threads {
-        let number = |at: &Option<Range<usize>>| {
-            at.clone().and_then(|at| xml.get(at)?.trim().parse().ok()).unwrap_or_default()
-        };
-        let cpuset = Some(&self.cpuset).filter(|cpus| !cpus.is_empty());
-        Threads {
-            vcpus: number(&self.vcpus),
-            iothreads: number(&self.iothreads),
-            cpuset: cpuset.and_then(|cpus| CpuSet::parse(cpus, &CpuSet::new()).ok()),
-        }
-    }
-
     fn enter(&mut self, path: &[Step], element: &BytesStart<'_>) -> Result<(), BadXml> {
         let attribute = |name: &str| -> Result<String, BadXml> {
             let value = element.try_get_attribute(name)?.map(|attribute| attribute.value);
@@ -106,7 +86,6 @@ impl Layout {
         match plain(path).as_deref() {
             Some(["domain"]) => self.virt_type = attribute("type")?,
             Some(["domain", "os", "type"]) => self.arch = attribute("arch")?,
-            Some(["domain", "vcpu"]) => self.cpuset = attribute("cpuset")?,
             _ => {}
         }
         Ok(())
@@ -131,8 +110,6 @@ impl Layout {
                 self.inside_metadata = inside;
             }
             Some(["domain", "devices", "emulator"]) => self.emulator = inside,
-            Some(["domain", "vcpu"]) => self.vcpus = inside,
-            Some(["domain", "iothreads"]) => self.iothreads = inside,
             Some(["domain", "cputune"]) => {
                 self.tuning = Some(whole);
                 self.inside_tuning = inside;
@@ -163,13 +140,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_domain_is_and_has_is_found() {
-        let xml = "<domain type='kvm'><vcpu placement='static' cpuset='0-2' current='1'> 4 </vcpu><iothreads>2</iothreads>\
-                   <os><type arch='x86_64'>hvm</type></os><metadata><a:vcpu xmlns:a='urn:a'>9</a:vcpu></metadata></domain>";
+    fn what_the_domain_is_is_found() {
+        let xml = "<domain type='kvm'><os><type arch='x86_64'>hvm</type></os></domain>";
         let layout = Layout::read(xml).unwrap();
         assert_eq!((layout.virt_type.as_str(), layout.arch.as_str()), ("kvm", "x86_64"));
-        let expected = Threads { vcpus: 4, iothreads: 2, cpuset: Some(CpuSet::from_words(&[0b111])) };
-        assert_eq!(layout.threads(xml), expected);
-        assert_eq!(Layout::read("<domain/>").unwrap().threads("<domain/>"), Threads::default());
     }
 }
