@@ -13,7 +13,7 @@ use crate::verdict::not_judged::not_judged;
 use crate::verdict::watch::{self, Offence, Watched};
 use crate::verdict::{diagnosis, wait};
 use crate::vm::find;
-use crate::vm::look::{Ask, Vm};
+use crate::vm::look::{Ask, Look, Vm};
 use crate::vm::page::Missing;
 use crate::vm::unmet::unmet_by;
 use std::time::Duration;
@@ -121,25 +121,25 @@ fn outcomes(
 /// Compares a VM with what its policy names and, where that is asked for, with QEMU's own answer. `Err`: there is nothing to watch.
 fn begin(arguments: &Check, vm: Result<&Vm<'_>, Failure>) -> Result<Comparison, Outcome> {
     let vm = vm.map_err(Outcome::Failed)?;
-    let look = vm.look(&Ask::default()).map_err(Outcome::Failed)?;
-    let unmet = match &look.content {
-        Ok(content) => unmet_by(vm, &content.policy, &look.threads),
-        Err(_) => Vec::new(),
-    };
-    if let Err(missing) = look.content {
-        let why = diagnosis::why_not_pinned(vm.process, &missing);
-        if missing == Missing::NotPermitted {
+    let Look { content, threads } = vm.look(&Ask::default()).map_err(Outcome::Failed)?;
+    let content = match content {
+        Ok(content) => content,
+        Err(missing) => {
+            let why = diagnosis::why_not_pinned(vm.process, &missing);
+            if missing != Missing::NotPermitted {
+                return Err(Outcome::NotPinned(why));
+            }
             let process = vm.process.shown();
             return Err(Outcome::Failed(Failure::new(format!("process {process} cannot be checked: {why}"))));
         }
-        return Err(Outcome::NotPinned(why));
-    }
+    };
     let mut comparison = match &arguments.qmp {
         Some(socket) => against_qmp::compared(vm, socket).map_err(Outcome::Failed)?,
         None => Comparison::default(),
     };
+    let unmet = unmet_by(vm, &content.policy, &threads);
     comparison.differences.extend(unmet.iter().map(ToString::to_string));
-    comparison.not_told.extend(not_judged(&look.threads));
+    comparison.not_told.extend(not_judged(&threads));
     Ok(comparison)
 }
 

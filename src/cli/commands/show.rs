@@ -19,7 +19,6 @@ use crate::sys::process::Process;
 use crate::verdict::watch::PAUSE;
 use crate::vm::find;
 use crate::vm::look::Vm;
-use pinning::CpuSet;
 use std::collections::HashMap;
 
 /// So many pids of QEMUs that are not shown are named.
@@ -42,7 +41,7 @@ fn shown(arguments: &Show, kernel: &dyn Kernel, output: &mut Output) -> Done {
         let report = Report::take(arguments, kernel, &mut watched)?;
         if arguments.json && arguments.by_cpu {
             let errors = report.failures.iter().map(ToString::to_string).collect();
-            json::print(output, &ByCpu::new(by_cpu::document(&report.vms, &cpus(kernel)), errors))?;
+            json::print(output, &ByCpu::new(by_cpu::document(&report.vms, &cpuset::online(kernel)), errors))?;
         } else if arguments.json {
             json::print(output, &report.document())?;
         } else if arguments.watch.is_some() {
@@ -79,8 +78,9 @@ impl<'k> Report<'k> {
         kernel: &'k dyn Kernel,
         watched: &mut HashMap<i32, Held<'k>>,
     ) -> Result<Self, Failure> {
-        let none_named = arguments.which.wanted().is_empty();
-        if arguments.qmp.is_some() && arguments.which.wanted().len() != 1 {
+        let wanted = arguments.which.wanted();
+        let none_named = wanted.is_empty();
+        if arguments.qmp.is_some() && wanted.len() != 1 {
             return Err(Failure::new("--qmp asks one QEMU").next("name it by its PID or its name"));
         }
         let mut report = if none_named {
@@ -117,7 +117,6 @@ impl<'k> Report<'k> {
                 none_named,
             }
         } else {
-            let wanted = arguments.which.wanted();
             let named = wanted.iter().map(|wanted| {
                 let vm = find::wanted(kernel, wanted)?;
                 // A name may go over to another process, an id may not.
@@ -159,7 +158,7 @@ impl<'k> Report<'k> {
     /// What is written for people: the table that was asked for, or everything.
     fn text(&self, arguments: &Show, kernel: &dyn Kernel, style: Style) -> Vec<Line> {
         if arguments.by_cpu {
-            return by_cpu::lines(&self.vms, &cpus(kernel), style);
+            return by_cpu::lines(&self.vms, &cpuset::online(kernel), style);
         }
         if !arguments.columns.is_empty() {
             let rows: Vec<Row<'_>> = self.vms.iter().flat_map(VmReport::rows).collect();
@@ -207,11 +206,6 @@ impl<'k> Report<'k> {
         }
         lines
     }
-}
-
-/// The CPUs that are online.
-fn cpus(kernel: &dyn Kernel) -> CpuSet {
-    cpuset::online(kernel)
 }
 
 /// Whether a process was named by its id.
