@@ -1,18 +1,28 @@
-//! What QEMU's arguments say: the VM's name and its IOThreads.
+//! What QEMU's arguments say: the VM's name, its vCPUs and its IOThreads.
 
 use pinning::VCPU_LIMIT;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+
+/// Whether an argument is an option, for which QEMU takes two dashes too.
+fn is_option(argument: &OsStr, option: &str) -> bool {
+    argument == option || argument.as_bytes().strip_prefix(b"-") == Some(option.as_bytes())
+}
+
+/// What stands after an option, each time that it is given.
+fn values<'a>(arguments: &'a [OsString], option: &str) -> impl DoubleEndedIterator<Item = &'a OsStr> {
+    arguments.windows(2).filter_map(move |pair| match pair {
+        [first, value] if is_option(first, option) => Some(value.as_os_str()),
+        _ => None,
+    })
+}
 
 /// The VM's name, from `-name guest=X,…` or `-name X,…`. Of several the last counts, as it does for QEMU.
 pub(crate) fn vm_name(arguments: &[OsString]) -> Option<String> {
-    let values = arguments.windows(2).filter_map(|pair| match pair {
-        [option, value] if option == "-name" || option == "--name" => Some(value.as_bytes()),
-        _ => None,
-    });
-    let name = values.filter_map(guest).next_back().filter(|name| !name.is_empty())?;
+    let mut names = values(arguments, "-name").filter_map(|value| guest(value.as_bytes()));
+    let name = names.next_back().filter(|name| !name.is_empty())?;
     Some(String::from_utf8_lossy(&name).into_owned())
 }
 
@@ -46,11 +56,8 @@ pub(crate) struct Smp {
 /// else `cpus`, else sockets times dies and so on. Of several options the last counts for each key. `None`: there is no
 /// `-smp`, or it says nothing that is a number.
 pub(crate) fn smp(arguments: &[OsString]) -> Option<Smp> {
-    let values = arguments.windows(2).filter_map(|pair| match pair {
-        [option, value] if option == "-smp" || option == "--smp" => value.to_str(),
-        _ => None,
-    });
     let mut items: BTreeMap<&str, u32> = BTreeMap::new();
+    let values = values(arguments, "-smp").filter_map(|value| value.to_str());
     for item in values.flat_map(|value| value.split(',')) {
         let (key, number) = item.split_once('=').unwrap_or(("cpus", item));
         items.insert(key, number.parse().ok()?);
@@ -65,11 +72,8 @@ pub(crate) fn smp(arguments: &[OsString]) -> Option<Smp> {
 
 /// The ids of the IOThreads that QEMU's arguments create, in the order of creation.
 pub(crate) fn iothreads(command: &[OsString]) -> Vec<String> {
-    let values = command.windows(2).filter_map(|pair| match pair {
-        [option, value] if option == "-object" || option == "--object" => value.to_str(),
-        _ => None,
-    });
-    values.filter_map(iothread).take(IOTHREADS).collect()
+    let objects = values(command, "-object").filter_map(|value| value.to_str());
+    objects.filter_map(iothread).take(IOTHREADS).collect()
 }
 
 /// How many vCPUs the arguments give a VM, those that are plugged in later included. `None`: they do not say it here.
@@ -82,7 +86,7 @@ pub(crate) fn vcpus(command: &[OsString]) -> Option<u32> {
     if command.iter().any(is_elsewhere) {
         return None;
     }
-    let has_smp = command.iter().any(|word| word == "-smp" || word == "--smp");
+    let has_smp = command.iter().any(|word| is_option(word, "-smp"));
     if has_smp { smp(command).map(|smp| smp.vcpus).filter(|number| *number <= VCPU_LIMIT) } else { Some(1) }
 }
 
