@@ -51,6 +51,6 @@ struct LeasedCpus {
 impl Leases {
     fn new(leased: &[Leased]) -> Self {
         let of = |leased: &Leased| LeasedCpus { cpus: leased.cpus.to_string(), pid: leased.pid };
-        Self { version: 1, leases: leased.iter().map(of).collect() }
+        Self { version: json::VERSION, leases: leased.iter().map(of).collect() }
     }
 }

@@ -15,8 +15,8 @@ use pinning::RoleKind;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The version of both documents.
-const VERSION: u32 = 1;
+/// The version of every document.
+pub(crate) const VERSION: u32 = 1;
 
 /// What `pinshim show --json` prints.
 #[derive(Debug, Serialize)]

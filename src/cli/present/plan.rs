@@ -251,7 +251,7 @@ pub(crate) fn print_json(output: &mut Output, plans: &[Plan], host: &Topology) -
         reasons: plan.reasons.iter().map(ToString::to_string).collect(),
     };
     let host = host.iter().map(cpu).collect();
-    json::print(output, &Planned { version: 1, host, plans: plans.iter().map(vm).collect() })
+    json::print(output, &Planned { version: json::VERSION, host, plans: plans.iter().map(vm).collect() })
 }
 
 #[cfg(test)]

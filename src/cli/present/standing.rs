@@ -18,7 +18,7 @@ struct Document<'a> {
 
 /// Prints the document.
 pub(crate) fn print_json(output: &mut Output, host: &[Row], domains: &[Row]) -> Result<(), Failure> {
-    json::print(output, &Document { version: 1, host, domains })
+    json::print(output, &Document { version: json::VERSION, host, domains })
 }
 
 /// A line for each row: what, in a word, and more about it.
