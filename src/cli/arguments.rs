@@ -578,6 +578,33 @@ pub(crate) struct LibvirtStatus {
     pub(crate) connection: Connection,
 }
 
+/// The folders in which root's own files about domains are. Only root writes to them.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Folders {
+    /// Where the hook leaves pinnings for qemu-pinned, in `domains`.
+    #[arg(long, hide = true, value_name = "DIR", default_value = RUN)]
+    pub(crate) run: PathBuf,
+
+    /// Where the administrator's pinnings are, in `domains`.
+    #[arg(long, hide = true, value_name = "DIR", default_value = CONFIG)]
+    pub(crate) config: PathBuf,
+
+    /// Where libvirt's daemon keeps the pid files of its domains.
+    #[arg(long, hide = true, value_name = "DIR", default_value = PID_FILES)]
+    pub(crate) pid_files: PathBuf,
+}
+
+/// The folders of an installation below /, with the libvirt of `qemu:///system`.
+const RUN: &str = "/run/pinshim";
+const CONFIG: &str = "/etc/pinshim";
+const PID_FILES: &str = "/run/libvirt/qemu";
+
+impl Default for Folders {
+    fn default() -> Self {
+        Self { run: RUN.into(), config: CONFIG.into(), pid_files: PID_FILES.into() }
+    }
+}
+
 /// Which libvirt is asked, and where its files and pinshim's are.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Connection {
@@ -585,17 +612,8 @@ pub(crate) struct Connection {
     #[arg(short = 'c', long, value_name = "URI")]
     pub(crate) connect: Option<OsString>,
 
-    /// Where pinnings are left for qemu-pinned.
-    #[arg(long, hide = true, value_name = "DIR", default_value = "/run/pinshim")]
-    pub(crate) run: PathBuf,
-
-    /// Where the administrator's pinnings are.
-    #[arg(long, hide = true, value_name = "DIR", default_value = "/etc/pinshim")]
-    pub(crate) config: PathBuf,
-
-    /// Where libvirt keeps the pid files of its domains.
-    #[arg(long, hide = true, value_name = "DIR", default_value = "/run/libvirt/qemu")]
-    pub(crate) pid_files: PathBuf,
+    #[command(flatten)]
+    pub(crate) folders: Folders,
 
     /// Where libvirt looks for hooks.
     #[arg(long, hide = true, value_name = "DIR", default_value = "/etc/libvirt/hooks")]
@@ -620,17 +638,8 @@ pub(crate) struct Require {
 /// Carries a domain's pinning from its XML to qemu-pinned, and checks it once QEMU runs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LibvirtHook {
-    /// Where pinnings are left for qemu-pinned.
-    #[arg(long, value_name = "DIR", default_value = "/run/pinshim")]
-    pub(crate) run: PathBuf,
-
-    /// Where the administrator's pinnings are.
-    #[arg(long, value_name = "DIR", default_value = "/etc/pinshim")]
-    pub(crate) config: PathBuf,
-
-    /// Where libvirt keeps the pid files of its domains.
-    #[arg(long, value_name = "DIR", default_value = "/run/libvirt/qemu")]
-    pub(crate) pid_files: PathBuf,
+    #[command(flatten)]
+    pub(crate) folders: Folders,
 
     /// The system log's socket.
     #[arg(long, value_name = "SOCKET", default_value = "/dev/log")]

@@ -1,8 +1,7 @@
 //! `pinshim apply`: puts the threads of a running QEMU where they belong.
 
-use crate::arguments::Apply;
+use crate::arguments::{Apply, Folders};
 use crate::commands::repair::Repair;
-use crate::libvirt::folders::Folders;
 use crate::libvirt::left_for::left_for;
 use crate::output::exit_status::{FAILED, NOT_PINNED, OFF, SUCCESS};
 use crate::output::failure::{Done, Failure};

@@ -89,7 +89,7 @@ fn placement(arguments: &LibvirtEnable, target: &Target) -> Result<Option<Vec<(S
 
 /// Whether the administrator has a file for the domain. What is wrong with it is for the wrapper to say.
 fn has_file(arguments: &LibvirtEnable, kernel: &dyn Kernel, target: &Target) -> bool {
-    let folder = arguments.connection.config.join("domains");
+    let folder = arguments.connection.folders.config.join("domains");
     let file = domain_file::administrators(kernel, &folder, OsStr::new(&target.info.name), &target.uuid);
     file.is_ok_and(|file| file.is_some())
 }

@@ -9,10 +9,9 @@
 //! changed domain from there. It takes a bounded time. It fails only before the start of a domain: a failure at
 //! any later time makes libvirt kill the running guest.
 
-use crate::arguments::LibvirtHook;
+use crate::arguments::{Folders, LibvirtHook};
 use crate::libvirt::domain_xml::Domain;
 use crate::libvirt::faults::Faults;
-use crate::libvirt::folders::Folders;
 use crate::libvirt::syslog::Log;
 use crate::libvirt::xml_input::XmlInput;
 use crate::libvirt::{before_start, domain_file, domain_log, follow, policy, verify, wrapper};
@@ -53,7 +52,7 @@ pub(crate) fn libvirt_hook(arguments: &LibvirtHook, kernel: &dyn Kernel) -> Done
 /// Starts a process that goes on where this one may not wait: libvirt waits for the hook, and QEMU's guest for libvirt.
 /// It gets the XML as the hook did.
 fn start_follower(arguments: &LibvirtHook, xml: &[u8]) -> io::Result<()> {
-    let LibvirtHook { run, config, pid_files, syslog, domain_logs, event } = arguments;
+    let LibvirtHook { folders: Folders { run, config, pid_files }, syslog, domain_logs, event } = arguments;
     let mut follower = process::Command::new(env::current_exe()?);
     follower.arg("libvirt-hook");
     let folders = [("--run", run), ("--config", config), ("--pid-files", pid_files)];
@@ -117,12 +116,14 @@ fn answer(
         log.warning("the hook was called without a domain, an operation and a sub-operation");
         return SUCCESS;
     };
-    let folders = Folders {
-        run: arguments.run.clone(),
-        config: arguments.config.clone(),
-        pid_files: arguments.pid_files.clone(),
+    let call = Call {
+        folders: &arguments.folders,
+        domain_logs: &arguments.domain_logs,
+        kernel,
+        log,
+        domain,
+        follow,
     };
-    let call = Call { folders, domain_logs: &arguments.domain_logs, kernel, log, domain, follow };
     match moment(&arguments.event) {
         Moment::Prepare => return call.prepare(may_start, xml),
         Moment::Started => call.verify(xml, false),
@@ -153,7 +154,7 @@ fn give_up_in_time(moment: Moment, domain: String, log: Log, may_start: Arc<Atom
 
 /// One call of the hook.
 struct Call<'a> {
-    folders: Folders,
+    folders: &'a Folders,
     domain_logs: &'a Path,
     kernel: &'a dyn Kernel,
     log: Log,
@@ -260,14 +261,14 @@ impl Call<'_> {
 
     fn verify(&self, xml: &mut dyn Read, is_reconnect: bool) {
         let Some((input, domain)) = self.read(xml) else { return };
-        let says_something = policy::variables(self.kernel, &self.folders, self.domain, &domain);
+        let says_something = policy::variables(self.kernel, self.folders, self.domain, &domain);
         // First, since this process may run out of its time. When libvirt's daemon comes back there is one already.
         if !is_reconnect && says_something.is_ok_and(|variables| variables.is_some()) {
             if let Err(error) = (self.follow)(&input.bytes) {
                 self.warning(format_args!("nobody looks at its threads once the guest runs: {error}"));
             }
         }
-        let found = verify::verify(self.kernel, &self.folders, self.domain, &domain, is_reconnect);
+        let found = verify::verify(self.kernel, self.folders, self.domain, &domain, is_reconnect);
         if let Some(line) = found {
             self.say(line);
         }
@@ -276,7 +277,7 @@ impl Call<'_> {
     /// Waits for the guest, and looks at the threads that the kernel makes then.
     fn follow_guest(&self, xml: &mut dyn Read) {
         let Some((_, domain)) = self.read(xml) else { return };
-        if let Some(line) = follow::follow(self.kernel, &self.folders, self.domain, &domain) {
+        if let Some(line) = follow::follow(self.kernel, self.folders, self.domain, &domain) {
             self.say(line);
         }
     }

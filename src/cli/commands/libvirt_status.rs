@@ -2,7 +2,6 @@
 
 use crate::arguments::LibvirtStatus;
 use crate::libvirt::domain_standing;
-use crate::libvirt::folders::Folders;
 use crate::libvirt::readiness::{self, Places};
 use crate::libvirt::standing::Row;
 use crate::libvirt::virsh::Virsh;
@@ -27,14 +26,9 @@ fn shown(arguments: &LibvirtStatus, kernel: &dyn Kernel, output: &mut Output) ->
         Some(domain) => vec![virsh.uuid(domain)?],
         None => virsh.all()?,
     };
-    let folders = Folders {
-        run: connection.run.clone(),
-        config: connection.config.clone(),
-        pid_files: connection.pid_files.clone(),
-    };
     let places = Places {
         hooks: &connection.hooks,
-        run: &connection.run,
+        run: &connection.folders.run,
         wrappers: &wrapper::folder(),
         library: library::find(),
     };
@@ -43,7 +37,7 @@ fn shown(arguments: &LibvirtStatus, kernel: &dyn Kernel, output: &mut Output) ->
         .iter()
         .map(|uuid| {
             // One domain that cannot be looked at, or has just gone, hides no other.
-            let row = domain_standing::row(kernel, &folders, &virsh, uuid);
+            let row = domain_standing::row(kernel, &connection.folders, &virsh, uuid);
             row.unwrap_or_else(|failure| Row::bad(uuid, "unknown", failure.to_string()))
         })
         .collect();

@@ -1,9 +1,9 @@
 //! How a domain stands: what places its threads, and whether they are there.
 
+use crate::arguments::Folders;
 use crate::libvirt::before_start::judge_before_start;
 use crate::libvirt::domain_file;
 use crate::libvirt::domain_xml::Domain;
-use crate::libvirt::folders::Folders;
 use crate::libvirt::qemu_process::QemuProcess;
 use crate::libvirt::standing::Row;
 use crate::libvirt::target::read;

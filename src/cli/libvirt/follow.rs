@@ -4,8 +4,8 @@
 //! waits for it, so this is done in a process of its own. It ends soon after the guest has begun to run, or with QEMU: a
 //! domain may be started paused, or wait for a migration.
 
+use crate::arguments::Folders;
 use crate::libvirt::domain_xml::Domain;
-use crate::libvirt::folders::Folders;
 use crate::libvirt::verify::{DomainVm, Which, nothing_moved};
 use crate::output::text::count;
 use crate::sys::kernel::Kernel;

@@ -1,7 +1,7 @@
 //! The variables that root's own files hold for a domain of `qemu:///system` that runs.
 
+use crate::arguments::Folders;
 use crate::libvirt::domain_file;
-use crate::libvirt::folders::Folders;
 use crate::libvirt::policy::{Variables, manager};
 use crate::libvirt::qemu_process::QemuProcess;
 use crate::libvirt::status_file;

@@ -8,7 +8,6 @@ pub(crate) mod domain_log;
 pub(crate) mod domain_standing;
 pub(crate) mod domain_xml;
 pub(crate) mod faults;
-pub(crate) mod folders;
 pub(crate) mod follow;
 pub(crate) mod from_tuning;
 pub(crate) mod helpers;

@@ -1,9 +1,9 @@
 //! The policy that root's own word makes: the domain's XML, as libvirt hands it to the hook, or the
 //! administrator's file. QEMU's word is not asked.
 
+use crate::arguments::Folders;
 use crate::libvirt::domain_file;
 use crate::libvirt::domain_xml::Domain;
-use crate::libvirt::folders::Folders;
 use crate::sys::host;
 use crate::sys::kernel::Kernel;
 use pinning::{CPU_LIMIT, CpuId, CpuSet, Host, ParsedEnvironment, Policy};

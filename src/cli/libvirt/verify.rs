@@ -8,8 +8,8 @@
 //! administrator's file. Which process is QEMU is libvirt's word. QEMU's status page says only who its threads are;
 //! where it names another policy, the line says so.
 
+use crate::arguments::Folders;
 use crate::libvirt::domain_xml::Domain;
-use crate::libvirt::folders::Folders;
 use crate::libvirt::helpers;
 use crate::libvirt::kernel_threads::{is_made_by_the_kernel, move_to_the_emulator, one_may_come};
 use crate::libvirt::policy::{self, unknown_cpus};
