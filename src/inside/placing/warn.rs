@@ -28,17 +28,20 @@ pub(crate) struct About<'a> {
 pub(crate) fn report(shim: &Shim, who: &About<'_>, outcome: &Outcome) {
     let set = shim.policy.set(who.set);
     let (tid, role, name) = (who.tid, who.role, Name(who.name));
-    let is_first = |cause: Cause, cpuset: &Cpuset| {
-        let place = if shim.policy.manager().is_some() { cpuset.path() } else { b"" };
-        once::first_time_in(role, cause, place)
+    // The cgroup, if a warning is due: it is read for nothing else, unless each cgroup has a warning of its own.
+    let if_due = |cause: Cause| {
+        if shim.policy.manager().is_none() {
+            return once::first_time(role, cause).then(|| Cpuset::of(tid));
+        }
+        let cpuset = Cpuset::of(tid);
+        once::first_time_in(role, cause, cpuset.path()).then_some(cpuset)
     };
     match outcome {
         Outcome::Placed { .. } => {
             log::info!(target: targets::AFFINITY, "thread {tid}{name} ({role}) runs on {set}")
         }
         Outcome::Cut(left) => {
-            let cpuset = Cpuset::of(tid);
-            if is_first(Cause::Cut, &cpuset) {
+            if let Some(cpuset) = if_due(Cause::Cut) {
                 let left = CpuList(left.as_ref().map(Mask::words).unwrap_or_default());
                 log::warn!(target: targets::AFFINITY,
                     "thread {tid}{name} ({role}) should run on {set}; its cpuset{cpuset} leaves it {left}"
@@ -46,8 +49,7 @@ pub(crate) fn report(shim: &Shim, who: &About<'_>, outcome: &Outcome) {
             }
         }
         Outcome::Refused(errno) => {
-            let cpuset = Cpuset::of(tid);
-            if is_first(Cause::Refused, &cpuset) {
+            if let Some(cpuset) = if_due(Cause::Refused) {
                 // sched_setaffinity(2), EINVAL: none of these CPUs is in the thread's cpuset.
                 match (errno, sched::affinity(tid)) {
                     (Errno(libc::EINVAL), Ok(left)) => log::warn!(target: targets::AFFINITY,
