@@ -85,7 +85,7 @@ fn decide(chain: &mut Option<ExecChain>) -> Option<Shim> {
         host.start = before.start(host.start);
     }
     let mut parsed = Policy::parse(arguments.clone(), &host);
-    if let (false, Some(available)) = (parsed.warnings.is_empty(), online()) {
+    if let Some(available) = (!parsed.warnings.is_empty()).then(online).flatten() {
         // A manager gives each thread a cpuset of its own later, so that only a CPU that no thread can have is worth a
         // word now. What a cpuset takes from a thread then is said of that thread.
         parsed.warnings = Policy::parse(arguments, &Host { available, start: host.start.clone() }).warnings;
