@@ -9,7 +9,7 @@ use crate::state::entries;
 use crate::state::ownership;
 use crate::state::page::Page;
 use crate::state::shim::Shim;
-use pinning::RoleKind;
+use pinning::{RoleKind, Unmet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static SAID: AtomicBool = AtomicBool::new(false);
@@ -30,26 +30,17 @@ pub(crate) fn worker_created(shim: &Shim) {
 /// The guest begins to run. Warns the first time, of each name that nobody has by now.
 #[cold]
 pub(crate) fn guest_runs(shim: &Shim) {
-    // Before a start, libvirt's hook has refused what the domain does not have and cannot get; the rest may be plugged in.
-    if shim.policy.manager().is_some() {
-        return;
-    }
     let Some(page) = shim.page.filter(|_| ownership::is_ours() && !SAID.swap(true, Ordering::Relaxed)) else {
         return;
     };
-    // Of threads that could not be listed it is not known which they are.
-    if page.header.unlisted.load(Ordering::Relaxed) != 0 {
+    // Before a start, libvirt's hook has refused what the domain does not have and cannot get; the rest may be plugged in.
+    // And of threads that could not be listed it is not known which they are.
+    if shim.policy.manager().is_some() || page.header.unlisted.load(Ordering::Relaxed) != 0 {
         return;
     }
     let gaps = shim.policy.named_vcpus().filter_map(|(first, last)| gap(page, first, last));
     for (first, last) in gaps.take(WARNINGS) {
-        if first == last {
-            log::warn!(target: targets::IDENTITY, "PIN_VCPUS places vCPU {first}, and there is no such vCPU so far");
-        } else {
-            log::warn!(target: targets::IDENTITY,
-                "PIN_VCPUS places vCPUs {first}-{last}, and there are no such vCPUs so far"
-            );
-        }
+        log::warn!(target: targets::IDENTITY, "{} so far", Unmet::Vcpus(first, last));
     }
     let absent = shim.policy.named_iothreads().filter(|id| !IOTHREADS.has(id.as_bytes()));
     for id in absent.take(WARNINGS) {
