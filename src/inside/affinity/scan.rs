@@ -121,7 +121,7 @@ fn of_listed(policy: &Policy, scope: Scope, entry: &Entry) -> Option<(RoleKind, 
 fn of_unlisted<T: Threads>(view: &View<'_, T>, scope: Scope, tid: Tid) -> Option<(RoleKind, SetId, bool)> {
     let policy = view.policy;
     let mut room = [0u8; 32];
-    let comm = comm(view, tid, &mut room)?;
+    let comm = view.threads.comm(tid, &mut room).ok()?;
     let Some(kernel_thread) = KernelThread::from_comm(comm) else {
         let to_be_placed = scope == Scope::All && is_foreign_clone(view.page, tid);
         return to_be_placed.then(|| {
@@ -154,12 +154,6 @@ fn is_foreign_clone(page: Page, tid: Tid) -> bool {
     page.header.unlisted.load(Ordering::Relaxed) == 0
         && UNPLACED.load(Ordering::Acquire) == 0
         && entries::entry_of(page, tid).is_none()
-}
-
-/// The name of a thread as the kernel has it (proc_pid_comm(5)).
-fn comm<'a, T: Threads>(view: &View<'_, T>, tid: Tid, room: &'a mut [u8; 32]) -> Option<&'a [u8]> {
-    let comm = view.threads.text(format_args!("{}/task/{tid}/comm", view.threads.pid()), room);
-    Some(comm.ok()?.trim_ascii_end())
 }
 
 /// The names in records of getdents64(2) that are numbers: `.` and `..` are not.

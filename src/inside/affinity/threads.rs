@@ -60,6 +60,12 @@ pub(crate) trait Threads {
         text
     }
 
+    /// The name of a thread as the kernel has it (proc_pid_comm(5)).
+    fn comm<'a>(&self, tid: Tid, into: &'a mut [u8; 32]) -> Result<&'a [u8], Errno> {
+        let line = self.text(format_args!("{}/task/{tid}/comm", self.pid()), into)?;
+        Ok(line.strip_suffix(b"\n").unwrap_or(line))
+    }
+
     /// The thread that a thread of any process has its first affinity from, as far as that can be told: the first thread of
     /// its process or, if it is itself that one, of its parent.
     fn creator_of(&self, tid: Tid) -> Option<Tid> {

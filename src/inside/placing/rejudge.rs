@@ -79,10 +79,7 @@ fn placed_thread(page: Page, handle: libc::pthread_t) -> Option<(u16, Tid, Stand
 
 fn rejudge_placed(shim: &Shim, page: Page, slot: u16, tid: Tid, before: Standing) {
     let mut room = [0u8; 32];
-    let threads = OwnThreads::new();
-    let pid = threads.pid();
-    let Ok(name) = threads.text(format_args!("{pid}/task/{tid}/comm"), &mut room) else { return };
-    let name = name.strip_suffix(b"\n").unwrap_or(name);
+    let Ok(name) = OwnThreads::new().comm(tid, &mut room) else { return };
     entries::rename(page, slot, name);
     let policy = &shim.policy;
     let identity =
