@@ -140,3 +140,15 @@ fn a_filter_that_the_kernel_does_not_take_changes_nothing() {
     assert_eq!(finished.assert_clean().stdout, plain.stdout);
     assert!(finished.stdout.ends_with("3 of 3 in place\n"), "{finished:?}");
 }
+
+/// The library asks for nothing that such a filter forbids to learn the name, and goes by it: the rule places the threads.
+#[test]
+fn a_thread_that_may_name_itself_and_ask_nothing_more_of_prctl_lives_on_and_is_judged_by_its_name() {
+    let Some(filters) = Filters::of("own_filters.c") else { return };
+    let (first, second) = (filters.cpus.first, filters.cpus.second);
+    assert_eq!(filters.plain(&["names"]).run().code(), 0);
+    let by_name = format!("by pthread@{second}");
+    let finished =
+        filters.target(&["names"]).env("PIN_CPUS", first.to_string()).env("PIN_THREADS", by_name).run();
+    assert_eq!(finished.assert_clean().stdout, "3 of 3 in place\n");
+}

@@ -126,7 +126,8 @@ redhook::hook! {
         // SAFETY: the caller's own call, unchanged.
         let result = unsafe { real(thread, name) };
         if result == 0 {
-            rename::was_renamed(thread);
+            // SAFETY: the caller's own arguments, which the real function has just taken.
+            unsafe { rename::was_renamed(thread, name) };
         }
         result
     }

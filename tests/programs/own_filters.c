@@ -1,7 +1,7 @@
 /* Filters that hold for a part of the process alone, or for another process. Afterwards the main thread creates threads,
    from FROM_CPU.
 
-   usage: own_filters strict|vfork|fails|thread */
+   usage: own_filters strict|vfork|fails|thread|names */
 #include "common.h"
 #include <errno.h>
 #include <linux/filter.h>
@@ -23,8 +23,22 @@ static struct sock_filter steps[] = {
 };
 static struct sock_fprog program = {sizeof steps / sizeof *steps, steps};
 
+/* Allows of prctl to name a thread, and kills for everything else of it. */
+static struct sock_filter naming_steps[] = {
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 0, 3),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PR_SET_NAME, 1, 0),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+};
+static struct sock_fprog naming_program = {sizeof naming_steps / sizeof *naming_steps, naming_steps};
+static int names;
+
 static void *child(void *arg)
 {
+    if (names && (prctl(PR_SET_NAME, "by prctl", 0, 0, 0) != 0 || pthread_setname_np(pthread_self(), "by pthread") != 0))
+        exit(94);
     placed += in_place();
     return arg;
 }
@@ -105,6 +119,11 @@ int main(int argc, char **argv)
         that_fail();
     else if (strcmp(what, "thread") == 0)
         in_a_thread(filtered);
+    else if (strcmp(what, "names") == 0) {
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &naming_program, 0, 0) != 0)
+            return 96;
+        names = 1;
+    }
     if (syscall(SYS_sched_setaffinity, 0, sizeof set, &set) != 0)
         return 97;
     for (int i = 0; i < 3; i++)

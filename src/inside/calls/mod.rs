@@ -8,7 +8,6 @@ pub mod io_uring;
 pub mod ioctl;
 pub mod own_filter;
 pub mod prctl;
-#[forbid(unsafe_code)]
 pub mod rename;
 #[forbid(unsafe_code)]
 pub mod sandbox;

@@ -4,7 +4,7 @@
 //! and a jump.
 
 use crate::calls::{own_filter, rename};
-use libc::{c_int, c_ulong, c_void};
+use libc::{c_char, c_int, c_ulong, c_void};
 
 /// Whether there is something to do before or after a prctl with this option. Asked at every prctl of every
 /// thread.
@@ -30,7 +30,8 @@ pub unsafe fn around_prctl(
     }
     let result = real();
     if option == libc::PR_SET_NAME && result == 0 {
-        rename::self_was_renamed();
+        // SAFETY: prctl(2): `second` is the address of the name, which the kernel has just read.
+        unsafe { rename::self_was_renamed(second as *const c_char) };
     }
     result
 }

@@ -13,16 +13,14 @@ use crate::state::standing::Standing;
 use crate::state::thread_identity::ThreadIdentity;
 use crate::state::{entries, ownership};
 use crate::sys::thread;
+use pinning::Tid;
 use pinning::status_page::State;
-use pinning::{COMM_BYTES, Tid};
 
-/// The calling thread has been given another name.
-pub(crate) fn rejudge_self(shim: &'static Shim) {
+/// The calling thread has been given another name: this, as far as the kernel keeps it.
+pub(crate) fn rejudge_self(shim: &'static Shim, name: &[u8]) {
     if !ownership::is_this_process() {
         return;
     }
-    let mut room = [0u8; COMM_BYTES + 1];
-    let Ok(name) = thread::comm(&mut room) else { return };
     let before = slots::as_it_stands(&shim.policy, current::thread());
     if !before.known || (!before.named && role::names_are_all_there_is()) {
         return enlist::enlist_as(shim, thread::gettid(), &before, &role::by_own_name(&shim.policy, name));

@@ -38,12 +38,6 @@ pub(crate) fn set_comm(name: &[u8]) -> Result<(), Errno> {
     call!(libc::SYS_prctl, libc::PR_SET_NAME, comm.as_ptr(), 0, 0, 0).map(drop)
 }
 
-/// The calling thread's name, as the kernel keeps it (prctl(2), PR_GET_NAME).
-pub(crate) fn comm(into: &mut [u8; COMM_BYTES + 1]) -> Result<&[u8], Errno> {
-    call!(libc::SYS_prctl, libc::PR_GET_NAME, into.as_mut_ptr(), 0, 0, 0)?;
-    Ok(into.split(|byte| *byte == 0).next().unwrap_or_default())
-}
-
 /// Copies memory of this process, `pid`, from an address that may not be readable, up to what is.
 pub(crate) fn read_own_memory(pid: i32, address: usize, into: &mut [u8]) -> Result<&[u8], Errno> {
     let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
