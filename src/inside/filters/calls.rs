@@ -70,6 +70,7 @@ const KNOWN: &[(c_long, &[Option<u64>])] = &[
     (libc::SYS_openat, &[None, None, is(libc::O_CLOEXEC | libc::O_RDONLY | libc::O_DIRECTORY), is(0)]),
     (libc::SYS_fcntl, &[None, is(libc::F_DUPFD_CLOEXEC)]),
     (libc::SYS_fcntl, &[None, is(libc::F_ADD_SEALS)]),
+    (libc::SYS_fcntl, &[None, is(libc::F_SETFD), is(libc::FD_CLOEXEC)]),
     (libc::SYS_tgkill, &[None, None, is(0)]),
     (libc::SYS_write, &[is(libc::STDERR_FILENO)]),
     (libc::SYS_getpid, &[]),
@@ -212,6 +213,29 @@ mod tests {
             forbids(&argument(libc::SYS_sched_setaffinity, 0, 0), libc::SYS_sched_setaffinity),
             "a thread id"
         );
+    }
+
+    #[test]
+    fn descriptors_are_moved_sealed_and_closed_at_exec_so_all_of_it_must_be_allowed() {
+        let allowing = |requests: &[c_int]| {
+            let mut program = vec![
+                step(LOAD, 0),
+                sock_filter { code: JEQ, jt: 1, jf: 0, k: libc::SYS_fcntl as u32 },
+                step(RET, SECCOMP_RET_ALLOW),
+                step(LOAD, 24 + if cfg!(target_endian = "big") { 4 } else { 0 }),
+            ];
+            for request in requests {
+                program.push(sock_filter { code: JEQ, jt: 0, jf: 1, k: *request as u32 });
+                program.push(step(RET, SECCOMP_RET_ALLOW));
+            }
+            program.push(step(RET, SECCOMP_RET_KILL_PROCESS));
+            program
+        };
+        let all = [libc::F_DUPFD_CLOEXEC, libc::F_ADD_SEALS, libc::F_SETFD];
+        assert_eq!(forbidden_by(&allowing(&all)), 0);
+        for but_one in [[all[0], all[1]], [all[0], all[2]], [all[1], all[2]]] {
+            assert_eq!(forbidden_by(&allowing(&but_one)), bit(libc::SYS_fcntl), "{but_one:?}");
+        }
     }
 
     #[test]
