@@ -100,8 +100,9 @@ impl OwnFile {
 /// The inode number of an open file; 0 if it is not known.
 fn inode_of(file: i32) -> u64 {
     let mut stat = MaybeUninit::<libc::stat64>::zeroed();
-    // SAFETY: `stat` is live, and of the type that fstat fills.
-    if !may_call!(libc::SYS_fstat) || unsafe { libc::fstat64(file, stat.as_mut_ptr()) } != 0 {
+    // Not through libc: glibc's fstat64 makes another call from 2.33 on. Where a long has 64 bits there is one layout of stat,
+    // the kernel's.
+    if call!(libc::SYS_fstat, file, stat.as_mut_ptr()).is_err() {
         return 0;
     }
     // SAFETY: fstat has filled it.
