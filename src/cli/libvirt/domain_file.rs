@@ -337,6 +337,10 @@ mod tests {
         assert_eq!((said("web", UUID), said("web", &other)), (Some("1".into()), Some("0".into())));
         // Renamed; and one that was given another one's UUID for a name.
         assert_eq!((said("db", UUID), said(UUID, &other)), (Some("1".into()), None));
+        // What is no UUID as libvirt writes it is a name like any other, for the wrapper too.
+        let name = UUID.to_uppercase();
+        kernel.write(format!("/etc/pinshim/domains/{name}.env"), "PIN_CPUS=2\n");
+        assert_eq!(said(&name, &other), Some("2".into()));
         // One that names its domain is for no other.
         kernel.write("/etc/pinshim/domains/web.env", format!("UUID={UUID}\nPIN_CPUS=0\n"));
         assert_eq!(said("web", &other), None);

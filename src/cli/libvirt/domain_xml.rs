@@ -375,9 +375,14 @@ impl Walk {
     }
 }
 
-/// Whether a text is a UUID as libvirt writes it.
+/// Whether a text is a UUID as libvirt writes it: in small letters, with dashes at four places (virUUIDFormat in its
+/// src/util/viruuid.c). The wrapper asks the same.
 pub(crate) fn is_uuid(text: &str) -> bool {
-    text.len() == 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+    let fits = |(at, byte): (usize, u8)| match at {
+        8 | 13 | 18 | 23 => byte == b'-',
+        _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+    };
+    text.len() == 36 && text.bytes().enumerate().all(fits)
 }
 
 /// The namespace that a name was found to be in.
@@ -655,6 +660,9 @@ mod tests {
             UUID.replace('-', "\n"),
             UUID.replace('a', "g"),
             UUID.replace('a', "é"),
+            UUID.to_uppercase(),
+            UUID.replace('-', "0"),
+            "-".repeat(36),
             "x".to_owned(),
         ] {
             let why = read(&uuid).unwrap_err().to_string();
