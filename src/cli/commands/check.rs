@@ -134,7 +134,7 @@ fn begin(arguments: &Check, vm: Result<&Vm<'_>, Failure>) -> Result<Comparison, 
         }
     };
     let mut comparison = match &arguments.qmp {
-        Some(socket) => against_qmp::compared(vm, socket).map_err(Outcome::Failed)?,
+        Some(socket) => against_qmp::compared(vm, socket).map_err(Outcome::Failed)?.1,
         None => Comparison::default(),
     };
     let unmet = unmet_by(vm, &content.policy, &threads);

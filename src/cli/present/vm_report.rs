@@ -8,6 +8,7 @@ use crate::present::table::{self, Row};
 use crate::sys::cpuset::Cpuset;
 use crate::sys::thread_cgroup::ThreadCgroup;
 use crate::sys::threads::Migrations;
+use crate::verdict::against_qmp::Comparison;
 use crate::verdict::judge::{Judge, Verdict};
 use crate::verdict::not_judged::not_judged;
 use crate::verdict::{against_qmp, diagnosis};
@@ -48,11 +49,14 @@ impl<'k> VmReport<'k> {
 
     /// The report of one look, with the answer of the QEMU behind a QMP socket.
     pub(crate) fn asking(vm: Vm<'k>, socket: &Path) -> Result<Self, Failure> {
-        let ids = qmp::ask(socket)?;
-        let mut further: Vec<String> = ids.not_told().into_iter().collect();
-        if vm.is_pinned() {
-            further.extend(against_qmp::compared(&vm, socket)?.differences);
-        }
+        let (ids, further) = if vm.is_pinned() {
+            let (ids, Comparison { differences, not_told }) = against_qmp::compared(&vm, socket)?;
+            (ids, not_told.into_iter().chain(differences).collect())
+        } else {
+            let ids = qmp::ask(socket)?;
+            let not_told = Vec::from_iter(ids.not_told());
+            (ids, not_told)
+        };
         Self::look(vm, further, Some(ids), Judge::default())
     }
 

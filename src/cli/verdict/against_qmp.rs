@@ -21,14 +21,13 @@ pub(crate) struct Comparison {
     pub(crate) not_told: Vec<String>,
 }
 
-/// Compares QEMU's own answer with the library's register. Both are asked again where they differ: a vCPU may have
-/// been plugged in between.
-pub(crate) fn compared(vm: &Vm<'_>, socket: &Path) -> Result<Comparison, Failure> {
+/// QEMU's own answer, and how the library's register agrees with it. Both are asked again where they differ: a vCPU
+/// may have been plugged in between.
+pub(crate) fn compared(vm: &Vm<'_>, socket: &Path) -> Result<(Ids, Comparison), Failure> {
     let mut differences = Vec::new();
-    let mut not_told = Vec::new();
+    let mut ids = Ids::default();
     for _ in 0..3 {
-        let ids = qmp::ask(socket)?;
-        not_told = Vec::from_iter(ids.not_told());
+        ids = qmp::ask(socket)?;
         let look = vm.look(&Ask::default())?;
         differences = compare(&ids, &look.threads);
         if differences.is_empty() {
@@ -41,7 +40,8 @@ pub(crate) fn compared(vm: &Vm<'_>, socket: &Path) -> Result<Comparison, Failure
     if more > 0 {
         differences.push(format!("{} more", count(more, "difference")));
     }
-    Ok(Comparison { differences, not_told })
+    let not_told = Vec::from_iter(ids.not_told());
+    Ok((ids, Comparison { differences, not_told }))
 }
 
 fn compare(ids: &Ids, threads: &[VmThread]) -> Vec<String> {
