@@ -165,7 +165,7 @@ fn say(arguments: &Check, subjects: &[Subject<'_>], outcomes: Vec<Outcome>, outp
                 if !arguments.json {
                     output.lines(lines(vm, watched, &comparison.differences));
                 }
-                documents.push(Checked::new(vm, watched, comparison).into());
+                documents.push(Checked::new(vm, watched, comparison, outcome.exit_status()).into());
             }
             (Ok(vm), Outcome::NotPinned(why)) => {
                 if !arguments.json {

@@ -2,7 +2,7 @@
 //!
 //! Fields are only ever added. Sets are cpulists, as the kernel prints them.
 
-use crate::output::exit_status::{FAILED, NOT_PINNED, OFF, SUCCESS};
+use crate::output::exit_status::{FAILED, NOT_PINNED, SUCCESS};
 use crate::output::failure::Failure;
 use crate::output::print::Output;
 use crate::present::table::role_from;
@@ -253,21 +253,20 @@ impl Checked {
     }
 
     /// The outcome for a pinned VM.
-    pub(crate) fn new(vm: &Vm<'_>, watched: &Watched, comparison: &Comparison) -> Self {
-        let ok = watched.offences.is_empty() && comparison.differences.is_empty();
+    pub(crate) fn new(vm: &Vm<'_>, watched: &Watched, comparison: &Comparison, exit_status: u8) -> Self {
         let offender = |offence: &Offence| Offender {
             thread: ShownThread::new(&offence.vm_thread, &offence.verdict),
             looks: offence.looks,
         };
         Self {
             pinned: true,
-            ok,
+            ok: exit_status == SUCCESS,
             looks: watched.looks,
             seconds: watched.time.as_secs_f64(),
             threads: watched.threads,
             offenders: watched.offences.iter().map(offender).collect(),
             notes: comparison.differences.iter().chain(&comparison.not_told).cloned().collect(),
-            exit_status: if ok { SUCCESS } else { OFF },
+            exit_status,
             ..Self::nothing_of(vm)
         }
     }
@@ -489,7 +488,8 @@ mod tests {
         assert_eq!(fields(&shown["threads"][0]), documented(THREAD));
 
         let watched = watch::watch(&kernel, &[&vm], Duration::ZERO, |_, _| {}).pop().unwrap().unwrap();
-        let checked = serde_json::to_value(Checked::new(&vm, &watched, &Comparison::default())).unwrap();
+        let checked =
+            serde_json::to_value(Checked::new(&vm, &watched, &Comparison::default(), SUCCESS)).unwrap();
         assert_eq!(fields(&checked), documented(CHECKED));
         let added = quoted(meaning(CHECKED, "offenders"));
         assert_eq!(fields(&checked["offenders"][0]), &documented(THREAD) | &added);

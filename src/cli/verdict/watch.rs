@@ -62,7 +62,7 @@ pub(crate) fn watch(
         let is_open = watches.iter().flatten().any(|watch| watch.is_open);
         let are_left = watches.iter().any(Result::is_ok);
         if !are_left || (looks >= 2 && elapsed >= time && (!is_open || elapsed >= time + GRACE)) {
-            return watches.into_iter().map(|watch| Ok(watch?.finished(elapsed))).collect();
+            return watches.into_iter().map(|watch| Ok(watch?.finished(looks, elapsed))).collect();
         }
         kernel.sleep(PAUSE);
     }
@@ -74,7 +74,6 @@ struct Watch<'a> {
     judge: Judge,
     threads: HashSet<ThreadKey>,
     offences: BTreeMap<ThreadKey, Offence>,
-    looks: u64,
     /// The last look has left a thread that cannot be judged yet.
     is_open: bool,
 }
@@ -86,7 +85,6 @@ impl<'a> Watch<'a> {
             judge: Judge::default(),
             threads: HashSet::new(),
             offences: BTreeMap::new(),
-            looks: 0,
             is_open: false,
         }
     }
@@ -94,7 +92,6 @@ impl<'a> Watch<'a> {
     fn look(&mut self) -> Result<(), Failure> {
         let look = look(self.vm)?;
         let verdicts = self.judge.judge(&look.threads);
-        self.looks += 1;
         self.is_open = false;
         for (vm_thread, verdict) in look.threads.into_iter().zip(verdicts) {
             let key = vm_thread.thread.key();
@@ -108,9 +105,9 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    fn finished(self, time: Duration) -> Watched {
+    fn finished(self, looks: u64, time: Duration) -> Watched {
         let offences = self.offences.into_values().collect();
-        Watched { offences, looks: self.looks, time, threads: self.threads.len() }
+        Watched { offences, looks, time, threads: self.threads.len() }
     }
 }
 
