@@ -4,7 +4,7 @@
 
 use harness::{
     Accel, Finished, Program, Scratch, Source, TimeLimit, TwoCpus, Vm, VmBuilder, command, compile_library,
-    cpus_of, threads, two_cpus, until,
+    cpus_of_thread, threads, two_cpus, until,
 };
 
 /// One calls glibc's own pthread_create, past ours; the other calls ours with a routine of its own.
@@ -38,7 +38,7 @@ fn started(
 fn vcpus_are_on(vm: &mut Vm, cpu: usize) {
     let pid = vm.pid();
     for (index, tid) in vm.qmp.vcpu_tids() {
-        assert_eq!(cpus_of(&format!("{pid}/task/{tid}")), [cpu], "vCPU {index}");
+        assert_eq!(cpus_of_thread(pid, tid), Some(vec![cpu]), "vCPU {index}");
     }
 }
 
@@ -76,7 +76,7 @@ fn a_thread_whose_role_nobody_can_know_is_not_said_to_be_in_place() {
         let checked = pinshim(&["check", &vm.pid().to_string()]);
         assert_eq!(checked.code(), 1, "{checked:?}");
         for (_, tid) in vm.qmp.vcpu_tids() {
-            let line = checked.stdout.lines().find(|line| line.trim_start().starts_with(&tid.to_string()));
+            let line = checked.stdout.lines().find(|line| line.trim_start().starts_with(&format!("{tid} ")));
             assert!(line.unwrap().ends_with("UNKNOWN: created unseen by another library's pthread_create"));
         }
     }
@@ -118,9 +118,6 @@ fn threads_of_the_register_come_and_go_though_they_were_created_unseen() {
     let pid = vm.pid();
     until(20, "a worker on its CPU", || {
         let workers = threads(pid).into_iter().filter(|(_, name)| name == "worker");
-        workers
-            .map(|(tid, _)| cpus_of(&format!("{pid}/task/{tid}")))
-            .any(|on| on == [cpus.second])
-            .then_some(())
+        workers.filter_map(|(tid, _)| cpus_of_thread(pid, tid)).any(|on| on == [cpus.second]).then_some(())
     });
 }

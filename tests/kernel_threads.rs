@@ -8,17 +8,12 @@ use std::time::Duration;
 
 use harness::{
     Accel, Aio, Bus, Drive, Filtered, LIBVIRT_SANDBOX, Observer, Source, TimeLimit, Vm, VmBuilder,
-    compile_library, cpus_of, skip, threads, two_cpus, until,
+    compile_library, cpus_of_thread, skip, threads, two_cpus, until,
 };
 
 /// The id and name of each thread of a process whose name begins like this.
 fn threads_called(pid: u32, begins: &str) -> BTreeMap<u32, String> {
     threads(pid).into_iter().filter(|(_, name)| name.starts_with(begins)).collect()
-}
-
-/// The CPUs of a thread, unless it has ended.
-fn on(pid: u32, tid: u32) -> Option<Vec<usize>> {
-    fs::exists(format!("/proc/{pid}/task/{tid}")).ok()?.then(|| cpus_of(&format!("{pid}/task/{tid}")))
 }
 
 mod huge_pages {
@@ -41,10 +36,10 @@ mod huge_pages {
             return skip("this kernel makes no kvm-nx-lpage-recovery thread in QEMU");
         };
         for (_, vcpu) in vm.qmp.vcpu_tids() {
-            assert_eq!(on(vm.pid(), vcpu), Some(vec![cpus.second]));
+            assert_eq!(cpus_of_thread(vm.pid(), vcpu), Some(vec![cpus.second]));
         }
         until(60, "the recovery thread on the emulator's set", || {
-            (on(vm.pid(), tid)? == [cpus.first]).then_some(())
+            (cpus_of_thread(vm.pid(), tid)? == [cpus.first]).then_some(())
         });
         assert!(!vm.stderr().contains("pinshim"), "{}", vm.stderr());
     }
@@ -106,7 +101,7 @@ mod io_uring {
         until(60, "every worker on its set", || {
             let workers = threads_called(pid, "iou-wrk-");
             let right = |(tid, name): (&u32, &String)| {
-                on(pid, *tid)
+                cpus_of_thread(pid, *tid)
                     .is_none_or(|cpus| submitters.get(&submitter(name)).is_some_and(|&c| cpus == [c]))
             };
             workers.iter().all(right).then_some(())
@@ -201,9 +196,9 @@ mod of_a_stand_in {
         let workers = threads_called(pid, &format!("{name}-{pid}"));
         assert_eq!(workers.len(), 1);
         for &tid in workers.keys() {
-            assert_eq!(on(pid, tid), Some(vec![cpus.second]));
+            assert_eq!(cpus_of_thread(pid, tid), Some(vec![cpus.second]));
         }
-        assert_eq!(on(pid, pid), Some(vec![cpus.first]));
+        assert_eq!(cpus_of_thread(pid, pid), Some(vec![cpus.first]));
         assert_eq!(process.stderr(), "");
     }
 
@@ -270,7 +265,7 @@ mod vhost {
             return skip("this kernel's vhost workers are no threads of QEMU");
         }
         for &tid in workers.keys() {
-            assert_eq!(on(vm.pid(), tid), Some(vec![cpus.second]));
+            assert_eq!(cpus_of_thread(vm.pid(), tid), Some(vec![cpus.second]));
         }
     }
 

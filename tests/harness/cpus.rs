@@ -77,6 +77,13 @@ pub fn cpus_of(who: &str) -> Vec<usize> {
     parse(&allowed_list(who))
 }
 
+/// The CPUs that a thread may run on, unless it has ended.
+pub fn cpus_of_thread(pid: u32, tid: u32) -> Option<Vec<usize>> {
+    // One that ends between open and read gives an error, or no such line.
+    let status = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).ok()?;
+    status.lines().find_map(allowed).map(parse)
+}
+
 /// Moves a thread, as `taskset -p` does. False if there is no such thread any more.
 pub fn move_thread(tid: u32, cpus: &[usize]) -> bool {
     let mask = mask(cpus);
@@ -90,8 +97,12 @@ pub fn move_thread(tid: u32, cpus: &[usize]) -> bool {
 
 fn allowed_list(who: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{who}/status")).expect("read a status file");
-    let line = status.lines().find_map(|l| l.strip_prefix("Cpus_allowed_list:")).expect("Cpus_allowed_list");
-    line.trim().to_owned()
+    status.lines().find_map(allowed).expect("Cpus_allowed_list").to_owned()
+}
+
+/// The CPUs that a line of a status file allows, where it is that line.
+fn allowed(line: &str) -> Option<&str> {
+    line.strip_prefix("Cpus_allowed_list:").map(str::trim)
 }
 
 /// The CPUs of a list as the kernel prints it: `0-3,8`.

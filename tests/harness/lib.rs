@@ -42,7 +42,7 @@ mod vm;
 
 pub use broker::{Companion, Halted, brokers_of};
 pub use compiler::{Source, compile, compile_library};
-pub use cpus::{TwoCpus, available, cpus_of, move_thread, outer_mask, two_cpus};
+pub use cpus::{TwoCpus, available, cpus_of, cpus_of_thread, move_thread, outer_mask, two_cpus};
 pub use cpuset::ChildCpuset;
 pub use daemon::Daemon;
 pub use expect::until;
