@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use harness::{
     Accel, ChildCpuset, Finished, LIBVIRT_SANDBOX, NOBODY, Process, Program, Scratch, TimeLimit, TwoCpus, Vm,
-    VmBuilder, command, cpus_of, kvm_and_tcg, library, long, or_skip, own_mounts_missing,
-    pipe_without_reader, root_missing, run_as, skip, two_cpus,
+    VmBuilder, command, cpus_of_thread, kvm_and_tcg, library, long, or_skip, own_mounts_missing,
+    pipe_without_reader, root_missing, run_as, skip, threads, two_cpus,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn pinshim(arguments: &[&str]) -> Finished {
     Program::new(command()).args(arguments).run()
@@ -67,12 +67,23 @@ impl Guest {
         shown["vms"][0].take()
     }
 
+    /// The same of the halted guest, whose requests create no workers any more, once those that it has are in place.
+    fn shown_at_rest(&mut self) -> Value {
+        self.vm.qmp.execute("stop", json!({}));
+        harness::until(30, "no thread that is being born or ends", || {
+            let shown = self.shown();
+            let threads = shown["threads"].as_array().unwrap();
+            let goes_on = |thread: &Value| thread["verdict"] == "newborn" || thread["verdict"] == "ending";
+            (!threads.iter().any(goes_on)).then_some(shown)
+        })
+    }
+
     fn vcpu(&mut self, index: usize) -> u32 {
         self.vm.qmp.vcpu_tids().into_iter().find(|(of, _)| *of == index).unwrap().1
     }
 
     fn cpus_of_thread(&self, tid: u32) -> Vec<usize> {
-        cpus_of(&format!("{}/task/{tid}", self.pid))
+        cpus_of_thread(self.vm.pid(), tid).unwrap()
     }
 
     fn socket(&self) -> &str {
@@ -149,7 +160,7 @@ fn every_thread_is_shown_as_it_is() {
     let name = format!("shown-{}", std::process::id());
     let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm.name(&name).debug_threads(false)) else { return };
     guest.vm.burst();
-    let shown = guest.shown();
+    let shown = guest.shown_at_rest();
     assert_eq!((&shown["pinned"], &shown["name"]), (&Value::Bool(true), &Value::from(&*name)));
     let threads = shown["threads"].as_array().unwrap();
     for thread in threads {
@@ -235,6 +246,14 @@ fn a_check_in_json_has_the_offenders() {
     assert_eq!(offenders[0]["verdict"], "off");
 }
 
+/// How often a process has waited for something.
+fn voluntary_switches(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    // A zombie has none.
+    count.map_or(0, |count| count.trim().parse().unwrap())
+}
+
 /// A thread that is off its set for a moment is found by a check that watches.
 #[test]
 fn a_watch_sees_what_a_moment_hides() {
@@ -242,10 +261,13 @@ fn a_watch_sees_what_a_moment_hides() {
     let _limit = TimeLimit::seconds(100);
     let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm) else { return };
     let vcpu = guest.vcpu(0);
-    let watching = Program::new(command()).args(["check", &guest.pid, "--for", "3"]).start();
-    std::thread::sleep(Duration::from_millis(800));
+    let watching = Program::new(command()).args(["check", &guest.pid, "--for", "5"]).start();
+    // It sleeps after each look.
+    let looks = || voluntary_switches(watching.pid());
+    let some_more = |than: u64| harness::until(20, "some looks", || (looks() >= than + 5).then_some(()));
+    some_more(0);
     taskset(vcpu, &guest.cpus.first.to_string());
-    std::thread::sleep(Duration::from_millis(500));
+    some_more(looks());
     taskset(vcpu, &guest.cpus.second.to_string());
     let found = watching.wait();
     assert_eq!(found.code(), 1, "{found:?}");
@@ -458,14 +480,15 @@ fn another_policy_than_its_own_is_applied_and_not_remembered() {
     let _limit = TimeLimit::seconds(100);
     let Some(mut guest) = Guest::pinned(Accel::Tcg, |vm| vm) else { return };
     guest.vm.burst();
+    // A worker that is created later is placed by QEMU's own policy.
+    guest.shown_at_rest();
     let second = guest.cpus.second.to_string();
     let applied = guest.apply(&["--cpus", &second]);
     assert_eq!((applied.code(), applied.stderr.as_str()), (0, ""), "{applied:?}");
-    for task in fs::read_dir(format!("/proc/{}/task", guest.pid)).unwrap().flatten() {
-        let tid: u32 = task.file_name().to_str().unwrap().parse().unwrap();
-        if task.path().join("status").exists() {
-            assert_eq!(guest.cpus_of_thread(tid), [guest.cpus.second]);
-        }
+    for (tid, name) in threads(guest.vm.pid()) {
+        // A worker may have ended since.
+        let Some(on) = cpus_of_thread(guest.vm.pid(), tid) else { continue };
+        assert_eq!(on, [guest.cpus.second], "{name}");
     }
     let shown = pinshim(&["show", &guest.pid]);
     assert!(shown.assert_clean().stdout.contains("is not remembered"), "{shown:?}");
