@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use harness::{
     Accel, Aio, Bus, Drive, Expected, Observation, Observer, Rule, ThreadSeen, TimeLimit, TwoCpus, Vm,
-    VmBuilder, judge, kvm_and_tcg, long, object_missing, skip, two_cpus,
+    VmBuilder, judge, kvm_and_tcg, long, object_missing, skip, two_cpus, until,
 };
 use serde_json::json;
 
@@ -416,9 +416,12 @@ mod at_run_time {
     kvm_and_tcg!(iothreads_come_and_go_under_kvm, iothreads_come_and_go_under_tcg, iothreads_come_and_go);
 
     /// QEMU's names for the threads of a migration, in its versions.
-    fn is_migration(thread: &ThreadSeen) -> bool {
-        let name = thread.name();
+    fn is_migrations(name: &str) -> bool {
         ["live_migration", "return path", "multifd", "mig/"].iter().any(|start| name.starts_with(start))
+    }
+
+    fn is_migration(thread: &ThreadSeen) -> bool {
+        is_migrations(thread.name())
     }
 
     const MIGRATION: [(&str, &str); 2] = [("PIN_CPUS", "A"), ("PIN_MIGRATION", "B")];
@@ -435,9 +438,11 @@ mod at_run_time {
             vm.qmp.execute("migrate-set-parameters", json!({"max-bandwidth": 4096}));
             let observer = Observer::start(vm.pid());
             vm.qmp.execute("migrate", json!({"uri": "exec:cat >/dev/null"}));
-            std::thread::sleep(Duration::from_millis(500));
-            let status = vm.qmp.execute("query-migrate", json!({}));
-            assert_eq!(status["status"], "active", "{status}");
+            until(60, "the migration", || {
+                let status = vm.qmp.execute("query-migrate", json!({}));
+                assert!(status["status"] == "setup" || status["status"] == "active", "{status}");
+                (status["status"] == "active").then_some(())
+            });
             let seen = observer.finish();
             vm.qmp.execute("migrate_cancel", json!({}));
             let looks: u64 = seen.threads.values().filter(|t| is_migration(t)).map(ThreadSeen::looks).sum();
@@ -464,7 +469,12 @@ mod at_run_time {
         let observers = [&source, &target].map(|vm| Observer::start(vm.pid()));
         target.qmp.execute("migrate-incoming", uri.clone());
         source.qmp.execute("migrate", uri);
-        std::thread::sleep(Duration::from_millis(1000));
+        for vm in [&source, &target] {
+            until(60, "the threads of the migration", || {
+                let names = harness::threads(vm.pid()).into_values();
+                (names.filter(|name| is_migrations(name)).count() >= 2).then_some(())
+            });
+        }
         for observer in observers {
             let seen = observer.finish();
             assert!(
