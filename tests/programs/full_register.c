@@ -12,10 +12,11 @@
 #define THREADS 4200
 
 static pthread_barrier_t before, after;
-static atomic_int off;
+static atomic_int begun, off;
 
 static void *iothread(void *arg)
 {
+    begun++;
     pthread_barrier_wait(&before);
     pthread_barrier_wait(&after);
     off += !confined();
@@ -46,6 +47,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < THREADS; i++)
         id[i] = create_as_qemu(&small, &io1);
     if (argc > 1 && strcmp(argv[1], "wait") == 0) {
+        while (begun < THREADS)
+            usleep(1000);
         puts("all run");
         fflush(stdout);
         alarm(120);
