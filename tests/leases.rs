@@ -8,10 +8,10 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use harness::{
-    Finished, NOBODY, Process, Program, Scratch, TimeLimit, TwoCpus, command, cpus_of, library, long,
+    Finished, NOBODY, Process, Program, Scratch, TimeLimit, TwoCpus, available, command, library, long,
     root_missing, skip, two_cpus,
 };
 
@@ -96,21 +96,27 @@ fn those_that_run(started: Vec<Process>) -> (Vec<Process>, Vec<Finished>) {
 #[test]
 fn of_eight_at_once_those_that_fit_start_and_no_cpu_is_given_twice() {
     let _limit = TimeLimit::seconds(if long() { 600 } else { 120 });
-    let Some((user, _, _alone)) = given() else { return };
+    let Some((user, cpus, _alone)) = given() else { return };
+    let has_more = available() != cpus.both();
     for round in 0..if long() { 50 } else { 4 } {
         let options: &[&str] =
             if round % 2 == 0 { &["--auto", "--exclusive"] } else { &["--vcpus", "1", "--exclusive"] };
         let started: Vec<Process> = (0..8).map(|_| user.run(options, &[]).start()).collect();
         let (run, ended) = those_that_run(started);
-        assert_eq!(run.len(), 1, "round {round}: {ended:?}");
+        // One CPU is the emulator's. With more than two it depends on the host how many VMs there is room for.
+        let are_as_many = run.len() == 1 || (round % 2 == 0 && has_more && !run.is_empty());
+        assert!(are_as_many, "round {round}: {} run, {ended:?}", run.len());
+        let leased = run.iter().flat_map(|process| user.held(process.pid())).map(|(path, _)| path);
+        let leased: Vec<PathBuf> = leased.collect();
+        let once: BTreeSet<&PathBuf> = leased.iter().collect();
+        assert!(leased.len() >= run.len() && once.len() == leased.len(), "round {round}: {leased:?}");
         for finished in &ended {
             let says = if round % 2 == 0 { "no room for 1 vCPU" } else { "has leased 1" };
             assert!(finished.code() == 125 && finished.stderr.contains(says), "round {round}: {finished:?}");
         }
         // SIGKILL: nothing of ours can clean up.
-        run[0].kill();
-        for process in run {
-            process.wait();
+        for process in &run {
+            process.kill();
         }
     }
 }
@@ -157,8 +163,6 @@ fn a_daemon_keeps_its_lease_and_the_next_one_waits_for_it() {
     assert_eq!(unsafe { libc::kill(daemon, libc::SIGKILL) }, 0);
     let (run, ended) = those_that_run(vec![waiting]);
     assert_eq!(run.len(), 1, "{ended:?}");
-    let began = Instant::now();
-    while cpus_of(&run[0].pid().to_string()).is_empty() && began.elapsed() < Duration::from_secs(5) {}
     assert_eq!(user.held(run[0].pid()).len(), 1);
 }
 
