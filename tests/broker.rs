@@ -123,14 +123,8 @@ mod looks {
     fn pids_of_qemu(user: Option<Uid>) -> Option<Vec<u32>> {
         let pidof = Program::new("pidof").arg("qemu-system-x86_64");
         let pidof = user.into_iter().fold(pidof, Program::user);
-        let finished = match pidof.try_start() {
-            Ok(process) => process.wait(),
-            Err(e) => {
-                skip(format!("pidof: {e}"));
-                return None;
-            }
-        };
-        Some(finished.stdout.split_whitespace().map(|pid| pid.parse().expect("a pid")).collect())
+        let said = pidof.run_or_skip()?.stdout;
+        Some(said.split_whitespace().map(|pid| pid.parse().expect("a pid")).collect())
     }
 
     #[test]

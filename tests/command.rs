@@ -10,14 +10,10 @@ use std::time::Duration;
 
 use harness::{
     Accel, ChildCpuset, Finished, LIBVIRT_SANDBOX, NOBODY, Process, Program, Scratch, TimeLimit, TwoCpus, Vm,
-    VmBuilder, command, cpus_of_thread, kvm_and_tcg, library, long, or_skip, own_mounts_missing,
+    VmBuilder, command, cpus_of_thread, kvm_and_tcg, library, long, or_skip, own_mounts_missing, pinshim,
     pipe_without_reader, root_missing, run_as, skip, threads, two_cpus,
 };
 use serde_json::{Value, json};
-
-fn pinshim(arguments: &[&str]) -> Finished {
-    Program::new(command()).args(arguments).run()
-}
 
 /// A VM with a monitor for the command to ask.
 struct Guest {

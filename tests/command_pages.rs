@@ -2,7 +2,7 @@
 //! not hang.
 
 use harness::{
-    Finished, Process, Program, Scratch, Source, TimeLimit, command, compile, root_missing, skip, until,
+    Process, Program, Scratch, Source, TimeLimit, command, compile, pinshim, root_missing, skip, until,
 };
 
 /// A process with something that calls itself a status page. `None` where it cannot be made here.
@@ -16,11 +16,6 @@ fn holder(scratch: &Scratch, kind: &str) -> Option<Process> {
     }
     assert_eq!(said, "ready\n");
     Some(process)
-}
-
-#[track_caller]
-fn pinshim(arguments: &[&str]) -> Finished {
-    Program::new(command()).args(arguments).run()
 }
 
 #[track_caller]

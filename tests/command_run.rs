@@ -388,13 +388,7 @@ fn what_a_dry_run_prints_does_the_same_in_a_shell() {
         // Intel Pin's variable is none of ours, and is there in both.
         for shell in ["dash", "bash", "sh"] {
             let program = Program::new(shell).env("PATH", &path).env("PIN_ROOT", "/opt/pin");
-            let again = match program.arg(&text).try_start() {
-                Ok(process) => process.wait(),
-                Err(error) => {
-                    skip(format!("{shell}: {error}"));
-                    continue;
-                }
-            };
+            let Some(again) = program.arg(&text).run_or_skip() else { continue };
             assert_eq!(again, itself, "{shell}:\n{}", printed.stdout);
         }
     }

@@ -8,13 +8,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use harness::{
-    Accel, Finished, NOBODY, Process, Program, Scratch, Source, TimeLimit, Uid, VmBuilder, command, compile,
-    cpus_of, move_thread, root_missing, skip, two_cpus, until,
+    Accel, NOBODY, Process, Program, Scratch, Source, TimeLimit, Uid, VmBuilder, command, compile, cpus_of,
+    move_thread, pinshim, root_missing, skip, two_cpus, until,
 };
-
-fn pinshim(arguments: &[&str]) -> Finished {
-    Program::new(command()).args(arguments).run()
-}
 
 /// A copy of a program that any user may start, called as a QEMU.
 fn called_as_qemu(scratch: &Scratch, program: &Path) -> PathBuf {

@@ -3,8 +3,8 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use harness::{
-    Accel, Companion, Daemon, Finished, Program, Scratch, Source, TimeLimit, command, compile,
-    compile_library, cpus_of, kvm_and_tcg, library, or_skip, threads, two_cpus, until,
+    Accel, Companion, Daemon, Program, Scratch, Source, TimeLimit, compile, compile_library, cpus_of,
+    kvm_and_tcg, library, or_skip, pinshim, threads, two_cpus, until,
 };
 
 /// The constructor of another library creates a thread, which makes the library under test read its
@@ -31,9 +31,9 @@ fn the_daemon_is_checked_although_another_library_comes_first(accel: Accel) {
         threads(pid).values().any(|name| name.starts_with("CPU 0/")).then_some(())
     });
     assert_eq!(cpus_of(&pid.to_string()), [cpus.first]);
-    let check = Program::new(command()).args(["check", &pid.to_string()]).run();
+    let check = pinshim(&["check", &pid.to_string()]);
     check.assert_clean();
-    let show = Program::new(command()).args(["show", "--json", &pid.to_string()]).run();
+    let show = pinshim(&["show", "--json", &pid.to_string()]);
     for thread in ["CPU 0/", "IO io1"] {
         assert!(show.assert_clean().stdout.contains(thread), "{thread}: {show:?}");
     }
@@ -67,10 +67,6 @@ fn in_a_forked_child(arguments: &[&str], look: impl FnOnce(&str)) {
     assert_eq!(process.stderr(), "");
 }
 
-fn pinshim(verb: &str, pid: &str) -> Finished {
-    Program::new(command()).args([verb, pid]).run()
-}
-
 /// A process is known by what it does, not by its arguments.
 #[test]
 fn a_forked_child_that_goes_on_has_a_status_page_of_its_own_and_no_other() {
@@ -78,10 +74,10 @@ fn a_forked_child_that_goes_on_has_a_status_page_of_its_own_and_no_other() {
         [&["daemon"][..], &["daemon", "threads"], &["setsid"], &["threads"], &["threads", "closes"]]
     {
         in_a_forked_child(arguments, |pid| {
-            pinshim("check", pid).assert_clean();
+            pinshim(&["check", pid]).assert_clean();
             let threads = threads(pid.parse().expect("a pid")).len();
             let all = if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") };
-            let show = pinshim("show", pid);
+            let show = pinshim(&["show", pid]);
             assert!(
                 show.stdout.contains(&format!("{all}, all where they belong")),
                 "{arguments:?}: {show:?}"
@@ -100,7 +96,7 @@ fn a_forked_child_that_goes_on_has_a_status_page_of_its_own_and_no_other() {
 #[test]
 fn a_forked_child_that_does_nothing_yet_is_said_to_hold_its_parents_page() {
     in_a_forked_child(&["child"], |pid| {
-        let check = pinshim("check", pid);
+        let check = pinshim(&["check", pid]);
         let why = "as a child that QEMU forks has until it creates a thread";
         assert!(check.code() == 3 && check.stdout.contains(why), "{check:?}");
     });
@@ -111,8 +107,8 @@ fn the_parent_of_a_child_that_goes_on_keeps_its_own_page() {
     in_a_forked_child(&["threads"], |pid| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the child's state");
         let parent = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)).expect("a parent");
-        pinshim("check", parent).assert_clean();
-        let show = pinshim("show", parent);
+        pinshim(&["check", parent]).assert_clean();
+        let show = pinshim(&["show", parent]);
         assert!(show.stdout.contains("1 thread, all where they belong"), "{show:?}");
     });
 }

@@ -3,8 +3,8 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use harness::{
-    Accel, Finished, Program, Scratch, Source, TimeLimit, TwoCpus, Vm, VmBuilder, command, compile, cpus_of,
-    library, two_cpus,
+    Accel, Scratch, Source, TimeLimit, TwoCpus, Vm, VmBuilder, compile, cpus_of, cpus_of_thread, library,
+    pinshim, two_cpus,
 };
 
 /// A QEMU that a wrapper of its name has become, started on both CPUs: the emulator on the first, vCPUs on the second.
@@ -28,10 +28,9 @@ fn wrapped(cpus: TwoCpus, shape: impl FnOnce(VmBuilder) -> VmBuilder) -> Option<
 fn iothread_is_on(vm: &mut Vm, cpus: &[usize]) {
     let pid = vm.pid();
     for (id, tid) in vm.qmp.iothread_tids() {
-        assert_eq!(cpus_of(&format!("{pid}/task/{tid}")), cpus, "{id}");
+        assert_eq!(cpus_of_thread(pid, tid).as_deref(), Some(cpus), "{id}");
     }
-    let checked: Finished = Program::new(command()).args(["check", &pid.to_string()]).run();
-    checked.assert_clean();
+    pinshim(&["check", &pid.to_string()]).assert_clean();
 }
 
 #[test]

@@ -3,16 +3,12 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use harness::{
-    Accel, Finished, Program, Scratch, Source, TimeLimit, TwoCpus, Vm, VmBuilder, command, compile_library,
-    cpus_of_thread, threads, two_cpus, until,
+    Accel, Scratch, Source, TimeLimit, TwoCpus, Vm, VmBuilder, command, compile_library, cpus_of_thread,
+    pinshim, threads, two_cpus, until,
 };
 
 /// One calls glibc's own pthread_create, past ours; the other calls ours with a routine of its own.
 const LIBRARIES: [&str; 2] = ["creates_by_libc.c", "creates_by_next.c"];
-
-fn pinshim(arguments: &[&str]) -> Finished {
-    Program::new(command()).args(arguments).run()
-}
 
 /// vCPUs on the second CPU, all else on the first.
 fn started(

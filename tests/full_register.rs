@@ -1,7 +1,7 @@
 //! More threads than the register holds: each is placed all the same, none is taken for another, and that the register
 //! is full is told to those who ask.
 
-use harness::{Process, Program, Scratch, Source, TimeLimit, TwoCpus, command, compile, two_cpus, until};
+use harness::{Process, Program, Scratch, Source, TimeLimit, TwoCpus, compile, pinshim, two_cpus, until};
 
 /// The program that makes 4200 IOThreads, with its IOThreads' set elsewhere than its own.
 fn program(scratch: &Scratch, cpus: TwoCpus) -> Program {
@@ -45,7 +45,7 @@ fn show_says_how_many_threads_are_placed_and_not_listed() {
     let scratch = Scratch::new();
     let process: Process = program(&scratch, cpus).arg("wait").start();
     until(60, "all threads", || process.stdout().contains("all run").then_some(()));
-    let finished = Program::new(command()).args(["show", &process.pid().to_string()]).run();
+    let finished = pinshim(&["show", &process.pid().to_string()]);
     // The register has 4096 slots. The main thread has one, and call_rcu, if it has not ended yet.
     let last = finished.stdout.lines().last();
     let said = |unlisted: i32| {

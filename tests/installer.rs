@@ -174,13 +174,9 @@ fn fish_looks_where_its_completions_are() {
     assert!(!world.path("to/etc/fish").exists());
     let looks = Program::new("fish")
         .args(["-c", "env -u XDG_DATA_DIRS fish -c 'string join \\n $fish_complete_path'"]);
-    match looks.try_start() {
-        Ok(process) => {
-            let folders = process.wait().stdout;
-            assert!(folders.lines().any(|folder| folder == "/etc/fish/completions"), "{folders}");
-        }
-        Err(error) => skip(format!("fish: {error}")),
-    }
+    let Some(looked) = looks.run_or_skip() else { return };
+    let folders = looked.stdout;
+    assert!(folders.lines().any(|folder| folder == "/etc/fish/completions"), "{folders}");
 }
 
 #[test]

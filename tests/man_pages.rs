@@ -19,14 +19,8 @@ fn pages(scratch: &Scratch) -> Vec<PathBuf> {
 
 /// What a program says of a page. `None`, and said, where there is no such program.
 fn said_by(program: &str, options: &[&str], page: &Path) -> Option<Finished> {
-    let program_of_page = Program::new(program).args(options).arg(page);
-    match program_of_page.env("MANWIDTH", "60").env("LC_ALL", "C.UTF-8").env("MANPAGER", "cat").try_start() {
-        Ok(process) => Some(process.wait()),
-        Err(error) => {
-            skip(format!("{program}: {error}"));
-            None
-        }
-    }
+    let program = Program::new(program).args(options).arg(page);
+    program.env("MANWIDTH", "60").env("LC_ALL", "C.UTF-8").env("MANPAGER", "cat").run_or_skip()
 }
 
 #[test]

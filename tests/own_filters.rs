@@ -4,7 +4,7 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use harness::{
-    Finished, Program, Scratch, Source, TimeLimit, TwoCpus, command, compile, cpus_of, skip, two_cpus, until,
+    Finished, Program, Scratch, Source, TimeLimit, TwoCpus, compile, cpus_of, pinshim, skip, two_cpus, until,
 };
 
 /// How a filter is loaded: the three ways of programs, with the library that many use.
@@ -97,8 +97,7 @@ fn a_thread_that_a_filter_keeps_off_its_set_is_named_with_the_filter_and_can_be_
     let process = filters.target(&[]).env("PIN_IOTHREADS", format!("*@{first}")).start();
     until(30, "its threads", || process.stdout().contains("all run").then_some(()));
     let pid = process.pid().to_string();
-    let pinshim = |verb: &str| Program::new(command()).args([verb, &pid]).run();
-    let (check, show) = (pinshim("check"), pinshim("show"));
+    let (check, show) = (pinshim(&["check", &pid]), pinshim(&["show", &pid]));
     // The table may break a long cell into lines.
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let off = format!("OFF: on {second}, by its own seccomp filter");
@@ -106,8 +105,8 @@ fn a_thread_that_a_filter_keeps_off_its_set_is_named_with_the_filter_and_can_be_
     let note = "so far 2 threads left on the CPUs that they began on: the program's own seccomp filter";
     assert!(words(&show.stdout).contains(&off) && show.stdout.contains(note), "{show:?}");
     // Nobody forbids it to others.
-    assert_eq!(pinshim("apply").code(), 0);
-    pinshim("check").assert_clean();
+    assert_eq!(pinshim(&["apply", &pid]).code(), 0);
+    pinshim(&["check", &pid]).assert_clean();
     assert_eq!(cpus_of(&pid), [second], "the main thread was in place");
     let said = process.stderr();
     process.kill();

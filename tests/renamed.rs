@@ -4,13 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use harness::{
-    Accel, Aio, Bus, Drive, Finished, LIBVIRT_SANDBOX, Program, Scratch, Source, TimeLimit, VmBuilder,
-    command, compile, cpus_of_thread, qemu, skip, threads, two_cpus, until,
+    Accel, Aio, Bus, Drive, LIBVIRT_SANDBOX, Program, Scratch, Source, TimeLimit, VmBuilder, compile,
+    cpus_of_thread, pinshim, qemu, skip, threads, two_cpus, until,
 };
-
-fn pinshim(arguments: &[&str]) -> Finished {
-    Program::new(command()).args(arguments).run()
-}
 
 #[test]
 fn a_thread_follows_the_rules_at_the_moment_that_it_is_renamed() {

@@ -3,23 +3,23 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use harness::{
-    Accel, Finished, Process, Program, Scratch, TimeLimit, VmBuilder, command, kvm_and_tcg, skip, until,
+    Accel, Finished, Process, Program, Scratch, TimeLimit, VmBuilder, command, kvm_and_tcg, until,
 };
 
 /// Runs a shell's command on a terminal of its own. `None`, and said, where there is no script(1).
 fn on_a_terminal(term: &str, line: &str) -> Option<Finished> {
+    script(term, line).run_or_skip()
+}
+
+/// A shell's command on a terminal of its own.
+fn script(term: &str, line: &str) -> Program {
     let program = Program::new("script").env("TERM", term).args(["-q", "-e", "-c", line, "/dev/null"]);
-    match program.env("SHELL", "/bin/sh").env("PINSHIM", command()).try_start() {
-        Ok(process) => Some(process.wait()),
-        Err(error) => {
-            skip(format!("script: {error}"));
-            None
-        }
-    }
+    program.env("SHELL", "/bin/sh").env("PINSHIM", command())
 }
 
 #[test]
@@ -93,14 +93,9 @@ impl Terminal {
         let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
         let server = terminal.tmux(&["-f", "/dev/null", "-D"]).env("PATH", &path);
         let server = server.env("HOME", terminal.scratch.path()).env("ENV", begin).env("PINSHIM", command());
-        match server.try_start() {
-            Ok(server) => terminal.server = Some(server),
-            Err(error) => {
-                skip(format!("tmux: {error}"));
-                return None;
-            }
-        }
-        until(20, "tmux", || terminal.scratch.join("socket").exists().then_some(()));
+        terminal.server = Some(server.start_or_skip()?);
+        // Before it listens, a client would start another server.
+        until(20, "tmux", || UnixStream::connect(terminal.scratch.join("socket")).ok());
         let new = terminal.tmux(&["new-session", "-d", "-x", "90", "-y", "12", shell]);
         new.env("PATH", path).run().assert_clean();
         Some(terminal)
@@ -189,10 +184,12 @@ fn a_watch_leaves_what_was_there_before_and_the_terminal_in_order() {
 #[test]
 fn a_watch_that_goes_to_a_file_or_a_dumb_terminal_has_no_sequences() {
     let _limit = TimeLimit::seconds(60);
-    let line = "stty cols 80 rows 24; timeout 1 \"$PINSHIM\" show $$ --watch 0.1";
-    let Some(finished) = on_a_terminal("dumb", line) else { return };
-    assert!(finished.stdout.matches("NOT PINNED").count() > 1, "{finished:?}");
-    assert!(!finished.stdout.contains('\x1b'), "{finished:?}");
+    let line = "stty cols 80 rows 24; \"$PINSHIM\" show $$ --watch 0.1";
+    let Some(process) = script("dumb", line).start_or_skip() else { return };
+    let shown = until(30, "two looks", || {
+        Some(process.stdout()).filter(|shown| shown.matches("NOT PINNED").count() > 1)
+    });
+    assert!(!shown.contains('\x1b'), "{shown}");
 }
 
 /// The completions as `scripts/install` gets them.
@@ -212,13 +209,8 @@ fn vm_called(qemu: &Path, name: &str) -> Process {
 fn answer_of(shell: &str, program: &str) -> Option<String> {
     let folder = command().parent().unwrap().display();
     let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
-    match Program::new(shell).env("PATH", path).args(["-c", program]).try_start() {
-        Ok(process) => Some(process.wait().stdout),
-        Err(error) => {
-            skip(format!("{shell}: {error}"));
-            None
-        }
-    }
+    let program = Program::new(shell).env("PATH", path).args(["-c", program]);
+    program.run_or_skip().map(|finished| finished.stdout)
 }
 
 /// What is offered at the end of a line, in bash and in fish.
@@ -272,10 +264,12 @@ fn shells_complete_subcommands_options_vms_and_commands() {
 fn completes_on_a_terminal(shell: &str, begin: &str) {
     let scratch = Scratch::new();
     let folder = completions(&scratch);
-    if Program::new(shell).arg("--version").try_start().map(|process| process.wait()).is_err() {
-        return skip(format!("there is no {shell}"));
+    if Program::new(shell).arg("--version").run_or_skip().is_none() {
+        return;
     }
     let Some(terminal) = Terminal::open(begin) else { return };
+    // It reads what is typed once it shows its prompt.
+    terminal.wait(|screen| !screen.trim().is_empty());
     terminal.types(&[&format!("F={}", folder.display()), "Enter"]);
     let start = match shell {
         "zsh" => "fpath=($F $fpath); autoload -Uz compinit; compinit -u -D; PS1='ready: '",

@@ -3,11 +3,10 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use harness::{Accel, Program, TimeLimit, VmBuilder, command, kvm_and_tcg, two_cpus, until};
+use harness::{Accel, TimeLimit, VmBuilder, kvm_and_tcg, pinshim, two_cpus, until};
 use serde_json::json;
 
 fn names_that_nobody_has_are_said(accel: Accel) {
-    let pinshim = command();
     let _limit = TimeLimit::seconds(200);
     let Some(cpus) = two_cpus() else { return };
     let vm = VmBuilder::usual(accel)
@@ -26,14 +25,14 @@ fn names_that_nobody_has_are_said(accel: Accel) {
     });
     assert_eq!(vm.stderr().matches("pinshim: ").count(), 2, "{}", vm.stderr());
     let pid = vm.pid().to_string();
-    let shown = Program::new(pinshim).args(["show", &pid]).run();
+    let shown = pinshim(&["show", &pid]);
     assert!(shown.stdout.contains(vcpu) && shown.stdout.contains(iothread), "{shown:?}");
-    let checked = Program::new(pinshim).args(["check", &pid]).run();
+    let checked = pinshim(&["check", &pid]);
     assert_eq!(checked.code(), 1, "{checked:?}");
     assert!(checked.stdout.contains(vcpu) && checked.stdout.contains(iothread), "{checked:?}");
     // Plugged in, it is there.
     vm.qmp.execute("object-add", json!({"qom-type": "iothread", "id": "fre"}));
-    let checked = Program::new(pinshim).args(["check", &pid]).run();
+    let checked = pinshim(&["check", &pid]);
     assert_eq!(checked.code(), 1, "{checked:?}");
     assert!(checked.stdout.contains(vcpu) && !checked.stdout.contains(iothread), "{checked:?}");
     assert_eq!(vm.stderr().matches("pinshim: ").count(), 2, "{}", vm.stderr());

@@ -5,7 +5,7 @@
 
 use harness::{
     Accel, ChildCpuset, LIBVIRT_SANDBOX, Program, TimeLimit, TwoCpus, Vm, VmBuilder, brokers_of, command,
-    cpus_of, kvm_and_tcg, move_thread, or_skip, two_cpus, until,
+    cpus_of, kvm_and_tcg, move_thread, or_skip, pinshim, two_cpus, until,
 };
 use serde_json::json;
 
@@ -76,7 +76,7 @@ fn shrunk_and_grown(vm: &mut Vm, cpuset: &ChildCpuset, cpus: TwoCpus, born: &str
     let (mut tids, _) = threads(vm);
     cpuset.change(&[cpus.first]);
     for &tid in &tids {
-        until(10, "the kernel's own choice", || (on(tid) == [cpus.first]).then_some(()));
+        until(60, "the kernel's own choice", || (on(tid) == [cpus.first]).then_some(()));
     }
     tids.push(new_iothread(vm, born));
     cpuset.change(&[cpus.first, cpus.second]);
@@ -100,7 +100,6 @@ fn what_a_smaller_cpuset_has_moved_comes_back_when_it_has_grown_again() {
 
 #[test]
 fn without_a_watch_show_says_what_to_do_and_apply_does_it() {
-    let pinshim = command();
     let _limit = TimeLimit::seconds(200);
     let Some(cpus) = two_cpus() else { return };
     let Some(cpuset) = or_skip(ChildCpuset::new(&[cpus.first, cpus.second])) else { return };
@@ -109,10 +108,10 @@ fn without_a_watch_show_says_what_to_do_and_apply_does_it() {
     let tids = shrunk_and_grown(&mut vm, &cpuset, cpus, "meanwhile");
     let meanwhile = *tids.last().expect("the new one");
     assert_eq!(on(meanwhile), [cpus.first]);
-    let shown = Program::new(pinshim).args(["show", &pid]).run();
+    let shown = pinshim(&["show", &pid]);
     let hint = format!("`pinshim apply {pid}` puts threads back where they belong");
     assert!(shown.stdout.contains(&hint), "{shown:?}");
-    let apply = Program::new(pinshim).args(["apply", &pid, "--watch", "1"]).start();
+    let apply = Program::new(command()).args(["apply", &pid, "--watch", "1"]).start();
     wait_until_on(&tids, cpus.second);
     // And once more, since the watch goes on.
     let again = shrunk_and_grown(&mut vm, &cpuset, cpus, "later");

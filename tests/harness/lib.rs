@@ -50,7 +50,7 @@ pub use filtered::Filtered;
 pub use guest::{assemble, visits};
 pub use judge::{Expected, Offence, Rule, judge};
 pub use kvm::kvm_missing;
-pub use library::{command, library};
+pub use library::{command, library, pinshim};
 pub use long::long;
 pub use observer::{Observation, Observer, Run, ThreadSeen};
 pub use pipe::{pipe, pipe_without_reader};

@@ -1,8 +1,11 @@
-//! Where the things under test are: built once for all tests, from this workspace.
+//! The things under test: built once for all tests, from this workspace.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+
+use crate::{Finished, Program};
 
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -17,6 +20,11 @@ pub fn library() -> &'static Path {
 pub fn command() -> &'static Path {
     static COMMAND: OnceLock<PathBuf> = OnceLock::new();
     COMMAND.get_or_init(|| locate("PINSHIM_TEST_CMD", "pinshim"))
+}
+
+/// Runs the command under test with these arguments.
+pub fn pinshim<S: AsRef<OsStr>>(arguments: &[S]) -> Finished {
+    Program::new(command()).args(arguments).run()
 }
 
 fn locate(variable: &str, file: &str) -> PathBuf {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::time_limit;
 use crate::user::Uid;
-use crate::{ChildCpuset, library};
+use crate::{ChildCpuset, library, or_skip};
 
 /// What is done in the child between fork and exec: system calls only.
 type BeforeExec = Box<dyn FnMut() -> io::Result<()> + Send + Sync>;
@@ -198,6 +198,17 @@ impl Program {
     /// Starts it and waits for its end.
     pub fn run(self) -> Finished {
         self.start().wait()
+    }
+
+    /// The same. `None`, after saying so, where there is no such program.
+    pub fn run_or_skip(self) -> Option<Finished> {
+        self.start_or_skip().map(Process::wait)
+    }
+
+    /// Starts it. `None`, after saying so, where there is no such program.
+    pub fn start_or_skip(self) -> Option<Process> {
+        let name = self.path.display().to_string();
+        or_skip(self.try_start().map_err(|error| format!("{name}: {error}")))
     }
 }
 
