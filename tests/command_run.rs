@@ -475,7 +475,7 @@ fn a_guest_that_is_pinned_in_time_is_left_alone() {
 
 /// What is said of `--require`, which may be after the command has been ended.
 fn said_of_requirement(log: &Path) -> String {
-    harness::until(10, "the reason", || {
+    harness::until(60, "the reason", || {
         fs::read_to_string(log).ok().filter(|said| said.contains("--require") && said.ends_with('\n'))
     })
 }
@@ -488,8 +488,10 @@ fn a_qemu_that_is_not_pinned_is_ended_before_its_guest_runs() {
     let Some(binary) = or_skip(harness::qemu()) else { return };
     let scratch = Scratch::new();
     let line = "-accel tcg -machine pc -m 64 -display none -nodefaults -no-user-config";
+    // It waits for a connection before it makes its machine: on a busy machine the look may come late.
+    let waits = format!("-chardev socket,id=c,path={},server=on,wait=on", scratch.join("c").display());
     let script = scratch.join("start-vm.sh");
-    let text = format!("#!/bin/sh\nenv -i {} {line}\necho \"it goes on\"\n", binary.display());
+    let text = format!("#!/bin/sh\nenv -i {} {line} {waits}\necho \"it goes on\"\n", binary.display());
     fs::write(&script, text).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     let log = scratch.join("stderr");
@@ -519,7 +521,8 @@ fn a_command_that_starts_no_qemu_is_ended_after_the_time() {
 fn a_guest_that_runs_is_not_ended_although_it_is_not_pinned() {
     command();
     let _limit = TimeLimit::seconds(100);
-    let Some(vm) = required_guest("1", Some("another-program")) else { return };
+    // On a busy machine it takes a while until QEMU has so many threads that a guest may be running.
+    let Some(vm) = required_guest("10", Some("another-program")) else { return };
     let said =
         harness::until(60, "the failure", || Some(vm.stderr()).filter(|said| said.contains("--require")));
     assert!(said.contains("a guest may be running, and is not ended"), "{said}");
