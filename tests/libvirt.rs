@@ -66,7 +66,7 @@ fn assert_in_place(seen: &Observation, cpus: TwoCpus) {
 
 #[track_caller]
 fn soon_on(qemu: Qemu, thread: &str, cpu: usize) {
-    until(5, &format!("{thread} on {cpu}"), || {
+    until(60, &format!("{thread} on {cpu}"), || {
         qemu.cpus_of(thread).filter(|cpus| *cpus == cpu.to_string()).map(|_| ())
     });
 }
@@ -131,10 +131,10 @@ fn nothing_is_left(libvirt: &Libvirt, domain: &Domain, qemu: Qemu) {
     let brokers = brokers_of(qemu.pid);
     assert_eq!(brokers.len(), 1, "one broker");
     libvirt.destroy(domain, qemu);
-    until(10, "the broker's end", || (!brokers[0].lives()).then_some(()));
+    until(60, "the broker's end", || (!brokers[0].lives()).then_some(()));
     let left = libvirt.path(&format!("run/pinshim/domains/{}.env", domain.name));
-    until(10, "the file's end", || (!left.exists()).then_some(()));
-    until(10, "the cgroups' end", || libvirt.cgroups(domain).is_empty().then_some(()));
+    until(60, "the file's end", || (!left.exists()).then_some(()));
+    until(60, "the cgroups' end", || libvirt.cgroups(domain).is_empty().then_some(()));
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn the_ways_of_a_pinning() {
     let qemu = start(&plain);
     assert_eq!(qemu.variable("LD_PRELOAD"), None);
     assert_eq!(qemu.variable("PIN_MANAGER"), None);
-    let line = until(10, "the hook's line", || libvirt.hook_lines(&plain).pop());
+    let line = until(60, "the hook's line", || libvirt.hook_lines(&plain).pop());
     assert!(line.contains("but it runs unpinned"), "{line}");
     assert_eq!(libvirt.hook_lines(&plain).len(), 1);
     libvirt.destroy(&plain, qemu);
@@ -217,7 +217,7 @@ fn the_ways_of_a_pinning() {
         .placement(&format!("cpus='{there}'"))
         .emulator("/usr/bin/qemu-system-x86_64");
     let qemu = start(&forgotten);
-    let line = until(10, "the hook's line", || libvirt.hook_lines(&forgotten).pop());
+    let line = until(60, "the hook's line", || libvirt.hook_lines(&forgotten).pop());
     assert!(line.contains("does not run under libpinshim.so"), "{line}");
     soon_on(qemu, "CPU 0/TCG", cpus.second);
     libvirt.destroy(&forgotten, qemu);
@@ -260,7 +260,7 @@ fn a_domains_file_follows_its_uuid() {
         }
         let qemu = start(&domain);
         assert_eq!(qemu.cpus_of("call_rcu"), Some(there.clone()), "{name}");
-        let line = until(10, "the hook's line", || libvirt.hook_lines(&domain).pop());
+        let line = until(60, "the hook's line", || libvirt.hook_lines(&domain).pop());
         assert!(line.contains("where they belong"), "{line}");
         libvirt.destroy(&domain, qemu);
     }
@@ -289,7 +289,7 @@ fn a_script_in_place_of_qemu_starts_it_pinned() {
     libvirt.define(&domain);
     libvirt.virsh_ok(&["start", "--paused", &domain.name]);
     let qemu = libvirt.qemu(&domain).expect("a QEMU");
-    let line = until(10, "the hook's line", || libvirt.hook_lines(&domain).pop());
+    let line = until(60, "the hook's line", || libvirt.hook_lines(&domain).pop());
     assert!(line.contains("where they belong") && !line.contains("libpinshim"), "{line}");
     assert_eq!(qemu.cpus_of("call_rcu"), Some(cpus.second.to_string()));
     libvirt.destroy(&domain, qemu);
@@ -519,7 +519,7 @@ fn a_cputune_that_agrees_with_the_placement_is_silent() {
     for _ in 0..2 {
         let qemu = libvirt.start_domain(&domain);
         domain.wait_visits(1);
-        let is_made = until(3, "the kernel's thread", || {
+        let is_made = until(60, "the kernel's thread", || {
             qemu.cpus_of("kvm-nx-lpage-re").filter(|cpus| *cpus == here.to_string())
         });
         assert_eq!(is_made, here.to_string());
@@ -550,13 +550,13 @@ fn a_guest_that_runs_later_has_the_kernels_thread_where_it_belongs() {
     thread::sleep(Duration::from_secs(3));
     libvirt.virsh_ok(&["resume", &domain.name]);
     domain.wait_visits(1);
-    until(5, "the kernel's thread", || {
+    until(60, "the kernel's thread", || {
         qemu.cpus_of("kvm-nx-lpage-re").filter(|cpus| *cpus == here.to_string())
     });
     assert_eq!(libvirt.pinshim(&["check", &domain.name]), (0, String::new()));
     if has_cgroups(qemu) {
         let moved = |line: &String| line.contains("1 thread of the kernel's put where");
-        until(10, "the hook's second line", || libvirt.hook_lines(&domain).into_iter().find(moved));
+        until(60, "the hook's second line", || libvirt.hook_lines(&domain).into_iter().find(moved));
     }
     libvirt.destroy(&domain, qemu);
 }
