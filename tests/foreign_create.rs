@@ -38,12 +38,11 @@ fn vcpus_are_on(vm: &mut Vm, cpu: usize) {
     }
 }
 
-#[test]
-fn a_vcpu_is_placed_by_what_it_asks_of_kvm() {
+fn vcpus_are_placed(accel: Accel, shape: impl Fn(VmBuilder) -> VmBuilder) {
     let _limit = TimeLimit::seconds(200);
     let Some(cpus) = two_cpus() else { return };
     for file in LIBRARIES {
-        let Some((mut vm, _scratch)) = started(Accel::Kvm, file, |vm| vm, cpus) else { return };
+        let Some((mut vm, _scratch)) = started(accel, file, &shape, cpus) else { return };
         vcpus_are_on(&mut vm, cpus.second);
         // Whichever of QEMU's threads the others are, they belong on the base set.
         pinshim(&["check", &vm.pid().to_string()]).assert_clean();
@@ -51,16 +50,13 @@ fn a_vcpu_is_placed_by_what_it_asks_of_kvm() {
 }
 
 #[test]
+fn a_vcpu_is_placed_by_what_it_asks_of_kvm() {
+    vcpus_are_placed(Accel::Kvm, |vm| vm);
+}
+
+#[test]
 fn threads_that_qemu_names_itself_are_placed_by_those_names() {
-    let _limit = TimeLimit::seconds(200);
-    let Some(cpus) = two_cpus() else { return };
-    for file in LIBRARIES {
-        let Some((mut vm, _scratch)) = started(Accel::Tcg, file, |vm| vm.debug_threads(true), cpus) else {
-            return;
-        };
-        vcpus_are_on(&mut vm, cpus.second);
-        pinshim(&["check", &vm.pid().to_string()]).assert_clean();
-    }
+    vcpus_are_placed(Accel::Tcg, |vm| vm.debug_threads(true));
 }
 
 #[test]
