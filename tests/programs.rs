@@ -114,6 +114,18 @@ fn a_creator_that_was_moved_stays_and_its_children_are_in_place() {
     same("creator_stays.c", 0, "done");
 }
 
+/// One of QEMU's threads that a library has narrowed must not narrow those that it creates.
+#[test]
+fn a_creator_that_narrows_itself_stays_so_and_its_children_have_their_whole_set() {
+    let Some(pair) = Pair::of("narrows.c") else { return };
+    let seen =
+        |children: u32| format!("the new thread: {children} CPUs\nthe creator: where it wants to be\n");
+    let under = pair.target().with_library().env("PIN_CPUS", pair.cpus.both()).run();
+    assert_eq!(under.assert_clean().stdout, seen(2));
+    // Without the library they inherit.
+    assert_eq!(pair.plain().run().assert_clean().stdout, seen(1));
+}
+
 #[test]
 fn threads_leave_by_pthread_exit() {
     same("leave.c", 0, "main has left");
