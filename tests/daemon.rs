@@ -3,8 +3,8 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use harness::{
-    Accel, Companion, Daemon, Program, Scratch, Source, TimeLimit, compile, compile_library, cpus_of,
-    kvm_and_tcg, library, or_skip, pinshim, threads, two_cpus, until,
+    Accel, Companion, Daemon, LeftRunning, Program, Scratch, Source, TimeLimit, compile, compile_library,
+    cpus_of, cpus_of_thread, kvm_and_tcg, library, or_skip, pinshim, threads, two_cpus, until,
 };
 
 /// The constructor of another library creates a thread, which makes the library under test read its
@@ -45,6 +45,42 @@ kvm_and_tcg!(
     the_daemon_is_checked_although_another_library_comes_first
 );
 
+/// The server forks, and its parent ends once it serves; nothing in its arguments says so to the library.
+#[test]
+fn a_qemu_nbd_that_forks_is_pinned_and_its_check_says_so() {
+    let _limit = TimeLimit::seconds(90);
+    let Some(cpus) = two_cpus() else { return };
+    let scratch = Scratch::new();
+    let path = |name: &str| scratch.join(name).display().to_string();
+    std::fs::write(scratch.join("image"), vec![7; 1 << 20]).expect("make an image");
+    let started = Program::new("qemu-nbd")
+        .args(["--fork", "--persistent", "--format", "raw", "--socket", &path("socket")])
+        .args(["--pid-file", &path("pid"), &path("image")])
+        .with_library()
+        .affinity(&[cpus.first])
+        .env("PIN_TARGET", "qemu-nbd")
+        .env("PIN_CPUS", cpus.second.to_string());
+    let Some(started) = started.run_or_skip() else { return };
+    started.assert_clean();
+    let pid = std::fs::read_to_string(scratch.join("pid")).expect("the server's pid").trim().to_owned();
+    let server = Companion::of(pid.parse().expect("a pid")).expect("the server runs");
+    let _server = LeftRunning(server);
+    // Its workers come with the first requests.
+    let uri = format!("nbd+unix:///?socket={}", path("socket"));
+    let read = Program::new("qemu-io").args(["-f", "raw", "-r", "-c", "read -P 7 0 1M", &uri]).run();
+    assert!(read.code() == 0 && read.stdout.contains("read 1048576/1048576 bytes"), "{read:?}");
+    let all = threads(server.pid);
+    assert!(all.values().any(|name| name == "worker"), "{all:?}");
+    for (tid, name) in all {
+        assert_eq!(
+            cpus_of_thread(server.pid, tid).unwrap_or_else(|| vec![cpus.second]),
+            [cpus.second],
+            "{name}"
+        );
+    }
+    pinshim(&["check", &pid]).assert_clean();
+}
+
 /// Starts a program that goes on in a forked child, and has `look` look at the child by its pid.
 fn in_a_forked_child(arguments: &[&str], look: impl FnOnce(&str)) {
     let _limit = TimeLimit::seconds(60);
@@ -60,10 +96,9 @@ fn in_a_forked_child(arguments: &[&str], look: impl FnOnce(&str)) {
         .env("EXPECT_CPU", cpus.second.to_string())
         .start();
     let pid = until(30, "the child", || Some(process.stdout().lines().next()?.to_owned()));
-    let child = Companion::of(pid.parse().expect("a pid")).expect("the child lives");
+    let _child = LeftRunning(Companion::of(pid.parse().expect("a pid")).expect("the child lives"));
     assert_eq!(cpus_of(&pid), [cpus.second]);
     look(&pid);
-    child.signal(libc::SIGKILL);
     assert_eq!(process.stderr(), "");
 }
 

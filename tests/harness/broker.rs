@@ -79,6 +79,16 @@ impl Companion {
     }
 }
 
+/// A process that a program of the test's has left running. It is killed when the value is dropped.
+#[derive(Debug)]
+pub struct LeftRunning(pub Companion);
+
+impl Drop for LeftRunning {
+    fn drop(&mut self) {
+        self.0.signal(libc::SIGKILL);
+    }
+}
+
 /// A stopped process. It continues when the value is dropped, so that it can end.
 #[derive(Debug)]
 pub struct Halted(Companion);

@@ -5,12 +5,12 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::process::{Finished, Program};
-use crate::{Accel, Companion, Qmp, Scratch, assemble, kvm_missing, qemu};
+use crate::{Accel, Companion, LeftRunning, Qmp, Scratch, assemble, kvm_missing, qemu};
 
 /// The process that runs a VM after `-daemonize`. It is killed when the value is dropped.
 #[derive(Debug)]
 pub struct Daemon {
-    process: Companion,
+    process: LeftRunning,
     starter: u32,
     started: Finished,
     socket: PathBuf,
@@ -46,13 +46,13 @@ impl Daemon {
         let started = process.wait();
         assert!(started.status.success(), "QEMU became no daemon: {started:?}");
         let pid = fs::read_to_string(&pid_file).expect("the daemon's pid").trim().parse().expect("a pid");
-        let process = Companion::of(pid).expect("the daemon runs");
+        let process = LeftRunning(Companion::of(pid).expect("the daemon runs"));
         Ok(Self { process, starter, started, socket })
     }
 
     /// The process that runs the VM.
     pub fn process(&self) -> Companion {
-        self.process
+        self.process.0
     }
 
     /// The pid that QEMU was started as, and had before it became a daemon.
@@ -68,11 +68,5 @@ impl Daemon {
     /// A connection to the VM's monitor.
     pub fn qmp(&self) -> Qmp {
         Qmp::connect(&self.socket).expect("connect to the daemon's monitor")
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.process.signal(libc::SIGKILL);
     }
 }

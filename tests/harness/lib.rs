@@ -40,7 +40,7 @@ mod twins;
 mod user;
 mod vm;
 
-pub use broker::{Companion, Halted, brokers_of};
+pub use broker::{Companion, Halted, LeftRunning, brokers_of};
 pub use compiler::{Source, compile, compile_library};
 pub use cpus::{TwoCpus, available, cpus_of, cpus_of_thread, move_thread, outer_mask, two_cpus};
 pub use cpuset::ChildCpuset;
