@@ -7,7 +7,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use harness::{Accel, Finished, Program, Scratch, TimeLimit, VmBuilder, command, cpus_of, skip, two_cpus};
+use harness::{
+    Accel, Finished, Program, Scratch, TimeLimit, VmBuilder, command, cpus_of, own_mounts_missing, skip,
+    two_cpus,
+};
 use serde_json::Value;
 
 /// Held by a test that plans on this host or runs a VM there: a plan leaves other VMs' CPUs to them.
@@ -17,8 +20,15 @@ fn plan(arguments: &[&str]) -> Finished {
     Program::new(command()).arg("plan").args(arguments).run()
 }
 
+/// A plan for this machine as if it ran no other VM, since a plan leaves those their CPUs: they are not seen from a PID
+/// namespace of its own. Where there can be none, there had better be no other VM.
 fn planned(arguments: &[&str]) -> Value {
-    let finished = plan(&[arguments, &["--format", "json"]].concat());
+    let program = if own_mounts_missing().is_none() {
+        Program::new("unshare").args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(command())
+    } else {
+        Program::new(command())
+    };
+    let finished = program.arg("plan").args(arguments).args(["--format", "json"]).run();
     serde_json::from_str(&finished.assert_clean().stdout).unwrap()
 }
 
