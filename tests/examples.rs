@@ -20,7 +20,7 @@ const DOCUMENTS: [&str; 5] =
     ["README.md", "CONTRIBUTING.md", "docs/command.md", "docs/libvirt.md", "docs/architecture.md"];
 
 /// What a document says about the row of a role, where a comment or the text beside the example says it.
-const CLAIMS: [(&str, &[(&str, &str)]); 4] = [
+const CLAIMS: [(&str, &[(&str, &str)]); 5] = [
     (
         "run --cpus 1 -- qemu",
         &[("emulator, main loop", "1"), ("every vCPU", "1"), ("IOThreads not named", "1")],
@@ -41,6 +41,15 @@ const CLAIMS: [(&str, &[(&str, &str)]); 4] = [
     (
         "PIN_VCPUS=2,3 PIN_IOTHREADS=io1@1 ",
         &[("vCPU 0", "2"), ("vCPU 1", "3"), ("IOThread io1", "1"), ("migration", "0")],
+    ),
+    (
+        "run --vcpus 8,9 --emulator 10 --memory strict:0 --core vm ",
+        &[
+            ("vCPU 0", "8"),
+            ("emulator, main loop", "10"),
+            ("memory of QEMU itself", "strict:0"),
+            ("core scheduling", "SMT siblings run this VM or others, not both at a time"),
+        ],
     ),
     ("run --vcpus '*@[4-7]' --cpus 0 ", &[("every vCPU", "4-7"), ("emulator, main loop", "0")]),
 ];

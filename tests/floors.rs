@@ -17,6 +17,7 @@ const HOUSE: &[Crate] = &[
         imports: &[],
         floors: &[
             &["cpus", "glob", "harmful", "kernel_thread", "process", "role", "tid"],
+            &["memory"],
             &["policy"],
             &["environment"],
             &["status_page"],

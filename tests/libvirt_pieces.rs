@@ -445,8 +445,8 @@ mod wrapper {
         Program::new("mkfifo").arg(&settings).run().assert_clean();
         assert_refused(&start(), "qemu-pinned.conf is no plain file");
         remove(&settings);
-        fs::write(&settings, format!("{text}{}", "#\n".repeat(40_000))).expect("write the settings");
-        assert_refused(&start(), "more than 65536 are not read");
+        fs::write(&settings, format!("{text}{}", "#\n".repeat(60_000))).expect("write the settings");
+        assert_refused(&start(), "more than 98304 are not read");
         // A folder may be searched, and is no program for all that.
         fs::write(&settings, "QEMU=/usr\n").expect("write the settings");
         assert_refused(&start(), "/usr, the real QEMU, is not there or may not be executed");

@@ -64,6 +64,7 @@ pub(crate) enum Command {
         Examples:\n  \
         pinshim run --cpus 2-5 -- qemu-system-x86_64 -smp 4 disk.img\n  \
         pinshim run --vcpus 2,3 --iothreads io1@4 --emulator 0-1 -- qemu-system-x86_64 -smp 2 …\n  \
+        pinshim run --vcpus 8,9 --emulator 10 --memory strict:0 --core vm -- qemu-system-x86_64 -smp 2 …\n  \
         pinshim run --cpus 0 --vcpus '*@[4-7]' --dry-run -- ./start-vm.sh"
 )]
 pub(crate) struct Run {
@@ -151,6 +152,14 @@ pub(crate) struct Placement {
     /// Threads whose name matches, before any role; may be given again (PIN_THREADS)
     #[arg(long = "thread", value_name = "GLOB@SET", allow_hyphen_values = true)]
     pub(crate) threads: Vec<String>,
+
+    /// The NUMA policy of QEMU's memory, at its start: strict:0, preferred:0-1, interleave:0-1 or local (PIN_MEMORY)
+    #[arg(long, value_name = "POLICY", allow_hyphen_values = true)]
+    pub(crate) memory: Option<String>,
+
+    /// Whether a core of the VM's runs nothing else on its SMT siblings, from QEMU's start on: vm or off (PIN_CORE)
+    #[arg(long, value_name = "vm|off", allow_hyphen_values = true)]
+    pub(crate) core: Option<String>,
 }
 
 /// Which VMs are meant.
@@ -499,6 +508,7 @@ pub(crate) struct Libvirt {
 }
 
 /// What is to be done with domains.
+#[allow(clippy::large_enum_variant, reason = "there is one of it, made of the command line")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum LibvirtAction {
     Enable(LibvirtEnable),
@@ -695,6 +705,8 @@ impl Placement {
             ("PIN_MIGRATION", &self.migration),
             ("PIN_VHOST", &self.vhost),
             ("PIN_THREADS", &rules),
+            ("PIN_MEMORY", &self.memory),
+            ("PIN_CORE", &self.core),
         ];
         all.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
     }
@@ -808,7 +820,7 @@ mod tests {
     #[test]
     fn options_become_the_variables_of_their_names() {
         let words = "pinshim run --cpus 1 --vcpus 0 --iothreads 2 --emulator 3 --workers 4 --migration 5 --vhost 6 \
-                     --thread a@1 --thread b@2 -- qemu --cpus 7";
+                     --thread a@1 --thread b@2 --memory local --core vm -- qemu --cpus 7";
         let Command::Run(run) = Arguments::try_parse_from(words.split_whitespace()).unwrap().command else {
             panic!("not run")
         };
@@ -816,7 +828,7 @@ mod tests {
             run.placement.variables().iter().map(|(name, value)| format!("{name}={value}")).collect();
         let names: Vec<&str> = VARIABLES.iter().filter(|v| v.places()).map(|v| v.name).collect();
         assert_eq!(given.iter().map(|v| v.split_once('=').unwrap().0).collect::<Vec<_>>(), names);
-        assert_eq!(given.last().unwrap(), "PIN_THREADS=a@1,b@2");
+        assert!(given.contains(&"PIN_THREADS=a@1,b@2".to_owned()), "{given:?}");
         assert_eq!(run.command, ["qemu", "--cpus", "7"]);
     }
 

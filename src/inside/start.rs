@@ -8,13 +8,13 @@ use crate::broker;
 use crate::filters::permitted;
 use crate::identity::{qemu, role};
 use crate::leases;
-use crate::placing::enlist;
+use crate::placing::{at_start, enlist};
 use crate::report::{stderr, targets};
 use crate::state::exec_chain::{self, ExecChain};
 use crate::state::shim::{self, Shim};
 use crate::state::{bypass, current, ownership, page, slots};
 use crate::sys::errno::keeping_errno;
-use crate::sys::{pid_namespace, process, sched, symbol, thread};
+use crate::sys::{numa, pid_namespace, process, sched, symbol, thread};
 use pinning::{
     CpuSet, EX_CONFIG, Host, LEASES_VARIABLE, MASK_WORDS, OnError, ParsedEnvironment, Policy, Tid,
 };
@@ -51,6 +51,8 @@ fn start_once() -> Option<&'static Shim> {
     if let Some(shim) = shim {
         // Only the first call lists the main thread.
         if ownership::claim(thread::getpid()) {
+            at_start::take_core_cookie(shim);
+            at_start::take_memory_policy(shim);
             enlist_main(shim);
             notice_another_pthread_create(shim);
         }
@@ -84,7 +86,8 @@ fn decide(chain: &mut Option<ExecChain>) -> Option<Shim> {
     if let Some(before) = before {
         host.start = before.start(host.start);
     }
-    let mut parsed = Policy::parse(arguments.clone(), &host);
+    let nodes = numa::nodes();
+    let mut parsed = Policy::parse_with_nodes(arguments.clone(), &host, nodes.as_ref());
     if let Some(available) = (!parsed.warnings.is_empty()).then(online).flatten() {
         // A manager gives each thread a cpuset of its own later, so that only a CPU that no thread can have is worth a
         // word now. What a cpuset takes from a thread then is said of that thread.

@@ -13,6 +13,7 @@
 //! | `cpus` | CPU numbers, sets, masks, cpulists |
 //! | `role`, `kernel_thread` | what a thread is for, by its name |
 //! | `process` | what the library and the command must agree on about processes |
+//! | `memory` | NUMA nodes, and the policy by which memory is taken from them |
 //! | `tid`, `glob`, `harmful` | thread ids; globs on names; characters that must not reach a terminal |
 
 #![forbid(unsafe_code)]
@@ -22,6 +23,7 @@ mod environment;
 mod glob;
 mod harmful;
 mod kernel_thread;
+mod memory;
 mod policy;
 mod process;
 mod role;
@@ -36,6 +38,7 @@ pub use environment::{
 pub use glob::glob_matches;
 pub use harmful::is_harmful;
 pub use kernel_thread::KernelThread;
+pub use memory::{MemoryPolicy, NODE_LIMIT, NodeSet};
 pub use policy::{
     COMM_BYTES, Host, IoThreadId, Manager, Placement, Policy, RuleIndex, SetId, Unmet, VCPU_LIMIT, VcpuRange,
 };

@@ -29,6 +29,7 @@ fn applied(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output) -> Done 
     let look = vm.look(&Ask::default())?;
     let given = arguments.placement.variables().into_iter().map(|(name, value)| (name.to_owned(), value));
     let given: Vec<(String, String)> = given.collect();
+    only_at_the_start(&given)?;
     // Another user's VM has no say, but root may have: in the file that libvirt's hook has left for it.
     let variables = if given.is_empty() && !is_trusted(&vm, arguments) { by_root(&vm) } else { given };
     let policy = if variables.is_empty() {
@@ -66,6 +67,22 @@ fn applied(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output) -> Done 
 
 /// The longest time from the end of QEMU's threads to that of its process.
 const ENDING: Duration = Duration::from_secs(1);
+
+/// Fails where something is asked for that only QEMU's own threads can do, as it starts.
+fn only_at_the_start(given: &[(String, String)]) -> Result<(), Failure> {
+    let has = |name: &str| given.iter().any(|(given, _)| given == name);
+    if has("PIN_MEMORY") {
+        return Err(Failure::new(
+            "a memory policy acts on the thread that sets it, so none can be applied from outside (set_mempolicy(2))",
+        )
+        .next("start QEMU with `pinshim run --memory`; migratepages(8) moves pages that are there already"));
+    }
+    if has("PIN_CORE") {
+        return Err(Failure::new("core scheduling begins with QEMU, and is not applied later")
+            .next("start QEMU with `pinshim run --core vm`"));
+    }
+    Ok(())
+}
 
 /// Whether its QEMU has ended, or is about to: its threads are gone a moment before the process is.
 fn ends_soon(vm: &Vm<'_>) -> bool {
@@ -224,6 +241,18 @@ web (PID 100): 5 threads, 4 moved
         let options = "--vcpus 0,2 --iothreads *@[2-3] --emulator 2";
         assert_eq!(applied(&kernel, &format!("web {options}")), (0, text.to_owned()));
         assert_eq!(kernel.asked(), ["100 on 2", "101 on 0", "103 on 2-3", "104 on 2"]);
+    }
+
+    #[test]
+    fn what_only_qemu_can_do_at_its_start_is_said_and_nothing_is_moved() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        let (status, text) = applied(&kernel, "web --vcpus 0,2 --memory strict:0");
+        assert_eq!(status, FAILED);
+        assert!(text.contains("acts on the thread that sets it") && text.contains("run --memory"), "{text}");
+        let (status, text) = applied(&kernel, "web --core vm");
+        assert!(status == FAILED && text.contains("run --core vm"), "{text}");
+        assert_eq!(kernel.asked(), [""; 0]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::present::json::{self, Checked, CheckedAll, CheckedOne};
 use crate::present::table;
 use crate::sys::kernel::Kernel;
 use crate::verdict::against_qmp::{self, Comparison};
+use crate::verdict::at_start;
 use crate::verdict::not_judged::not_judged;
 use crate::verdict::watch::{self, Offence, Watched};
 use crate::verdict::{diagnosis, wait};
@@ -140,6 +141,9 @@ fn begin(arguments: &Check, vm: Result<&Vm<'_>, Failure>) -> Result<Comparison, 
     let unmet = unmet_by(vm, &content.policy, &threads);
     comparison.differences.extend(unmet.iter().map(ToString::to_string));
     comparison.not_told.extend(not_judged(&threads));
+    let at_start = at_start::judge(vm, &content, &threads);
+    comparison.differences.extend(at_start.differences);
+    comparison.not_told.extend(at_start.notes);
     Ok(comparison)
 }
 

@@ -86,6 +86,9 @@ fn rows(policy: &Policy, command: &[OsString]) -> Vec<(String, String)> {
     rows.push(("vhost".to_owned(), list(policy.vhost())));
     let rules = policy.entries().iter().find(|(name, _)| name == "PIN_THREADS");
     rows.extend(rules.map(|(_, rules)| ("by name, before all others".to_owned(), rules.clone())));
+    rows.extend(policy.memory().map(|memory| ("memory of QEMU itself".to_owned(), memory.to_string())));
+    let own_cores = "SMT siblings run this VM or others, not both at a time";
+    rows.extend(policy.core_scheduling().then(|| ("core scheduling".to_owned(), own_cores.to_owned())));
     rows
 }
 
@@ -160,6 +163,8 @@ mod tests {
             ("PIN_VCPUS", "1,2,2"),
             ("PIN_IOTHREADS", "b@3,*@4"),
             ("PIN_THREADS", "x*@0"),
+            ("PIN_MEMORY", "preferred:0,1"),
+            ("PIN_CORE", "vm"),
         ];
         let policy = Policy::parse(environment, &host).policy.unwrap();
         let command = words(&["qemu", "-object", "iothread,id=a", "-object", "iothread,id=b,poll-max-ns=0"]);
@@ -177,6 +182,8 @@ mod tests {
             "migration: 7",
             "vhost: 7",
             "by name, before all others: x*@0",
+            "memory of QEMU itself: preferred:0-1",
+            "core scheduling: SMT siblings run this VM or others, not both at a time",
         ];
         assert_eq!(rows, expected);
     }

@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> 
             .status(OWN_FAILURE));
     }
     let host = host::here(kernel);
-    let parsed = Policy::parse(pairs(&environment), &host);
+    let parsed = Policy::parse_with_nodes(pairs(&environment), &host, host::nodes(kernel).as_ref());
     if parsed.on_error == OnError::Exit || arguments.dry_run {
         for fault in &parsed.faults {
             output.note(fault);

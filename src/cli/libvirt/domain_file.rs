@@ -27,7 +27,7 @@ const FOLDER_MODE: u32 = 0o755;
 const FILE_MODE: u32 = 0o644;
 
 /// A longer file is not taken, by the wrapper neither.
-const FILE_BYTES: usize = 64 << 10;
+const FILE_BYTES: usize = 96 << 10;
 
 /// Writes the file. QEMU's user must be able to read it, whatever the umask of libvirt's daemon; only root
 /// may write to it.
@@ -295,7 +295,7 @@ mod tests {
         refused(UUID, &[("PIN_CPUS", "0\nPIN_LOG=trace")], "the value of PIN_CPUS holds a control character");
         refused(UUID, &[("PIN_CPUS=1\nX", "0")], "PIN_CPUS=1\nX places no threads");
         refused(UUID, &[("PIN_LOG", "trace")], "PIN_LOG places no threads");
-        refused(UUID, &[("PIN_CPUS", &"0".repeat(FILE_BYTES))], "it has 65659 bytes, more than 65536");
+        refused(UUID, &[("PIN_CPUS", &"0".repeat(FILE_BYTES))], "it has 98427 bytes, more than 98304");
     }
 
     #[test]

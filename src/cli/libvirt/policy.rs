@@ -15,7 +15,8 @@ pub(crate) type Variables = Vec<(String, String)>;
 /// What the XML says, as the library will read it in a QEMU that is started from here.
 pub(crate) fn parse(domain: &Domain, kernel: &dyn Kernel) -> ParsedEnvironment {
     let placement = domain.placement.clone().unwrap_or_default();
-    Policy::parse(environment(domain, placement), &host::here(kernel))
+    let nodes = host::nodes(kernel);
+    Policy::parse_with_nodes(environment(domain, placement), &host::here(kernel), nodes.as_ref())
 }
 
 /// The same policy where the CPUs that QEMU is started with stand for themselves ([`unknown_cpus`]).

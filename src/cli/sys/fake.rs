@@ -82,6 +82,8 @@ pub(crate) struct FakeThread {
     pub(crate) cpu_time: u64,
     pub(crate) switches: u64,
     pub(crate) migrations: Option<u64>,
+    /// `None`: this user may not ask for it.
+    pub(crate) core_cookie: Option<u64>,
     /// The kernel's flags of it (PF_… in include/linux/sched.h).
     pub(crate) flags: u64,
     /// What its cpuset leaves it; `None`: everything.
@@ -379,6 +381,7 @@ impl FakeProcess<'_> {
             cpu_time: 0,
             switches: 1,
             migrations: Some(0),
+            core_cookie: Some(0),
             flags: 0,
             cpuset: None,
             refusal: None,
@@ -567,6 +570,12 @@ impl Kernel for FakeKernel {
             thread.allowed = if is_moved { thread.moved_again.remove(0) } else { left };
         });
         Ok(())
+    }
+
+    fn core_cookie(&self, tid: Tid) -> io::Result<u64> {
+        let state = self.state.borrow();
+        let thread = state.threads.get(&tid).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+        thread.core_cookie.ok_or_else(|| io::Error::from_raw_os_error(libc::EPERM))
     }
 
     fn pidfd(&self, pid: i32) -> io::Result<File> {

@@ -1,7 +1,7 @@
-//! The CPUs of this host, for a program that is started from here.
+//! The CPUs and NUMA nodes of this host, for a program that is started from here.
 
 use crate::sys::kernel::Kernel;
-use pinning::{Host, MASK_WORDS, Tid};
+use pinning::{Host, MASK_WORDS, NodeSet, Tid};
 
 /// What the library would find in a QEMU that is started from here, found in the same way. The cpuset limits
 /// a set, and the kernel shows it: a request for all CPUs is cut to the cpuset.
@@ -17,6 +17,13 @@ pub(crate) fn here(kernel: &dyn Kernel) -> Host {
         Err(_) => start.clone(),
     };
     Host { available, start }
+}
+
+/// The NUMA nodes that the library would find there: those of this command's cpuset (proc_pid_status(5)). `None` where that
+/// cannot be read.
+pub(crate) fn nodes(kernel: &dyn Kernel) -> Option<NodeSet> {
+    let status = kernel.read_text("/proc/self/status").ok()?;
+    NodeSet::parse(status.lines().find_map(|line| line.strip_prefix("Mems_allowed_list:"))?.trim())
 }
 
 #[cfg(test)]

@@ -40,6 +40,13 @@ pub(crate) trait Kernel: fmt::Debug {
     /// it back.
     fn set_affinity(&self, tid: Tid, words: &[u64]) -> io::Result<()>;
 
+    /// The core scheduling cookie of a thread, 0 where it has none (prctl(2), PR_SCHED_CORE_GET). A number that tells one
+    /// from another, and nothing more.
+    ///
+    /// # Errors
+    /// EPERM for a thread that this user may not look into, ENODEV and EINVAL where there is no core scheduling.
+    fn core_cookie(&self, tid: Tid) -> io::Result<u64>;
+
     /// A descriptor that stands for the process that has this id now, and for no later one (pidfd_open(2)).
     fn pidfd(&self, pid: i32) -> io::Result<File>;
 

@@ -55,6 +55,16 @@ impl Kernel for Linux {
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
+    fn core_cookie(&self, tid: Tid) -> io::Result<u64> {
+        let mut cookie = 0u64;
+        let of_thread = libc::PR_SCHED_CORE_SCOPE_THREAD;
+        // SAFETY: the last argument is the address of a live number, which the kernel fills; the others are numbers.
+        let result = unsafe {
+            libc::prctl(libc::PR_SCHED_CORE, libc::PR_SCHED_CORE_GET, tid.0, of_thread, &raw mut cookie)
+        };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(cookie) }
+    }
+
     fn pidfd(&self, pid: i32) -> io::Result<File> {
         // SAFETY: takes no pointer.
         let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };

@@ -25,6 +25,8 @@ pub(crate) mod linux;
 #[forbid(unsafe_code)]
 pub(crate) mod near;
 #[forbid(unsafe_code)]
+pub(crate) mod numa_maps;
+#[forbid(unsafe_code)]
 pub(crate) mod process;
 #[forbid(unsafe_code)]
 pub(crate) mod program;

@@ -1,6 +1,7 @@
 //! Whether the threads of a VM are where they belong, and why a QEMU is not pinned.
 
 pub(crate) mod against_qmp;
+pub(crate) mod at_start;
 pub(crate) mod diagnosis;
 pub(crate) mod judge;
 pub(crate) mod not_judged;

@@ -194,6 +194,8 @@ mod tests {
             host: None,
             environment: policy.entries().to_vec(),
             threads: threads.iter().map(listed).collect(),
+            memory: Default::default(),
+            core: Default::default(),
             counters: Default::default(),
         };
         Content { snapshot, policy }

@@ -47,6 +47,8 @@ mod tests {
             host: None,
             environment: policy.entries().to_vec(),
             threads: Vec::new(),
+            memory: Default::default(),
+            core: Default::default(),
             counters: Default::default(),
         }
     }

@@ -4,7 +4,7 @@ use crate::filters::program::{Call, every_answer_is, lets_pass, waits};
 use libc::{c_int, c_long, sock_filter};
 
 /// Every call of the library. `call!` refuses to compile with one that is not in here.
-const CALLS: [c_long; 47] = [
+const CALLS: [c_long; 48] = [
     libc::SYS_capget,
     libc::SYS_capset,
     libc::SYS_clock_gettime,
@@ -44,6 +44,7 @@ const CALLS: [c_long; 47] = [
     libc::SYS_sched_yield,
     libc::SYS_seccomp,
     libc::SYS_sendto,
+    libc::SYS_set_mempolicy,
     libc::SYS_setgroups,
     libc::SYS_setresgid,
     libc::SYS_setresuid,

@@ -1,5 +1,7 @@
-//! Putting threads of this process on their sets, and writing to the status page and the log what became of it.
+//! Putting threads of this process on their sets, and writing to the status page and the log what became of it; and what
+//! is done for the whole process at its start.
 
+pub(crate) mod at_start;
 mod cpuset;
 pub(crate) mod enlist;
 pub(crate) mod place;

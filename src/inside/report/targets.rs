@@ -9,8 +9,12 @@ pub(crate) const AFFINITY: &str = "pinshim::affinity";
 pub(crate) const BROKER: &str = "pinshim::broker";
 /// The start of the broker.
 pub(crate) const BROKER_START: &str = "pinshim::broker::start";
+/// Core scheduling.
+pub(crate) const CORE: &str = "pinshim::core";
 /// Which role and set a thread gets.
 pub(crate) const IDENTITY: &str = "pinshim::identity";
+/// The memory policy.
+pub(crate) const MEMORY: &str = "pinshim::memory";
 /// The creation of threads.
 pub(crate) const THREAD_START: &str = "pinshim::thread_start";
 /// io_uring's workers.

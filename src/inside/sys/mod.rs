@@ -6,6 +6,7 @@ pub(crate) mod errno;
 
 pub(crate) mod file;
 pub(crate) mod memory;
+pub(crate) mod numa;
 #[forbid(unsafe_code)]
 pub(crate) mod path;
 #[forbid(unsafe_code)]

@@ -1,4 +1,4 @@
-//! Affinities (sched_setaffinity(2)), and the mask of io_uring's workers.
+//! Affinities (sched_setaffinity(2)), the mask of io_uring's workers, and core scheduling.
 
 use crate::sys::errno::Errno;
 use libc::c_int;
@@ -56,4 +56,12 @@ pub(crate) fn set_io_uring_workers(ring: c_int, words: &[u64]) -> Result<(), Err
     const IORING_REGISTER_IOWQ_AFF: c_int = 17;
     let bytes = size_of_val(words);
     call!(libc::SYS_io_uring_register, ring, IORING_REGISTER_IOWQ_AFF, words.as_ptr(), bytes).map(drop)
+}
+
+/// Gives all threads of the calling process a core scheduling cookie that nobody else has, and threads that they create have
+/// it from them (the kernel's Documentation/admin-guide/hw-vuln/core-scheduling.rst). ENODEV: the CPUs have no SMT. EINVAL:
+/// the kernel knows no core scheduling.
+pub(crate) fn create_core_cookie() -> Result<(), Errno> {
+    const WHOLE_PROCESS: c_int = libc::PR_SCHED_CORE_SCOPE_THREAD_GROUP;
+    call!(libc::SYS_prctl, libc::PR_SCHED_CORE, libc::PR_SCHED_CORE_CREATE, 0, WHOLE_PROCESS, 0).map(drop)
 }

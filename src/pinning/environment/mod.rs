@@ -6,6 +6,7 @@ mod fault;
 mod items;
 mod keys;
 mod log_filter;
+mod memory_policy;
 mod mistake;
 mod parse;
 mod parsed;

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::parsed::{OnError, ParsedEnvironment};
 use super::reader::EnvironmentReader;
 use super::variables::{asks_for_placement, rank};
+use crate::memory::NodeSet;
 use crate::policy::{Host, IoThreadId, Manager, Policy, VcpuRange};
 
 impl Policy {
@@ -20,8 +21,22 @@ impl Policy {
         N: AsRef<OsStr>,
         V: AsRef<OsStr>,
     {
+        Self::parse_with_nodes(environment, host, None)
+    }
+
+    /// The same where it is known which NUMA nodes there are (`nodes`), so that one which is not there is a fault.
+    pub fn parse_with_nodes<I, N, V>(
+        environment: I,
+        host: &Host,
+        nodes: Option<&NodeSet>,
+    ) -> ParsedEnvironment
+    where
+        I: IntoIterator<Item = (N, V)>,
+        N: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
         let reader = EnvironmentReader::new(environment, host);
-        if reader.names_placement() { parse(reader) } else { ParsedEnvironment::without_placement() }
+        if reader.names_placement() { parse(reader, nodes) } else { ParsedEnvironment::without_placement() }
     }
 
     /// Whether the environment has a variable that places threads, or a misspelt name of one. Cheap: no
@@ -35,7 +50,7 @@ impl Policy {
     }
 }
 
-fn parse(mut reader: EnvironmentReader<'_>) -> ParsedEnvironment {
+fn parse(mut reader: EnvironmentReader<'_>, nodes: Option<&NodeSet>) -> ParsedEnvironment {
     let on_error = reader.word("PIN_ERRORS", &[("exit", OnError::Exit), ("warn", OnError::Warn)]);
     let on_error = on_error.unwrap_or_default();
     let manager = reader.word("PIN_MANAGER", &[("libvirt", Manager::Libvirt)]);
@@ -56,6 +71,8 @@ fn parse(mut reader: EnvironmentReader<'_>) -> ParsedEnvironment {
     let migration = reader.set("PIN_MIGRATION").unwrap_or(emulator);
     let vhost = reader.set("PIN_VHOST").unwrap_or(emulator);
     let rules = reader.rules().unwrap_or_default();
+    let memory = reader.memory_policy(nodes);
+    let core_scheduling = reader.word("PIN_CORE", &[("vm", true), ("off", false)]).unwrap_or(false);
 
     let EnvironmentReader { sets, mut accepted, mut faults, warnings, .. } = reader;
     faults.sort_by_key(|fault| rank(fault.variable));
@@ -72,6 +89,8 @@ fn parse(mut reader: EnvironmentReader<'_>) -> ParsedEnvironment {
         migration,
         vhost,
         rules,
+        memory,
+        core_scheduling,
         manager,
         watch,
         names_threads,

@@ -11,8 +11,9 @@ use super::mistake::{self, Mistake};
 use super::placement::{self, Cpus};
 use super::range::number;
 use super::variables::{MAX_VALUE_BYTES, MISSPELLINGS, asks_for_placement, known, too_long};
-use super::{cpu_list, log_filter, rules, target};
+use super::{cpu_list, log_filter, memory_policy, rules, target};
 use crate::cpus::CpuSet;
+use crate::memory::{MemoryPolicy, NodeSet};
 use crate::policy::{BASE, Host, Placement, SETS_LIMIT, SetId, Sets, VcpuRange};
 
 /// No look comes later than a day after the last: whoever wants fewer has no use for them.
@@ -177,6 +178,18 @@ impl<'a> EnvironmentReader<'a> {
         let rules = parsed.rules.into_iter();
         let numbered = rules.map(|(glob, set)| Some((glob, self.sets.id_of(set)?))).collect();
         self.accept_if_numbered(name, value, before, numbered)
+    }
+
+    /// `PIN_MEMORY`. `available` are the NUMA nodes that there are, if that is known.
+    pub(crate) fn memory_policy(&mut self, available: Option<&NodeSet>) -> Option<MemoryPolicy> {
+        let name = "PIN_MEMORY";
+        let value = self.text(name)?;
+        let parsed = memory_policy::parse(&value, available);
+        if !self.is_right(name, &value, parsed.mistakes, parsed.absent) {
+            return None;
+        }
+        self.accepted.push((name, value));
+        parsed.policy
     }
 
     /// All CPUs that any vCPU is placed on; the base where none is placed.

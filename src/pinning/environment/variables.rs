@@ -19,7 +19,8 @@ pub(crate) fn too_long() -> Mistake {
 pub struct Variable {
     /// Its name in the environment.
     pub name: &'static str,
-    /// The kind of its value: `set`, `placement`, `rules`, `globs`, `filter`, `seconds`, or the words that it knows.
+    /// The kind of its value: `set`, `placement`, `rules`, `memory policy`, `globs`, `filter`, `seconds`, or the words that
+    /// it knows.
     pub value: &'static str,
     /// What its value says; for a variable that places threads, which threads.
     pub meaning: &'static str,
@@ -28,11 +29,17 @@ pub struct Variable {
 }
 
 impl Variable {
-    /// Whether it places threads; the others are settings.
+    /// Whether it says where the VM's threads run or have their memory, or beside whom; the others are settings. One that
+    /// does has an option of `run` and an attribute in a domain's XML.
     pub fn places(&self) -> bool {
-        matches!(self.value, "set" | "placement" | "rules")
+        matches!(self.value, "set" | "placement" | "rules" | MEMORY_POLICY | CORE)
     }
 }
+
+/// The kind of `PIN_MEMORY`.
+const MEMORY_POLICY: &str = "memory policy";
+/// The words of `PIN_CORE`.
+const CORE: &str = "vm|off";
 
 const fn variable(
     name: &'static str,
@@ -67,6 +74,18 @@ pub const VARIABLES: &[Variable] = &[
         "rules",
         "GLOB@SET,… on a thread's name: the first match wins over the role",
         "none",
+    ),
+    variable(
+        "PIN_MEMORY",
+        MEMORY_POLICY,
+        "the NUMA policy of QEMU's memory: strict:NODES, preferred:NODES, interleave:NODES or local",
+        "the policy that QEMU was started with",
+    ),
+    variable(
+        "PIN_CORE",
+        CORE,
+        "vm: a core of the VM's runs nothing else on its SMT siblings (core scheduling)",
+        "off",
     ),
     variable("PIN_TARGET", "globs", "the executables the shim acts in, by basename", DEFAULT_TARGETS),
     variable("PIN_ERRORS", "exit|warn", "what a bad value does", "exit"),

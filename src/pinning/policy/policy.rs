@@ -8,6 +8,7 @@ use super::sets::{BASE, SetId};
 use crate::cpus::CpuSet;
 use crate::glob::glob_matches;
 use crate::kernel_thread::KernelThread;
+use crate::memory::MemoryPolicy;
 use crate::role::Role;
 
 /// A program that arranges cgroups and affinities after QEMU's start.
@@ -52,6 +53,10 @@ pub struct Policy {
     pub(crate) vhost: SetId,
     /// `PIN_THREADS`: globs on names, in order, each with its set.
     pub(crate) rules: Vec<(String, SetId)>,
+    /// `PIN_MEMORY`.
+    pub(crate) memory: Option<MemoryPolicy>,
+    /// `PIN_CORE`.
+    pub(crate) core_scheduling: bool,
     /// `PIN_MANAGER`.
     pub(crate) manager: Option<Manager>,
     /// `PIN_WATCH`, in seconds.
@@ -189,6 +194,16 @@ impl Policy {
             Role::IoThread(_) => self.iothreads.as_ref().is_some_and(|p| p.is_too_short(order)),
             _ => false,
         }
+    }
+
+    /// How QEMU's memory is taken from NUMA nodes (`PIN_MEMORY`); `None`: as it would be without the library.
+    pub fn memory(&self) -> Option<MemoryPolicy> {
+        self.memory
+    }
+
+    /// Whether a core that the VM runs on may run nothing else at the same time (`PIN_CORE=vm`).
+    pub fn core_scheduling(&self) -> bool {
+        self.core_scheduling
     }
 
     /// Whether threads are to be named after their QEMU name (`PIN_NAMES`).

@@ -96,8 +96,12 @@ pub struct Header {
     pub bypass_is_possible: AtomicU32,
     /// 1 once QEMU's names for its threads can be read as it creates them.
     pub names_are_read: AtomicU32,
+    /// What became of `PIN_MEMORY`: the number of an [`AtStart`](super::AtStart).
+    pub memory: AtomicU32,
+    /// What became of `PIN_CORE`: the number of an [`AtStart`](super::AtStart).
+    pub core: AtomicU32,
     /// Zero.
-    spare: [AtomicU64; 15],
+    spare: [AtomicU64; 14],
 }
 
 impl Header {

@@ -1,5 +1,6 @@
 //! The status page: what the library in QEMU writes and the command reads from outside.
 
+mod at_start;
 mod bad_page;
 mod bytes;
 mod layout;
@@ -8,6 +9,7 @@ mod new_page;
 mod snapshot;
 mod state;
 
+pub use at_start::AtStart;
 pub use bad_page::BadPage;
 pub use layout::{
     ENTRIES, Entry, Header, MAGIC, MAX_BYTES, NAME, NAME_BYTES, NO_INDEX, VERSION, VERSION_WITHOUT_HOST,

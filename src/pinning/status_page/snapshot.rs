@@ -5,6 +5,7 @@
 //! page of the library can hold, not only its size: so many sets of so many CPUs, each known variable once, so
 //! many threads.
 
+use super::at_start::AtStart;
 use super::bad_page::BadPage;
 use super::bytes::{part, u32_at, u64_at};
 use super::layout::{ENTRIES, Entry, Header, MAGIC, MAX_BYTES, VERSION, VERSION_WITHOUT_HOST};
@@ -36,6 +37,10 @@ pub struct Snapshot {
     pub environment: Vec<(String, String)>,
     /// The threads listed.
     pub threads: Vec<Listed>,
+    /// What became of `PIN_MEMORY`.
+    pub memory: AtStart,
+    /// What became of `PIN_CORE`.
+    pub core: AtStart,
     /// The header's counters.
     pub counters: Counters,
 }
@@ -80,6 +85,11 @@ impl Snapshot {
         if !matches!(version, VERSION | VERSION_WITHOUT_HOST) {
             return Err(BadPage::Version(version));
         }
+        // Layout 1 ends before these.
+        let at_start = |offset| match version {
+            VERSION_WITHOUT_HOST => Ok(AtStart::NotSaid),
+            _ => number(offset).map(AtStart::from_number),
+        };
         let owner = number(offset_of!(Header, owner))?;
         if owner == 0 {
             return Err(BadPage::Unfinished);
@@ -129,6 +139,8 @@ impl Snapshot {
             host,
             environment,
             threads,
+            memory: at_start(offset_of!(Header, memory))?,
+            core: at_start(offset_of!(Header, core))?,
             counters: Counters {
                 created: counter(offset_of!(Header, created))?,
                 unlisted: number(offset_of!(Header, unlisted))?,

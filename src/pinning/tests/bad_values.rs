@@ -1,6 +1,6 @@
 //! The messages about a bad environment, word for word: a user has nothing else to find the mistake by.
 
-use pinning::{CpuSet, Host, MAX_VALUE_BYTES, OnError, ParsedEnvironment, Policy};
+use pinning::{CpuSet, Host, MAX_VALUE_BYTES, MemoryPolicy, NodeSet, OnError, ParsedEnvironment, Policy};
 
 fn parse(environment: &[(&str, &str)]) -> ParsedEnvironment {
     let host = Host { available: CpuSet::from_words(&[0b11]), start: CpuSet::from_words(&[0b11]) };
@@ -292,4 +292,42 @@ fn a_value_that_is_not_text_is_a_fault() {
     let parsed = Policy::parse([("PIN_CPUS", OsStr::from_bytes(b"1\xff"))], &host);
     let lines: Vec<String> = parsed.faults.iter().map(ToString::to_string).collect();
     assert_eq!(lines, ["PIN_CPUS=1\u{fffd}: the value is not UTF-8 text"]);
+}
+
+#[test]
+fn bad_memory_policies() {
+    let host = Host { available: CpuSet::from_words(&[0b11]), start: CpuSet::from_words(&[0b11]) };
+    let nodes = NodeSet::parse("0-1").unwrap();
+    let faults = |value: &str, manager: &[(&str, &str)]| {
+        let environment = manager.iter().copied().chain([("PIN_MEMORY", value)]);
+        let parsed = Policy::parse_with_nodes(environment, &host, Some(&nodes));
+        let said = parsed.faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        let warned = parsed.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        (said, warned, parsed.policy.and_then(|policy| policy.memory()))
+    };
+    let absent = "PIN_MEMORY=strict:2: column 8: node 2 is not available here (0-1)";
+    assert_eq!(faults("strict:2", &[]), (absent.to_owned(), String::new(), None));
+    // libvirt gives QEMU its nodes later.
+    let two = MemoryPolicy::Strict(NodeSet::parse("2").unwrap());
+    assert_eq!(
+        faults("strict:2", &[("PIN_MANAGER", "libvirt")]),
+        (String::new(), absent.to_owned(), Some(two))
+    );
+    let both = MemoryPolicy::Interleave(nodes);
+    assert_eq!(faults("interleave:0-1", &[]), (String::new(), String::new(), Some(both)));
+    let word = "write strict:NODES, preferred:NODES, interleave:NODES or local";
+    value_is_reported_as("PIN_MEMORY", "all", &[&format!("all is no memory policy; {word}")]);
+    value_is_reported_as("PIN_MEMORY", "bind:0", &["bind is no memory policy; did you mean strict?"]);
+    // Where it is not known which nodes there are, each is taken for one.
+    assert!(parse(&[("PIN_MEMORY", "strict:2")]).faults.is_empty());
+}
+
+#[test]
+fn core_scheduling_is_one_of_two_words() {
+    let word = "the value is no word it knows; write vm or off or unset the variable";
+    value_is_reported_as("PIN_CORE", "on", &[word]);
+    for (value, is_on) in [("vm", true), ("off", false)] {
+        assert_eq!(parse(&[("PIN_CORE", value)]).policy.unwrap().core_scheduling(), is_on);
+    }
+    assert!(!parse(&[("PIN_CPUS", "0")]).policy.unwrap().core_scheduling());
 }
