@@ -469,8 +469,7 @@ fn a_guest_that_is_pinned_in_time_is_left_alone() {
     vm.wait_visits(1);
     harness::until(30, "the end of the look", || (!is_looked_at(vm.pid())).then_some(()));
     assert!(!vm.stderr().contains("pinshim"), "silent on success: {}", vm.stderr());
-    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", vm.pid())).unwrap_or_default();
-    assert_eq!(children, "", "QEMU has no child that it does not know of");
+    assert_eq!(harness::children_of(vm.pid()), [0; 0], "QEMU has no child that it does not know of");
 }
 
 /// What is said of `--require`, which may be after the command has been ended.

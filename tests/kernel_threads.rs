@@ -7,8 +7,9 @@ use std::fs;
 use std::time::Duration;
 
 use harness::{
-    Accel, Aio, Bus, Drive, Filtered, LIBVIRT_SANDBOX, Observer, Source, TimeLimit, Vm, VmBuilder,
-    compile_library, cpus_of_thread, skip, threads, two_cpus, until,
+    Accel, Aio, Bus, Drive, Filtered, Finished, LIBVIRT_SANDBOX, Observer, Program, Source, TimeLimit, Vm,
+    VmBuilder, children_of, command, compile_library, cpus_of_thread, library, move_thread,
+    own_mounts_missing, pinshim, skip, threads, two_cpus, until,
 };
 
 /// The id and name of each thread of a process whose name begins like this.
@@ -145,6 +146,79 @@ mod io_uring {
             let is_iothread = vm.qmp.iothread_tids().iter().any(|(_, iothread)| *iothread == tid);
             if is_iothread { cpus.second } else { cpus.first }
         });
+    }
+
+    /// A worker's name has the outermost PID namespace's id of its submitter. Who does not know that id leaves the worker
+    /// where it is, and does not say that it is off its set: the library in a namespace, and the command there.
+    fn in_a_pid_namespace(shape: impl Fn(VmBuilder) -> VmBuilder) {
+        let _limit = TimeLimit::seconds(200);
+        if let Some(why) = own_mounts_missing() {
+            return skip(why);
+        }
+        let Some(cpus) = two_cpus() else { return };
+        let vm = disks("io1")
+            .started_by(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"])
+            .behind(library())
+            .affinity(&[cpus.first])
+            .env("PIN_CPUS", &cpus.first.to_string())
+            .env("PIN_IOTHREADS", &format!("*@{}", cpus.second))
+            .env("PIN_WATCH", "1");
+        let Some(mut vm) = shape(vm).start() else { return };
+        let pid = *children_of(vm.pid()).first().expect("unshare's child is QEMU");
+        let (&io1, _) = threads_called(pid, "IO io1").first_key_value().expect("the IOThread");
+        // Those of which it is known from here whose they are: none, if this is a namespace itself.
+        let belongs = |name: &str| match submitter(name) {
+            tid if tid == io1 => Some(vec![cpus.second]),
+            tid if tid == pid => Some(vec![cpus.first]),
+            _ => None,
+        };
+        let workers = || {
+            let workers = threads_called(pid, "iou-wrk-").into_iter();
+            workers.filter_map(|(tid, name)| Some((tid, (cpus_of_thread(pid, tid)?, name))))
+        };
+        for _ in 0..30 {
+            flush(&mut vm);
+            if workers().any(|(_, (_, name))| submitter(&name) != pid) {
+                break;
+            }
+        }
+        let before: BTreeMap<_, _> = workers().collect();
+        if before.is_empty() {
+            return skip("this kernel has no io_uring workers in QEMU");
+        }
+        let id = pid.to_string();
+        let outside = |verb: &str| pinshim(&[verb, &id]);
+        let inside = |verb: &str| {
+            let enter = Program::new("nsenter").args(["--target", &id, "--pid", "--mount"]);
+            enter.arg(command()).args([verb, "1"]).run()
+        };
+        for look in [&outside as &dyn Fn(&str) -> Finished, &inside] {
+            let checked = look("check");
+            assert_eq!((checked.code(), &*checked.stdout), (0, ""), "{checked:?}");
+            let applied = look("apply");
+            assert!(applied.code() == 0 && !applied.stdout.contains("moved "), "{applied:?}");
+        }
+        flush(&mut vm);
+        // What the library puts back is put back by a look at all threads. The second one has seen the first one's end.
+        for _ in 0..2 {
+            assert!(move_thread(io1, &[cpus.first]));
+            until(60, "a look at all threads", || (cpus_of_thread(pid, io1)? == [cpus.second]).then_some(()));
+        }
+        for (tid, (on, name)) in workers() {
+            assert!(belongs(&name).is_none_or(|set| set == on), "{name}: {on:?}");
+            assert!(before.get(&tid).is_none_or(|(before, _)| *before == on), "{name} was moved to {on:?}");
+        }
+        assert!(!vm.stderr().contains("pinshim"), "{}", vm.stderr());
+    }
+
+    #[test]
+    fn in_a_pid_namespace_they_are_left_alone() {
+        in_a_pid_namespace(|vm| vm);
+    }
+
+    #[test]
+    fn in_a_pid_namespace_they_are_left_alone_in_a_sandbox() {
+        in_a_pid_namespace(|vm| vm.sandbox(LIBVIRT_SANDBOX));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use harness::{
-    Companion, LeftRunning, Process, Program, Scratch, Source, TimeLimit, compile, cpus_of_thread,
-    own_mounts_missing, pinshim, root_missing, skip, threads, two_cpus, until,
+    Companion, LeftRunning, Process, Program, Scratch, Source, TimeLimit, children_of, compile,
+    cpus_of_thread, own_mounts_missing, pinshim, root_missing, skip, threads, two_cpus, until,
 };
 
 /// QEMU's own up to version 7, in C, and its successor in Rust.
@@ -38,14 +38,6 @@ fn server(scratch: &Scratch) -> Option<Program> {
     })
 }
 
-/// The other processes of the server, which forks to have its own namespaces.
-fn children(pid: u32) -> Vec<Companion> {
-    let tasks = threads(pid).into_keys();
-    let lists = tasks.filter_map(|tid| fs::read_to_string(format!("/proc/{pid}/task/{tid}/children")).ok());
-    let pids = lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
-    pids.filter_map(|pid| Companion::of(pid.parse().ok()?)).collect()
-}
-
 /// Has a front end mount the file system and look a file up in it, and go on.
 fn served(scratch: &Scratch, server: &Process) -> Process {
     let front_end: PathBuf = compile(scratch, &Source { file: "front_end.c", flags: &[] });
@@ -71,7 +63,9 @@ fn it_serves_under_the_library_with_every_thread_in_place() {
         .env("PIN_CPUS", cpus.second.to_string())
         .start();
     let front_end = served(&scratch, &server);
-    let children: Vec<LeftRunning> = children(server.pid()).into_iter().map(LeftRunning).collect();
+    // It forks to be in namespaces of its own.
+    let children = children_of(server.pid()).into_iter().filter_map(Companion::of);
+    let children: Vec<LeftRunning> = children.map(LeftRunning).collect();
     let pids: Vec<u32> = children.iter().map(|child| child.0.pid).chain([server.pid()]).collect();
     for &pid in &pids {
         for (tid, name) in threads(pid) {

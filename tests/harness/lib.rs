@@ -60,7 +60,7 @@ pub use qmp::Qmp;
 pub use qtest::Qtest;
 pub use scratch::Scratch;
 pub use skip::{or_skip, skip};
-pub use threads::threads;
+pub use threads::{children_of, threads};
 pub use time_limit::TimeLimit;
 pub use user::{NOBODY, Uid, own_mounts_missing, root_missing};
 pub use vm::{Accel, Aio, Bus, Drive, LIBVIRT_SANDBOX, Vm, VmBuilder};

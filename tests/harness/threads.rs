@@ -1,4 +1,4 @@
-//! The threads of a process, as `/proc` lists them.
+//! The threads of a process and the processes that it has started, as `/proc` lists them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,4 +11,13 @@ pub fn threads(pid: u32) -> BTreeMap<u32, String> {
         Some((task.file_name().to_str()?.parse().ok()?, name))
     });
     named.collect()
+}
+
+/// The living processes that a process has started.
+pub fn children_of(pid: u32) -> Vec<u32> {
+    let lists = threads(pid).into_keys();
+    let lists = lists.filter_map(|tid| fs::read_to_string(format!("/proc/{pid}/task/{tid}/children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
 }
