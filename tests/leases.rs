@@ -11,12 +11,19 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use harness::{
-    Finished, NOBODY, Process, Program, Scratch, TimeLimit, TwoCpus, available, command, library, long,
-    root_missing, skip, two_cpus,
+    Finished, Process, Program, Scratch, TimeLimit, TwoCpus, Uid, available, command, hide_other_users,
+    library, long, own_mounts_missing, root_missing, skip, two_cpus,
 };
 
-/// A user with a folder for what runs: an ordinary one, as leases need no rights.
-struct User(Scratch);
+/// A user of whom nobody else has a process. An ordinary one, as leases need no rights.
+const LEASER: Uid = Uid(64_999);
+
+/// That user, with a folder for what runs.
+struct User {
+    scratch: Scratch,
+    /// Whether VMs of other users can be hidden from it: `--auto` leaves those their CPUs.
+    can_be_alone: bool,
+}
 
 impl User {
     fn new() -> Self {
@@ -26,17 +33,18 @@ impl User {
             scratch.copy(file);
         }
         fs::create_dir(scratch.join("run")).unwrap();
-        chown(scratch.join("run"), Some(NOBODY.0), Some(NOBODY.0)).unwrap();
-        Self(scratch)
+        chown(scratch.join("run"), Some(LEASER.0), Some(LEASER.0)).unwrap();
+        Self { scratch, can_be_alone: own_mounts_missing().is_none() }
     }
 
     /// `pinshim run`.
     fn pinshim_run(&self, options: &[&str]) -> Program {
-        let copy = |file: &Path| self.0.join(file.file_name().unwrap());
+        let copy = |file: &Path| self.scratch.join(file.file_name().unwrap());
         let program = Program::new(copy(command()))
-            .user(NOBODY)
+            .user(LEASER)
             .env("PINSHIM_LIB", copy(library()))
-            .env("XDG_RUNTIME_DIR", self.0.join("run"));
+            .env("XDG_RUNTIME_DIR", self.scratch.join("run"));
+        let program = if self.can_be_alone { program.before_exec(hide_other_users) } else { program };
         program.arg("run").args(options).arg("--")
     }
 
@@ -47,7 +55,7 @@ impl User {
     }
 
     fn leases(&self) -> PathBuf {
-        self.0.join("run/pinshim/leases")
+        self.scratch.join("run/pinshim/leases")
     }
 
     /// The descriptors of a process that are leases, with their flags.
@@ -145,7 +153,7 @@ fn the_lease_is_qemus_and_no_child_of_it_keeps_it() {
 fn a_daemon_keeps_its_lease_and_the_next_one_waits_for_it() {
     let _limit = TimeLimit::seconds(90);
     let Some((user, cpus, _alone)) = given() else { return };
-    let pid_file = user.0.join("run/pid");
+    let pid_file = user.scratch.join("run/pid");
     let vcpu = cpus.second.to_string();
     let options = ["--vcpus", &vcpu, "--exclusive"];
     user.run(&options, &["-daemonize", "-pidfile", pid_file.to_str().unwrap()]).run().assert_clean();
@@ -153,7 +161,9 @@ fn a_daemon_keeps_its_lease_and_the_next_one_waits_for_it() {
     let refused = user.run(&options, &[]).run();
     let by = format!("process {daemon} has leased {vcpu}");
     assert!(refused.code() == 125 && refused.stderr.contains(&by), "{refused:?}");
-    let shown = Program::new(user.0.join("pinshim")).user(NOBODY).env("XDG_RUNTIME_DIR", user.0.join("run"));
+    let shown = Program::new(user.scratch.join("pinshim"))
+        .user(LEASER)
+        .env("XDG_RUNTIME_DIR", user.scratch.join("run"));
     let shown = shown.args(["show", "--leases"]).run();
     assert_eq!(shown.assert_clean().stdout, format!("{vcpu} by process {daemon}\n"));
     let waiting = user.run(&["--vcpus", &vcpu, "--exclusive", "--wait", "60"], &[]).start();
@@ -192,13 +202,13 @@ fn a_folder_that_others_may_use_guards_nothing_and_is_refused() {
         assert!(finished.code() == 125 && finished.stderr.contains(says), "{says}: {finished:?}");
     };
     fs::create_dir_all(user.leases()).unwrap();
-    fs::set_permissions(user.0.join("run/pinshim"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(user.scratch.join("run/pinshim"), fs::Permissions::from_mode(0o755)).unwrap();
     refused(&user, "it belongs to user 0");
-    chown(user.leases(), Some(NOBODY.0), None).unwrap();
+    chown(user.leases(), Some(LEASER.0), None).unwrap();
     fs::set_permissions(user.leases(), fs::Permissions::from_mode(0o777)).unwrap();
     refused(&user, "its mode must be 0700");
     let user = User::new();
-    fs::create_dir(user.0.join("run/pinshim")).unwrap();
+    fs::create_dir(user.scratch.join("run/pinshim")).unwrap();
     std::os::unix::fs::symlink("/tmp", user.leases()).unwrap();
     refused(&user, "it is no folder");
 }

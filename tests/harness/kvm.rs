@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use crate::user::Uid;
+use crate::user::{Uid, take_own_mounts};
 use crate::{Scratch, own_mounts_missing};
 
 const DEVICE: &str = "/dev/kvm";
@@ -61,18 +61,12 @@ impl OwnNode {
     pub(crate) fn take_place(&self) -> impl FnMut() -> io::Result<()> + Send + Sync + use<> {
         let node = c_path(&self.0);
         move || {
-            let check = |result: i32| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
+            take_own_mounts()?;
             let none = std::ptr::null();
-            // SAFETY: takes no pointer.
-            check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
-            // SAFETY: C strings that live for ever, and null where mount(2) ignores the argument.
-            check(unsafe {
-                libc::mount(none, c"/".as_ptr(), none, libc::MS_REC | libc::MS_PRIVATE, none.cast())
-            })?;
             // SAFETY: C strings that live across the call, and null where mount(2) ignores the argument.
-            check(unsafe {
-                libc::mount(node.as_ptr(), c"/dev/kvm".as_ptr(), none, libc::MS_BIND, none.cast())
-            })
+            let result =
+                unsafe { libc::mount(node.as_ptr(), c"/dev/kvm".as_ptr(), none, libc::MS_BIND, none.cast()) };
+            if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
         }
     }
 }

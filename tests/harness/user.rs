@@ -12,7 +12,6 @@ pub const NOBODY: Uid = Uid(65534);
 impl Uid {
     /// Turns the calling process into this user, without further groups. System calls only.
     pub(crate) fn become_it(self) -> io::Result<()> {
-        let check = |result: i32| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
         // SAFETY: a length of zero, so the pointer is not used.
         check(unsafe { libc::setgroups(0, std::ptr::null()) })?;
         // SAFETY: takes no pointer.
@@ -20,6 +19,28 @@ impl Uid {
         // SAFETY: takes no pointer.
         check(unsafe { libc::setresuid(self.0, self.0, self.0) })
     }
+}
+
+fn check(result: i32) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Gives the calling process mounts of its own, of which nothing outside sees a change. System calls only.
+pub(crate) fn take_own_mounts() -> io::Result<()> {
+    let none = std::ptr::null();
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    // SAFETY: C strings that live for ever, and null where mount(2) ignores the argument.
+    check(unsafe { libc::mount(none, c"/".as_ptr(), none, libc::MS_REC | libc::MS_PRIVATE, none.cast()) })
+}
+
+/// Has the calling process, and what it starts, see in /proc only processes of the user that it becomes: other VMs of this
+/// machine are not there for it. For [`Program::before_exec`](crate::Program::before_exec).
+pub fn hide_other_users() -> io::Result<()> {
+    take_own_mounts()?;
+    let (proc, only_own) = (c"proc".as_ptr(), c"hidepid=2");
+    // SAFETY: C strings that live for ever.
+    check(unsafe { libc::mount(proc, c"/proc".as_ptr(), proc, 0, only_own.as_ptr().cast()) })
 }
 
 /// Why another user cannot be had here, if so.
