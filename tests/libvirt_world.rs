@@ -69,10 +69,12 @@ impl Libvirt {
         );
         write(&scratch.join("etc/libvirt/virtlogd.conf"), "");
         // QEMU as root, since /dev/kvm may be root's alone; its sandbox is libvirt's default.
-        write(
-            &scratch.join("etc/libvirt/qemu.conf"),
-            "user = \"root\"\ngroup = \"root\"\nsecurity_driver = \"none\"\nremember_owner = 0\n",
-        );
+        let mut conf =
+            "user = \"root\"\ngroup = \"root\"\nsecurity_driver = \"none\"\nremember_owner = 0\n".to_owned();
+        if !is_seen_in_joined_namespaces(&scratch) {
+            conf += "namespaces = []\n";
+        }
+        write(&scratch.join("etc/libvirt/qemu.conf"), &conf);
         let mut libvirt = Self {
             libvirtd: None,
             virtlogd: None,
@@ -507,6 +509,14 @@ impl Domain {
             serial = serial.display(),
         )
     }
+}
+
+/// Whether a program that joins a mount namespace finds the folder there. libvirt does so to give each QEMU its own
+/// `/dev`. In a chroot it would find what the whole namespace has as its root folder.
+fn is_seen_in_joined_namespaces(scratch: &Scratch) -> bool {
+    let joined =
+        Program::new("nsenter").args(["--mount=/proc/self/ns/mnt", "test", "-d"]).arg(scratch.path());
+    joined.run().code() == 0
 }
 
 fn missing_program() -> Option<String> {
