@@ -138,10 +138,10 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
+        // There is none where there is no tmux.
+        let Some(server) = self.server.take() else { return };
         self.tmux(&["kill-server"]).run();
-        if let Some(server) = self.server.take() {
-            server.wait();
-        }
+        server.wait();
     }
 }
 
