@@ -2,14 +2,13 @@
 
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use harness::{
-    Accel, Finished, Program, Scratch, TimeLimit, VmBuilder, command, cpus_of, own_mounts_missing, skip,
-    two_cpus,
+    Accel, Finished, HwlocHost, Program, Scratch, TimeLimit, VmBuilder, command, cpus_of, or_skip,
+    own_mounts_missing, planned_groups, two_cpus,
 };
 use serde_json::Value;
 
@@ -153,60 +152,21 @@ fn mask(list: &str) -> String {
     words.iter().rev().map(|word| format!("{word:08x}")).collect::<Vec<_>>().join(",")
 }
 
-/// The CPUs of a mask that hwloc prints: `0x00000003,0x80000000`, the highest word first, empty words left out.
-fn cpus_of_mask(mask: &str) -> BTreeSet<u64> {
-    let words =
-        mask.split(',').rev().map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).unwrap_or(0));
-    (0..)
-        .zip(words)
-        .flat_map(|(at, word)| (0..32).filter(move |bit| word >> bit & 1 == 1).map(move |bit| at * 32 + bit))
-        .collect()
-}
-
-type Groups = BTreeSet<BTreeSet<u64>>;
-
-/// What hwloc finds of one kind in a host.
-fn hwloc(root: &Path, kind: &str) -> Groups {
-    let finished = Program::new("lstopo-no-graphics")
-        .args(["--input", root.to_str().unwrap(), "--if", "fsroot", "--no-io", "--of", "xml"])
-        .run();
-    let marked = format!("type=\"{kind}\"");
-    let objects = finished.stdout.lines().filter(|line| line.contains(&marked));
-    objects
-        .filter_map(|line| line.split(" cpuset=\"").nth(1)?.split('"').next())
-        .map(cpus_of_mask)
-        .filter(|cpus| !cpus.is_empty())
-        .collect()
-}
-
-/// What `plan` finds.
-fn ours(document: &Value, kind: &str) -> Groups {
-    let host = document["host"].as_array().unwrap();
-    let numbers: BTreeSet<u64> = host.iter().map(|cpu| cpu[kind].as_u64().unwrap()).collect();
-    let group = |number: u64| {
-        let alike = host.iter().filter(|cpu| cpu[kind] == number);
-        alike.map(|cpu| cpu["cpu"].as_u64().unwrap()).collect()
-    };
-    numbers.into_iter().map(group).collect()
-}
-
 #[test]
 fn hwloc_sees_the_same_packages_nodes_caches_and_cores() {
     let _limit = TimeLimit::seconds(120);
-    if !Path::new("/usr/bin/lstopo-no-graphics").exists() {
-        return skip("there is no lstopo (hwloc-nox)");
-    }
     for shape in SHAPES {
         let scratch = Scratch::new();
         shape.write(scratch.path());
         let root = scratch.path().to_str().unwrap();
         let document = planned(&["--sysfs", root, "--vcpus", "1"]);
+        let Some(hwloc) = or_skip(HwlocHost::read(scratch.path())) else { return };
         for (kind, theirs) in
             [("package", "Package"), ("node", "NUMANode"), ("cache", "L3Cache"), ("core", "Core")]
         {
-            let groups = hwloc(scratch.path(), theirs);
+            let groups = hwloc.groups(theirs);
             assert!(!groups.is_empty(), "{}: hwloc finds no {theirs}", shape.name);
-            assert_eq!(ours(&document, kind), groups, "{}: {theirs}", shape.name);
+            assert_eq!(planned_groups(&document, kind), groups, "{}: {theirs}", shape.name);
         }
     }
 }

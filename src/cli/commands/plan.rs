@@ -23,7 +23,7 @@ pub(crate) fn plan_vms(arguments: &Arguments, kernel: &dyn Kernel, output: &mut 
     if topology.cpus().is_empty() {
         let what = match &arguments.sysfs {
             Some(folder) => format!(
-                "{} is no copy of a host: there is no sys/devices/system/cpu/online",
+                "{} is no copy of a host: there is no CPU in its sys/devices/system/cpu",
                 folder.display()
             ),
             None => "/sys does not say which CPUs this host has".to_owned(),
@@ -43,9 +43,16 @@ pub(crate) fn plan_vms(arguments: &Arguments, kernel: &dyn Kernel, output: &mut 
     let request = request(arguments, &tree, &topology)?;
     let mut plans: Vec<Plan> = Vec::new();
     for number in 1..=arguments.vms {
-        let plan = plan(&topology, &free_beside(&free, &plans), &request)
-            .map_err(|none| no_plan(&none, number, arguments.vms))?;
-        plans.push(plan);
+        match plan(&topology, &free_beside(&free, &plans), &request) {
+            Ok(plan) => plans.push(plan),
+            Err(none) => {
+                // A program that asks is told what the host is in any case.
+                if arguments.format == Format::Json {
+                    present::print_json(output, &[], &topology)?;
+                }
+                return Err(no_plan(&none, number, arguments.vms));
+            }
+        }
     }
     match arguments.format {
         Format::Table => output.lines(present::table(&plans, &topology, &free)),

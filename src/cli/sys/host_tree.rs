@@ -1,7 +1,7 @@
 //! The files of /sys that say what CPUs a host has: of this host, or of another from a copy.
 
 use crate::sys::kernel::Kernel;
-use pinning::{CpuId, CpuSet};
+use pinning::{CpuId, CpuSet, MASK_WORDS};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,8 @@ impl<'k> HostTree<'k> {
     /// The text of a file, without white space around it. `None`: it cannot be read.
     pub(crate) fn text(&self, file: impl AsRef<Path>) -> Option<String> {
         let text = self.kernel.read_text(self.root.join(file)).ok()?;
+        // A copy that somebody made a page at a time is filled up with zeros.
+        let text = text.split('\0').next().unwrap_or_default();
         Some(text.trim().to_owned())
     }
 
@@ -41,6 +43,12 @@ impl<'k> HostTree<'k> {
     pub(crate) fn cpus(&self, file: impl AsRef<Path>) -> CpuSet {
         let text = self.text(file).unwrap_or_default();
         CpuSet::parse(&text, &CpuSet::new()).unwrap_or_default()
+    }
+
+    /// CPUs that the kernel says as a cpulist in one file and as a mask in another. Old kernels have the mask alone.
+    pub(crate) fn cpus_of_either(&self, list: impl AsRef<Path>, mask: impl AsRef<Path>) -> CpuSet {
+        let listed = self.text(list).and_then(|text| CpuSet::parse(&text, &CpuSet::new()).ok());
+        listed.or_else(|| cpus_of_mask(&self.text(mask)?)).unwrap_or_default()
     }
 
     /// The names in a folder, sorted; none where it cannot be read.
@@ -78,6 +86,18 @@ impl<'k> HostTree<'k> {
     }
 }
 
+/// The CPUs of a mask as the kernel prints it: groups of 32 bits in hexadecimal digits, the highest first
+/// (bitmap_print_to_pagebuf in the kernel's lib/bitmap-str.c). `None`: it is no such mask.
+fn cpus_of_mask(text: &str) -> Option<CpuSet> {
+    let groups: Option<Vec<u64>> =
+        text.rsplit(',').map(|group| u32::from_str_radix(group, 16).ok().map(u64::from)).collect();
+    let words: Vec<u64> = (groups?.chunks(2))
+        .map(|pair| pair.iter().rev().fold(0, |word, group| word << 32 | group))
+        .take(MASK_WORDS)
+        .collect();
+    Some(CpuSet::from_words(&words))
+}
+
 /// The folder of a CPU.
 pub(crate) fn cpu_folder(cpu: CpuId) -> PathBuf {
     PathBuf::from(format!("{CPUS}/cpu{}", cpu.0))
@@ -88,3 +108,34 @@ pub(crate) const CPUS: &str = "sys/devices/system/cpu";
 
 /// The folder with a folder for each NUMA node.
 pub(crate) const NODES: &str = "sys/devices/system/node";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fake::{FakeKernel, cpus};
+
+    #[test]
+    fn a_mask_of_the_kernels_is_read() {
+        assert_eq!(cpus_of_mask("f"), Some(cpus("0-3")));
+        assert_eq!(cpus_of_mask("00000001,00000000,80000000"), Some(cpus("31,64")));
+        assert_eq!(cpus_of_mask("0"), Some(CpuSet::new()));
+        for text in ["", "g", "0x3", "1,,1", "100000000"] {
+            assert_eq!(cpus_of_mask(text), None, "{text}");
+        }
+        // No host has more CPUs than a set can hold.
+        let long = vec!["ffffffff"; 1000].join(",");
+        assert_eq!(cpus_of_mask(&long).unwrap().words().len(), MASK_WORDS);
+    }
+
+    #[test]
+    fn a_list_goes_before_the_mask_and_zeros_after_it_are_nothing() {
+        let kernel = FakeKernel::new();
+        let host = HostTree::here(&kernel);
+        let read = || host.cpus_of_either("list", "mask");
+        assert_eq!(read(), CpuSet::new());
+        kernel.write("/mask", "00000000,00000003\n");
+        assert_eq!(read(), cpus("0-1"));
+        kernel.write("/list", "4-5\n\0\0\0");
+        assert_eq!(read(), cpus("4-5"));
+    }
+}

@@ -42,7 +42,7 @@ fn files(host: &HostTree<'_>) -> Vec<PathBuf> {
     files.extend(["sys/devices/cpu_core/cpus", "sys/devices/cpu_atom/cpus"].map(PathBuf::from));
     for cpu in host.numbered(CPUS, "cpu") {
         let folder = PathBuf::from(format!("{CPUS}/cpu{cpu}"));
-        files.extend(["cpu_capacity", "cpufreq/cpuinfo_max_freq"].map(|name| folder.join(name)));
+        files.extend(["online", "cpu_capacity", "cpufreq/cpuinfo_max_freq"].map(|name| folder.join(name)));
         files.extend(
             host.names(folder.join("topology")).iter().map(|name| folder.join("topology").join(name)),
         );

@@ -1,7 +1,7 @@
 //! What the CPUs of a host share, from /sys (Documentation/ABI/stable/sysfs-devices-system-cpu of the kernel).
 
 use crate::sys::host_tree::{CPUS, HostTree, NODES, cpu_folder};
-use pinning::{CpuId, CpuSet};
+use pinning::{CPU_LIMIT, CpuId, CpuSet};
 use planning::{HostCpu, Topology};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,23 +11,19 @@ const FULL_CAPACITY: u32 = 1024;
 
 /// The CPUs that are online, and what they share. What /sys does not say is taken to be one for all.
 pub(crate) fn read(host: &HostTree<'_>) -> Topology {
-    let online = host.cpus(format!("{CPUS}/online"));
+    let online = online(host);
     let isolated = isolated(host);
     let capacities = Capacities::read(host);
-    let nodes: BTreeMap<u32, CpuSet> = (host.numbered(NODES, "node").into_iter())
-        .map(|node| (node, host.cpus(format!("{NODES}/node{node}/cpulist"))))
-        .collect();
+    let nodes: BTreeMap<u32, CpuSet> =
+        (host.numbered(NODES, "node").into_iter()).map(|node| (node, of_node(host, node))).collect();
     let cpu = |cpu: CpuId| {
         let folder = cpu_folder(cpu);
         let topology = folder.join("topology");
-        let package_cpus = listed(host, &topology, &["package_cpus_list", "core_siblings_list"], &online);
-        let siblings = listed(host, &topology, &["core_cpus_list", "thread_siblings_list"], &online);
+        let package_cpus = listed(host, &topology, &["package_cpus", "core_siblings"], &online);
+        let siblings = listed(host, &topology, &["core_cpus", "thread_siblings"], &online);
         let node = nodes.iter().find(|(_, cpus)| cpus.contains(cpu)).map_or(0, |(&node, _)| node);
         let core = first(&siblings, cpu);
-        let package = match host.number(topology.join("physical_package_id")) {
-            Some(package) => package,
-            None => first(&package_cpus, CpuId(0)),
-        };
+        let package = first(&package_cpus, CpuId(0));
         let cluster = host.cpus(topology.join("cluster_cpus_list")).intersection(&online);
         let cache = last_shared_cache(host, &folder, &siblings, &online)
             .or_else(|| (cluster.len() > siblings.len()).then(|| first(&cluster, cpu)))
@@ -35,7 +31,37 @@ pub(crate) fn read(host: &HostTree<'_>) -> Topology {
         let (capacity, is_isolated) = (capacities.of(host, cpu), isolated.contains(cpu));
         (cpu, HostCpu { package, node, cache, core, capacity, is_isolated })
     };
-    Topology::new(online.iter().map(cpu))
+    let mut all: Vec<(CpuId, HostCpu)> = online.iter().map(cpu).collect();
+    number_packages(host, &mut all);
+    Topology::new(all)
+}
+
+/// Gives the packages the numbers that the host has for them, where these tell all packages apart: some firmware counts
+/// anew in each NUMA node.
+fn number_packages(host: &HostTree<'_>, all: &mut [(CpuId, HostCpu)]) {
+    let id = |cpu: CpuId| host.number(cpu_folder(cpu).join("topology/physical_package_id"));
+    let ids: Option<Vec<u32>> = all.iter().map(|&(cpu, _)| id(cpu)).collect();
+    let Some(ids) = ids else { return };
+    let mut packages = BTreeMap::new();
+    let mut tells_apart = |package: u32, id: u32| *packages.entry(id).or_insert(package) == package;
+    if all.iter().zip(&ids).all(|((_, about), &id)| tells_apart(about.package, id)) {
+        all.iter_mut().zip(ids).for_each(|((_, about), id)| about.package = id);
+    }
+}
+
+/// The CPUs that are online. Old kernels have no list of them, but a file for each CPU that can be taken offline.
+fn online(host: &HostTree<'_>) -> CpuSet {
+    let listed = host.cpus(format!("{CPUS}/online"));
+    if !listed.is_empty() {
+        return listed;
+    }
+    let all = host.numbered(CPUS, "cpu").into_iter().filter(|&cpu| cpu < CPU_LIMIT).map(CpuId);
+    all.filter(|&cpu| host.number(cpu_folder(cpu).join("online")) != Some(0)).collect()
+}
+
+fn of_node(host: &HostTree<'_>, node: u32) -> CpuSet {
+    let folder = Path::new(NODES).join(format!("node{node}"));
+    host.cpus_of_either(folder.join("cpulist"), folder.join("cpumap"))
 }
 
 /// The lowest CPU of a set stands for what its CPUs share.
@@ -45,7 +71,10 @@ fn first(cpus: &CpuSet, otherwise: CpuId) -> u32 {
 
 /// The first of these files that can be read, the one of today's kernels before that of older ones.
 fn listed(host: &HostTree<'_>, folder: &Path, files: &[&str], online: &CpuSet) -> CpuSet {
-    let mut lists = files.iter().map(|file| host.cpus(folder.join(file)).intersection(online));
+    let list_and_mask = |name: &&str| {
+        host.cpus_of_either(folder.join(format!("{name}_list")), folder.join(name)).intersection(online)
+    };
+    let mut lists = files.iter().map(list_and_mask);
     lists.find(|list| !list.is_empty()).unwrap_or_default()
 }
 
@@ -55,7 +84,8 @@ fn last_shared_cache(host: &HostTree<'_>, folder: &Path, siblings: &CpuSet, onli
     let shared = host.numbered(&caches, "index").into_iter().filter_map(|index| {
         let cache = caches.join(format!("index{index}"));
         let level = host.number(cache.join("level"))?;
-        let cpus = host.cpus(cache.join("shared_cpu_list")).intersection(online);
+        let cpus = host.cpus_of_either(cache.join("shared_cpu_list"), cache.join("shared_cpu_map"));
+        let cpus = cpus.intersection(online);
         (cpus.len() > siblings.len()).then_some((level, cpus))
     });
     let (_, cpus) = shared.max_by_key(|(level, _)| *level)?;
@@ -203,6 +233,47 @@ mod tests {
         // Arm's own words come first.
         kernel.write(format!("/{CPUS}/cpu1/cpu_capacity"), "446");
         assert_eq!(capacity(1), 446);
+    }
+
+    #[test]
+    fn packages_of_one_number_are_told_apart_by_their_cpus() {
+        let kernel = FakeKernel::new();
+        kernel.write(format!("/{CPUS}/online"), "0-3");
+        let packages = |ids: [&str; 4]| {
+            for (number, id) in (0..).zip(ids) {
+                cpu(&kernel, number, id, &number.to_string(), "", "");
+                let siblings = if number < 2 { "0-1" } else { "2-3" };
+                kernel.write(format!("/{CPUS}/cpu{number}/topology/core_siblings_list"), siblings);
+            }
+            let topology = read(&HostTree::here(&kernel));
+            [0, 1, 2, 3].map(|cpu| topology.get(CpuId(cpu)).unwrap().package)
+        };
+        assert_eq!(packages(["36", "36", "3", "3"]), [36, 36, 3, 3]);
+        assert_eq!(packages(["0", "0", "0", "0"]), [0, 0, 2, 2]);
+        assert_eq!(packages(["-1", "-1", "-1", "-1"]), [0, 0, 2, 2]);
+    }
+
+    /// As Linux 2.6.24 has it: masks without lists, and no list of the CPUs that are online.
+    #[test]
+    fn an_old_kernel_that_has_masks_alone_is_understood() {
+        let kernel = FakeKernel::new();
+        for (number, siblings) in [(0, "0000,00000003"), (1, "0000,00000003"), (2, "4"), (3, "8")] {
+            let write = |file: &str, text: &str| kernel.write(format!("/{CPUS}/cpu{number}/{file}"), text);
+            write("topology/physical_package_id", "0");
+            write("topology/thread_siblings", siblings);
+            write("topology/core_siblings", "f");
+            write("cache/index2/level", "2");
+            write("cache/index2/shared_cpu_map", if number < 2 { "3" } else { "c" });
+        }
+        kernel.write(format!("/{CPUS}/online"), "");
+        kernel.write(format!("/{CPUS}/cpu3/online"), "0\n");
+        kernel.write(format!("/{CPUS}/cpuidle/current_driver"), "none\n");
+        kernel.write(format!("/{NODES}/node0/cpumap"), "00000003");
+        kernel.write(format!("/{NODES}/node1/cpumap"), "0000000c");
+        let topology = read(&HostTree::here(&kernel));
+        let cpu = |node, core| HostCpu { node, core, capacity: 1024, ..HostCpu::default() };
+        let expected = [(CpuId(0), cpu(0, 0)), (CpuId(1), cpu(0, 0)), (CpuId(2), cpu(1, 2))];
+        assert_eq!(topology, Topology::new(expected));
     }
 
     #[test]
