@@ -46,27 +46,21 @@ struct Shape {
     is_side_by_side: bool,
 }
 
+/// A name, the packages, and of each kind how many there are in one of the kind before: nodes, caches, cores, threads.
+const fn shape(name: &'static str, [packages, nodes, caches, cores, threads]: [usize; 5]) -> Shape {
+    Shape { name, packages, nodes, caches, cores, threads, offline: 0, is_side_by_side: false }
+}
+
 const SHAPES: [Shape; 6] = [
-    Shape::new("a server", 2, 2, 4, 4, 2),
-    Shape::new("a desktop without siblings", 1, 1, 1, 8, 1),
-    Shape { is_side_by_side: true, ..Shape::new("siblings side by side", 2, 1, 2, 6, 2) },
-    Shape { offline: 5, ..Shape::new("CPUs offline", 2, 2, 2, 3, 2) },
-    Shape::new("an Arm server", 1, 2, 16, 4, 1),
-    Shape::new("more than 1024 CPUs", 4, 4, 8, 5, 2),
+    shape("a server", [2, 2, 4, 4, 2]),
+    shape("a desktop without siblings", [1, 1, 1, 8, 1]),
+    Shape { is_side_by_side: true, ..shape("siblings side by side", [2, 1, 2, 6, 2]) },
+    Shape { offline: 5, ..shape("CPUs offline", [2, 2, 2, 3, 2]) },
+    shape("an Arm server", [1, 2, 16, 4, 1]),
+    shape("more than 1024 CPUs", [4, 4, 8, 5, 2]),
 ];
 
 impl Shape {
-    const fn new(
-        name: &'static str,
-        packages: usize,
-        nodes: usize,
-        caches: usize,
-        cores: usize,
-        threads: usize,
-    ) -> Self {
-        Self { name, packages, nodes, caches, cores, threads, offline: 0, is_side_by_side: false }
-    }
-
     fn all_cores(&self) -> usize {
         self.packages * self.nodes * self.caches * self.cores
     }
