@@ -86,6 +86,16 @@ static void send_number(uint32_t request, uint64_t number, int descriptor)
     send_message(&message, request, sizeof message.number, descriptor);
 }
 
+/* Messages are seen to in their order: the answer also says that the other side is done with those before. */
+static uint64_t features(void)
+{
+    struct message message;
+    send_message(&message, GET_FEATURES, 0, -1);
+    if (recv(connection, &message, 12 + sizeof message.number, MSG_WAITALL) != 12 + sizeof message.number)
+        refused("features");
+    return message.number;
+}
+
 static void set_up_queue(uint32_t index)
 {
     char *room = memory + index * ROOM;
@@ -162,10 +172,7 @@ int main(int argc, char **argv)
 
     struct message message;
     send_message(&message, SET_OWNER, 0, -1);
-    send_message(&message, GET_FEATURES, 0, -1);
-    if (recv(connection, &message, 12 + sizeof message.number, MSG_WAITALL) != 12 + sizeof message.number)
-        refused("features");
-    send_number(SET_FEATURES, message.number & FEATURES, -1);
+    send_number(SET_FEATURES, features() & FEATURES, -1);
     message.memory.regions = 1;
     message.memory.padding = 0;
     message.memory.guest_address = 0;
@@ -175,6 +182,7 @@ int main(int argc, char **argv)
     send_message(&message, SET_MEM_TABLE, sizeof message.memory, shared);
     set_up_queue(HIGH_PRIORITY);
     set_up_queue(REQUESTS);
+    features();
 
     struct fuse_init_in init = {.major = FUSE_KERNEL_VERSION, .minor = 31};
     ask(FUSE_INIT, 0, &init, sizeof init, sizeof(struct fuse_init_out));
