@@ -189,7 +189,7 @@ mod io_uring {
         let id = pid.to_string();
         let outside = |verb: &str| pinshim(&[verb, &id]);
         let inside = |verb: &str| {
-            let enter = Program::new("nsenter").args(["--target", &id, "--pid", "--mount"]);
+            let enter = Program::new("nsenter").args(["--target", &id, "--pid", "--mount", "--root"]);
             enter.arg(command()).args([verb, "1"]).run()
         };
         for look in [&outside as &dyn Fn(&str) -> Finished, &inside] {
