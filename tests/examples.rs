@@ -20,7 +20,7 @@ const DOCUMENTS: [&str; 5] =
     ["README.md", "CONTRIBUTING.md", "docs/command.md", "docs/libvirt.md", "docs/architecture.md"];
 
 /// What a document says about the row of a role, where a comment or the text beside the example says it.
-const CLAIMS: [(&str, &[(&str, &str)]); 5] = [
+const CLAIMS: [(&str, &[(&str, &str)]); 6] = [
     (
         "run --cpus 1 -- qemu",
         &[("emulator, main loop", "1"), ("every vCPU", "1"), ("IOThreads not named", "1")],
@@ -50,6 +50,10 @@ const CLAIMS: [(&str, &[(&str, &str)]); 5] = [
             ("memory of QEMU itself", "strict:0"),
             ("core scheduling", "SMT siblings run this VM or others, not both at a time"),
         ],
+    ),
+    (
+        "run --cpus 0 --vhost '0@4,1@5' ",
+        &[("vhost worker 0", "4"), ("vhost worker 1", "5"), ("vhost worker 2 and on", "0")],
     ),
     ("run --vcpus '*@[4-7]' --cpus 0 ", &[("every vCPU", "4-7"), ("emulator, main loop", "0")]),
 ];

@@ -307,6 +307,61 @@ mod of_a_stand_in {
     }
 }
 
+mod of_several_vhost_workers {
+    //! Each on its own set, by the order in which it appeared. Two CPUs tell apart whether a number is used again.
+
+    use super::*;
+    use harness::{Program, command};
+
+    fn each_is_on_the_set_of_its_number(how: &str) {
+        let _limit = TimeLimit::seconds(100);
+        let Some(cpus) = two_cpus() else { return };
+        let program = Filtered::new("kernel_thread_owner.c", cpus);
+        let kernel = compile_library(program.scratch(), &Source { file: "kernel_thread.c", flags: &[] });
+        let process = program
+            .target()
+            .preload(kernel)
+            .args([how, "vhost_workers"])
+            .env("PIN_CPUS", cpus.first.to_string())
+            .env("PIN_VHOST", cpus.put_into("0@B,2-3@B,*@A"))
+            .start();
+        until(60, "the call's answer", || {
+            assert!(process.ended().is_none(), "it ended: {}", process.stderr());
+            process.stdout().ends_with('\n').then_some(())
+        });
+        assert_eq!((process.stdout().as_str(), process.stderr().as_str()), ("1\n", ""));
+        let pid = process.pid();
+        // Worker 1 has ended. Ids rise, since no more than a few were used.
+        let on_each = threads_called(pid, "vhost-").into_keys().map(|tid| cpus_of_thread(pid, tid));
+        let expected = [cpus.second, cpus.second, cpus.second, cpus.first].map(|cpu| Some(vec![cpu]));
+        assert_eq!(on_each.collect::<Vec<_>>(), expected);
+        let pinshim = |verb: &str| Program::new(command()).args([verb, &pid.to_string()]).run();
+        let shown = pinshim("show").assert_clean().stdout.clone();
+        let numbers = ["vhost 0 ", "vhost 2 ", "vhost 3 ", "vhost 4 "];
+        assert!(
+            numbers.iter().all(|number| shown.contains(number)) && !shown.contains("vhost 1 "),
+            "{shown}"
+        );
+        pinshim("check").assert_clean();
+        // The same from outside: an administrator's move is mended by number.
+        let last = threads_called(pid, "vhost-").into_keys().next_back().expect("a worker");
+        assert!(harness::move_thread(last, &[cpus.second]));
+        assert_eq!(pinshim("check").code(), 1);
+        assert_eq!(pinshim("apply").code(), 0);
+        assert_eq!(cpus_of_thread(pid, last), Some(vec![cpus.first]));
+    }
+
+    #[test]
+    fn without_a_sandbox() {
+        each_is_on_the_set_of_its_number("free");
+    }
+
+    #[test]
+    fn in_a_sandbox() {
+        each_is_on_the_set_of_its_number("sandboxed");
+    }
+}
+
 mod vhost {
     //! `vhost-<pid>` is made inside VHOST_SET_OWNER.
 

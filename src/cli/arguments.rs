@@ -65,6 +65,7 @@ pub(crate) enum Command {
         pinshim run --cpus 2-5 -- qemu-system-x86_64 -smp 4 disk.img\n  \
         pinshim run --vcpus 2,3 --iothreads io1@4 --emulator 0-1 -- qemu-system-x86_64 -smp 2 …\n  \
         pinshim run --vcpus 8,9 --emulator 10 --memory strict:0 --core vm -- qemu-system-x86_64 -smp 2 …\n  \
+        pinshim run --cpus 0 --vhost '0@4,1@5' -- qemu-system-x86_64 -netdev tap,id=n,vhost=on,queues=2 …\n  \
         pinshim run --cpus 0 --vcpus '*@[4-7]' --dry-run -- ./start-vm.sh"
 )]
 pub(crate) struct Run {
@@ -145,8 +146,8 @@ pub(crate) struct Placement {
     #[arg(long, value_name = "SET", allow_hyphen_values = true)]
     pub(crate) migration: Option<String>,
 
-    /// The kernel's vhost threads (PIN_VHOST)
-    #[arg(long, value_name = "SET", allow_hyphen_values = true)]
+    /// The kernel's vhost workers: all, or such as 0@4,1@5,*@[6-7], the first that appears on CPU 4 (PIN_VHOST)
+    #[arg(long, value_name = "SET|MAP", allow_hyphen_values = true)]
     pub(crate) vhost: Option<String>,
 
     /// Threads whose name matches, before any role; may be given again (PIN_THREADS)

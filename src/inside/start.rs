@@ -86,7 +86,8 @@ fn decide(chain: &mut Option<ExecChain>) -> Option<Shim> {
     if let Some(before) = before {
         host.start = before.start(host.start);
     }
-    let nodes = numa::nodes();
+    let names_nodes = environment.iter().any(|(name, _)| name == "PIN_MEMORY");
+    let nodes = names_nodes.then(numa::nodes).flatten();
     let mut parsed = Policy::parse_with_nodes(arguments.clone(), &host, nodes.as_ref());
     if let Some(available) = (!parsed.warnings.is_empty()).then(online).flatten() {
         // A manager gives each thread a cpuset of its own later, so that only a CPU that no thread can have is worth a

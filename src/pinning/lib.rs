@@ -41,6 +41,7 @@ pub use kernel_thread::KernelThread;
 pub use memory::{MemoryPolicy, NODE_LIMIT, NodeSet};
 pub use policy::{
     COMM_BYTES, Host, IoThreadId, Manager, Placement, Policy, RuleIndex, SetId, Unmet, VCPU_LIMIT, VcpuRange,
+    VhostRange,
 };
 pub use process::{BROKER_NAME, DELETED, EX_CONFIG, LEASES_VARIABLE, strip_deleted};
 pub use role::{Role, RoleKind, VcpuIndex};

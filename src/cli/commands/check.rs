@@ -12,7 +12,7 @@ use crate::verdict::against_qmp::{self, Comparison};
 use crate::verdict::at_start;
 use crate::verdict::not_judged::not_judged;
 use crate::verdict::watch::{self, Offence, Watched};
-use crate::verdict::{diagnosis, wait};
+use crate::verdict::{diagnosis, vhost_in_kernel, wait};
 use crate::vm::find;
 use crate::vm::look::{Ask, Look, Vm};
 use crate::vm::page::Missing;
@@ -141,6 +141,7 @@ fn begin(arguments: &Check, vm: Result<&Vm<'_>, Failure>) -> Result<Comparison, 
     let unmet = unmet_by(vm, &content.policy, &threads);
     comparison.differences.extend(unmet.iter().map(ToString::to_string));
     comparison.not_told.extend(not_judged(&threads));
+    comparison.not_told.extend(vhost_in_kernel::notes(vm, &content.policy, &threads));
     let at_start = at_start::judge(vm, &content, &threads);
     comparison.differences.extend(at_start.differences);
     comparison.not_told.extend(at_start.notes);
@@ -289,7 +290,8 @@ web (PID 100): 1 of 5 threads NOT where they belong
         kernel.move_to(101, "0");
         let document = concat!(
             r#"{"version":1,"pid":100,"name":"web","user":1000,"pinned":true,"ok":false,"looks":2,"seconds":0.02,"threads":5,"#,
-            r#""offenders":[{"tid":101,"role":"vcpu","role_from":"library","vcpu":0,"name":"CPU 0/KVM","#,
+            r#""offenders":[{"tid":101,"role":"vcpu","role_from":"library","vcpu":0,"vhost_worker":null,"#,
+            r#""name":"CPU 0/KVM","#,
             r#""expected":"1","allowed":"0","last_cpu":1,"cpu_seconds":0.0,"migrations":null,"#,
             r#""register":"placed","verdict":"off","words":"OFF: may run on 0","looks":2}],"notes":[],"#,
             r#""exit_status":1,"error":null}"#,

@@ -83,7 +83,11 @@ fn rows(policy: &Policy, command: &[OsString]) -> Vec<(String, String)> {
     let workers = policy.workers().map_or("as the thread they work for".to_owned(), list);
     rows.push(("workers".to_owned(), workers));
     rows.push(("migration".to_owned(), list(policy.cpus_for(Role::Migration, 0, emulator))));
-    rows.push(("vhost".to_owned(), list(policy.vhost())));
+    let workers = runs(policy, "vhost worker", VCPU_LIMIT, |order| policy.vhost(order));
+    match workers.as_slice() {
+        [(_, set)] => rows.push(("vhost".to_owned(), set.clone())),
+        _ => rows.extend(workers),
+    }
     let rules = policy.entries().iter().find(|(name, _)| name == "PIN_THREADS");
     rows.extend(rules.map(|(_, rules)| ("by name, before all others".to_owned(), rules.clone())));
     rows.extend(policy.memory().map(|memory| ("memory of QEMU itself".to_owned(), memory.to_string())));

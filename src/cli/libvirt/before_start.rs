@@ -50,11 +50,12 @@ fn unknown_threads(domain: &Domain, policy: &Policy) -> Vec<String> {
                 "<pin:placement> places IOThread {id}, and the domain has {all}; *@CPUS places those that come later"
             )
         }
-        rule @ Unmet::Rule(_) => rule.to_string(),
+        // Nothing of the domain says how many vhost workers its QEMU will have.
+        other @ (Unmet::VhostWorkers(..) | Unmet::Rule(_)) => other.to_string(),
     };
     let by_argument = |unmet: &Unmet| match unmet {
         Unmet::IoThread(id) => domain.threads.an_argument_names(id),
-        Unmet::Vcpus(..) | Unmet::Rule(_) => false,
+        Unmet::Vcpus(..) | Unmet::VhostWorkers(..) | Unmet::Rule(_) => false,
     };
     policy.unmet(&vcpus, &known).into_iter().filter(|unmet| !by_argument(unmet)).map(sentence).collect()
 }

@@ -75,6 +75,8 @@ pub(crate) struct ShownThread {
     role_from: &'static str,
     /// A vCPU's index.
     vcpu: Option<u32>,
+    /// A vhost worker's number, where `PIN_VHOST` tells them apart.
+    vhost_worker: Option<u32>,
     name: String,
     expected: Option<String>,
     allowed: String,
@@ -214,6 +216,7 @@ impl ShownThread {
             role: vm_thread.role.to_string(),
             role_from: role_from(vm_thread),
             vcpu: vm_thread.index.filter(|_| vm_thread.role == RoleKind::Vcpu),
+            vhost_worker: vm_thread.index.filter(|_| vm_thread.role == RoleKind::Vhost),
             name: vm_thread.name.clone(),
             expected: vm_thread.expected_shown(),
             allowed: thread.allowed.to_string(),

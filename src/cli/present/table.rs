@@ -172,12 +172,12 @@ pub(crate) fn role_from(vm_thread: &VmThread) -> &'static str {
     }
 }
 
-/// The role, with the index of a vCPU, and with a question mark where the role is only assumed.
+/// The role, with the index of a vCPU or the number of a vhost worker, and with a question mark where the role is only assumed.
 pub(crate) fn role(vm_thread: &VmThread) -> String {
     let in_doubt = matches!(vm_thread.evidence, Evidence::Assumed | Evidence::Unseen);
     let doubt = if in_doubt || vm_thread.home_assumed { "?" } else { "" };
     match (vm_thread.role, vm_thread.index) {
-        (RoleKind::Vcpu, Some(index)) => format!("vcpu {index}{doubt}"),
+        (RoleKind::Vcpu | RoleKind::Vhost, Some(index)) => format!("{} {index}{doubt}", vm_thread.role),
         (role, _) => format!("{role}{doubt}"),
     }
 }

@@ -11,7 +11,7 @@ use crate::sys::threads::Migrations;
 use crate::verdict::against_qmp::Comparison;
 use crate::verdict::judge::{Judge, Verdict};
 use crate::verdict::not_judged::not_judged;
-use crate::verdict::{against_qmp, at_start, diagnosis};
+use crate::verdict::{against_qmp, at_start, diagnosis, vhost_in_kernel};
 use crate::vm::find::is_qemu;
 use crate::vm::identify::Evidence;
 use crate::vm::look::{Ask, Look, Vm};
@@ -140,6 +140,7 @@ fn notes(vm: &Vm<'_>, look: &Look, verdicts: &[Verdict]) -> Vec<String> {
             }
             notes.extend(unmet_by(vm, &content.policy, &look.threads).iter().map(ToString::to_string));
             notes.extend(not_judged(&look.threads));
+            notes.extend(vhost_in_kernel::notes(vm, &content.policy, &look.threads));
             let at_start = at_start::judge(vm, content, &look.threads);
             notes.extend(at_start.differences.into_iter().chain(at_start.notes));
             if counters.unlisted > 0 {

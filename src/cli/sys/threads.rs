@@ -140,6 +140,15 @@ fn stat(process: Process<'_>, tid: Tid) -> Option<Vec<u8>> {
     process.kernel.read(process.file(&format!("task/{tid}/stat"))).ok()
 }
 
+/// Whether a process is a thread that the kernel runs for itself, with this comm: the kernel's flag PF_KTHREAD (0x200000 in
+/// include/linux/sched.h), which no program can have.
+pub(crate) fn is_kernel_thread(process: Process<'_>, comm: &[u8]) -> bool {
+    let file = process.file(&format!("task/{}/stat", process.pid));
+    let Ok(stat) = process.kernel.read(file) else { return false };
+    let stat = Stat::parse(&stat);
+    stat.is_some_and(|stat| stat.comm == comm && stat.number(9).is_some_and(|flags| flags & 0x0020_0000 != 0))
+}
+
 /// A thread's `stat` file: its comm, and the fields after it.
 struct Stat<'a> {
     comm: &'a [u8],

@@ -5,5 +5,6 @@ pub(crate) mod at_start;
 pub(crate) mod diagnosis;
 pub(crate) mod judge;
 pub(crate) mod not_judged;
+pub(crate) mod vhost_in_kernel;
 pub(crate) mod wait;
 pub(crate) mod watch;

@@ -6,6 +6,7 @@ use crate::sys::process::Process;
 use crate::sys::threads::Thread;
 use crate::vm::homes::Homes;
 use crate::vm::identify::{Evidence, Identified, OwnedRole, Sources, identify, name_shown};
+use crate::vm::vhost_workers::VhostWorkers;
 use crate::vm::whole_ids;
 use pinning::status_page::State;
 use pinning::{CpuSet, KernelThread, Policy, Role, RoleKind, SetId};
@@ -19,7 +20,7 @@ pub(crate) struct VmThread {
     pub(crate) role: RoleKind,
     /// How its role is known.
     pub(crate) evidence: Evidence,
-    /// A vCPU's index, or an IOThread's place in the order of creation.
+    /// A vCPU's index, or the place in the order of creation of an IOThread or, where it matters, a vhost worker.
     pub(crate) index: Option<u32>,
     /// QEMU's name for it, or its comm.
     pub(crate) name: String,
@@ -65,12 +66,20 @@ pub(crate) fn vm_threads(threads: Vec<Thread>, sources: &Sources<'_>) -> Vec<VmT
         threads.iter().map(|thread| identify(thread, sources, &register)).collect();
     whole_ids::complete(&mut identified, sources);
     let homes = Homes::new(&threads, &identified, sources);
+    let vhost = VhostWorkers::new(&threads, &identified, sources.policy());
+    let order = |thread: &Thread| homes.order_of(thread.inner).or_else(|| vhost.number_of(thread.inner));
     let pairs = threads.into_iter().zip(identified);
-    pairs.map(|(thread, identified)| vm_thread(thread, identified, sources, &homes)).collect()
+    pairs.map(|(thread, identified)| vm_thread(order(&thread), thread, identified, sources, &homes)).collect()
 }
 
-fn vm_thread(thread: Thread, identified: Identified, sources: &Sources<'_>, homes: &Homes) -> VmThread {
-    let order = homes.order_of(thread.inner);
+/// `order` is an IOThread's or a vhost worker's place in the order of creation.
+fn vm_thread(
+    order: Option<u32>,
+    thread: Thread,
+    identified: Identified,
+    sources: &Sources<'_>,
+    homes: &Homes,
+) -> VmThread {
     // The register knows the set of the page's own policy, however little of the id is seen.
     let is_known = identified.may_be.is_empty() || (identified.listed.is_some() && sources.policy.is_none());
     let has_set = is_known && identified.evidence != Evidence::Unseen;
@@ -78,7 +87,7 @@ fn vm_thread(thread: Thread, identified: Identified, sources: &Sources<'_>, home
     let assigned = policy.map(|policy| assign(&identified, order, policy, sources, homes));
     let index = match identified.role {
         OwnedRole::Vcpu(index) => Some(index),
-        OwnedRole::IoThread(_) => order,
+        OwnedRole::IoThread(_) | OwnedRole::Vhost | OwnedRole::Kernel(KernelThread::Vhost) => order,
         _ => None,
     };
     VmThread {
@@ -126,7 +135,12 @@ fn assign(
             KernelThread::IoUringWorker { submitter } => homes.set_of_submitter(submitter, policy, sources),
             KernelThread::NxRecovery | KernelThread::Vhost => None,
         };
-        let set = policy.cpus_for_kernel_thread(thread, &identified.name, home);
+        // One that has no number yet is about to get one, or the register is full: nothing says where it belongs.
+        let is_one_of_several = thread == KernelThread::Vhost && policy.tells_vhost_workers_apart();
+        let set = match order {
+            None if is_one_of_several => None,
+            _ => policy.cpus_for_kernel_thread(thread, &identified.name, order.unwrap_or(0), home),
+        };
         return Assigned { cpus: set.map(|set| policy.set(set).clone()), role: kind, home_assumed: false };
     }
     // The page's entry has the role that the page's rules left the thread; its name says which it has without them.
@@ -293,6 +307,26 @@ mod tests {
             let said = described(threads(), Sources { policy: Some(&policy), ..inside });
             assert_eq!(said[2..], ["600 worker 5", "700 worker 5"]);
         }
+    }
+
+    /// The third worker that appeared was the first one listed here, of which two are left.
+    #[test]
+    fn vhost_workers_are_told_by_the_register_or_else_as_they_were_started() {
+        let environment = [("PIN_EMULATOR", "4"), ("PIN_VHOST", "0@1,1@2,2@3,*@5")];
+        let page = page(
+            &environment,
+            &[(MAIN, RoleKind::Emulator, None, 1, 1, ""), (11, RoleKind::Vhost, Some(2), 4, 4, "vhost-10")],
+        );
+        let started = |tid, started| Thread { started, ..thread(tid, "vhost-10") };
+        let threads = || vec![thread(MAIN, "q"), started(11, 30), started(12, 20)];
+        let by_page = described(threads(), Sources { page: Some(&page), ..Sources::default() });
+        // What has no number yet is about to get one.
+        assert_eq!(by_page[1..], ["11 vhost 3", "12 vhost -"]);
+        let policy = policy(&environment);
+        let by_options = described(threads(), Sources { policy: Some(&policy), ..Sources::default() });
+        assert_eq!(by_options[1..], ["11 vhost 2", "12 vhost 1"]);
+        let both = Sources { policy: Some(&policy), page: Some(&page), ..Sources::default() };
+        assert_eq!(described(threads(), both)[1..], ["11 vhost 3", "12 vhost -"]);
     }
 
     /// An ordered list counts IOThreads as they were created, and thread ids begin anew some day.

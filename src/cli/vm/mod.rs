@@ -15,4 +15,5 @@ pub(crate) mod qmp;
 #[cfg(test)]
 pub(crate) mod sample;
 pub(crate) mod unmet;
+mod vhost_workers;
 mod whole_ids;

@@ -5,7 +5,7 @@ use crate::vm::expected::VmThread;
 use crate::vm::look::Vm;
 use pinning::{KernelThread, Policy, RoleKind, Unmet, glob_matches};
 
-/// The vCPUs and IOThreads that a policy names by index and by id, and that are not among these threads.
+/// The vCPUs, IOThreads and vhost workers that a policy names by index, id and number, and that are not among these threads.
 pub(crate) fn unmet(policy: &Policy, threads: &[VmThread]) -> Vec<Unmet> {
     let of_role = |role| threads.iter().filter(move |thread| thread.role == role);
     let vcpus: Vec<u32> = of_role(RoleKind::Vcpu).filter_map(|thread| thread.index).collect();
@@ -14,12 +14,14 @@ pub(crate) fn unmet(policy: &Policy, threads: &[VmThread]) -> Vec<Unmet> {
     let ids = of_role(RoleKind::IoThread).filter_map(|thread| thread.name.strip_prefix("IO "));
     let ids: Vec<&[u8]> = ids.map(str::as_bytes).collect();
     let mut unmet = policy.unmet(&vcpus, &ids);
+    let workers: Vec<u32> = of_role(RoleKind::Vhost).filter_map(|thread| thread.index).collect();
+    unmet.extend(policy.unmet_vhost_workers(&workers));
     // An IOThread that may have this id is no proof that there is none.
     let is_in_doubt = |id: &String| threads.iter().any(|thread| thread.may_be.contains(id));
     unmet.retain(|wish| match wish {
         Unmet::Vcpus(..) => !runs_all,
         Unmet::IoThread(id) => !is_in_doubt(id),
-        Unmet::Rule(_) => true,
+        Unmet::VhostWorkers(..) | Unmet::Rule(_) => true,
     });
     unmet
 }

@@ -60,18 +60,39 @@ pub(crate) fn scan<T: Threads>(
     scope: Scope,
     mut put_back: impl FnMut(&Misplaced),
 ) -> Result<(), Errno> {
-    let threads = view.threads;
+    each_thread(view.threads, |tid| {
+        if let Some(misplaced) = judge(view, scope, tid) {
+            put_back(&misplaced);
+        }
+    })
+}
+
+/// Calls `look` for each vhost worker of a process that has no entry on its page, with its comm. Fails where /proc cannot be
+/// read.
+pub(crate) fn unlisted_vhost_workers(
+    threads: &impl Threads,
+    page: Page,
+    mut look: impl FnMut(Tid, &[u8]),
+) -> Result<(), Errno> {
+    each_thread(threads, |tid| {
+        let mut room = [0u8; 32];
+        let Ok(comm) = threads.comm(tid, &mut room) else { return };
+        let is_one = KernelThread::from_comm(comm) == Some(KernelThread::Vhost);
+        if is_one && entries::entry_of(page, tid).is_none() {
+            look(tid, comm);
+        }
+    })
+}
+
+/// Calls `look` for each thread of a process, in the order in which /proc lists them: by their ids.
+fn each_thread(threads: &impl Threads, mut look: impl FnMut(Tid)) -> Result<(), Errno> {
     let folder = threads.open(format_args!("{}/task", threads.pid()), libc::O_RDONLY | libc::O_DIRECTORY)?;
     let mut room = [0u8; 2048];
     while let Ok(records) = threads.folder_entries(folder, &mut room) {
         if records.is_empty() {
             break;
         }
-        for tid in tids(records) {
-            if let Some(misplaced) = judge(view, scope, tid) {
-                put_back(&misplaced);
-            }
-        }
+        tids(records).for_each(&mut look);
     }
     file::close(folder);
     Ok(())
@@ -134,8 +155,12 @@ fn of_unlisted<T: Threads>(view: &View<'_, T>, scope: Scope, tid: Tid) -> Option
         }
         _ => None,
     };
+    // Only QEMU counts them, as they appear (`placing/vhost_workers`).
+    if kernel_thread == KernelThread::Vhost && policy.tells_vhost_workers_apart() {
+        return None;
+    }
     // A worker whose submitter cannot be known is left alone: its mask is the one that its submitter has set for it.
-    Some((kernel_thread.role().kind(), policy.cpus_for_kernel_thread(kernel_thread, comm, home)?, true))
+    Some((kernel_thread.role().kind(), policy.cpus_for_kernel_thread(kernel_thread, comm, 0, home)?, true))
 }
 
 /// The set that the workers of a listed thread follow.
@@ -444,6 +469,34 @@ mod tests {
                 assert_eq!(judged.misplaced(scope), expected, "{}", String::from_utf8_lossy(name));
             }
         }
+    }
+
+    #[test]
+    fn a_vhost_worker_that_has_a_number_of_its_own_is_left_to_whoever_counts_them() {
+        let Some(judged) = Judged::new(b"vhost-1234", "a_vhost_worker_that_has_a_number_of_its_own") else {
+            return;
+        };
+        let elsewhere = judged.policy.set(judged.elsewhere).to_string();
+        let map = format!("0@{elsewhere}");
+        let policy = testing::policy(&[("PIN_CPUS", &elsewhere), ("PIN_VHOST", &map)]);
+        let judged = Judged { policy, ..judged };
+        for scope in [Scope::All, YOUNG, Scope::KernelThreads] {
+            assert_eq!(judged.misplaced(scope), None);
+        }
+        let found = || {
+            let threads = Below { pid: thread::getpid(), proc_folder: libc::AT_FDCWD };
+            let mut found = Vec::new();
+            super::unlisted_vhost_workers(&threads, judged.page, |tid, comm| {
+                found.push((tid, comm.to_vec()))
+            })
+            .unwrap();
+            found.contains(&(judged.thread.tid, b"vhost-1234".to_vec()))
+        };
+        assert!(found());
+        // Once it is listed it is judged as any other thread.
+        judged.list(0, judged.policy.base(), judged.policy.base(), State::Placed);
+        assert!(!found());
+        assert!(judged.misplaced(Scope::All).is_some());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! first submission. So it is set after a submission, and workers that exist already are put on their set by
 //! a rescan.
 
-use crate::placing::rescan;
+use crate::placing::kernel_threads::look_for_kernel_threads;
 use crate::report::targets;
 use crate::state::current;
 use crate::state::ownership;
@@ -68,7 +68,7 @@ fn place_workers(ring: i32) {
             }
         };
     current::update(|current| current.ring_tries = if placed { 0 } else { current.ring_tries - 1 });
-    rescan::look_for_kernel_threads();
+    look_for_kernel_threads();
 }
 
 /// The set of the workers of a thread, which the kernel names after it. The mask is one for all of them, so a rule that
@@ -78,7 +78,7 @@ fn set_of_workers(policy: &Policy, Tid(submitter): Tid, home: SetId) -> SetId {
     let _ = write!(name, "iou-wrk-{submitter}");
     let worker = KernelThread::IoUringWorker { submitter: submitter.unsigned_abs() };
     let name = name.as_c_str().to_bytes();
-    policy.cpus_for_kernel_thread(worker, name, Some(home)).unwrap_or_else(|| policy.workers_of(home))
+    policy.cpus_for_kernel_thread(worker, name, 0, Some(home)).unwrap_or_else(|| policy.workers_of(home))
 }
 
 /// Whether this is a ring's descriptor. It is not, if liburing's layout is another than the one known here.

@@ -11,7 +11,8 @@
 use crate::affinity::scan::Scope;
 use crate::broker;
 use crate::identity::role;
-use crate::placing::rescan::{look_for_kernel_threads, put_back_self, rescan};
+use crate::placing::kernel_threads::look_for_kernel_threads;
+use crate::placing::rescan::{put_back_self, rescan};
 use crate::placing::{enlist, unmet};
 use crate::state::first_run::FIRST_RUN;
 use crate::state::{current, ownership, shim, slots};

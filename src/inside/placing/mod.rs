@@ -4,8 +4,10 @@
 pub(crate) mod at_start;
 mod cpuset;
 pub(crate) mod enlist;
+pub(crate) mod kernel_threads;
 pub(crate) mod place;
 pub(crate) mod rejudge;
 pub(crate) mod rescan;
 pub(crate) mod unmet;
+mod vhost_workers;
 pub(crate) mod warn;

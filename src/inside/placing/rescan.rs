@@ -11,14 +11,6 @@ use crate::state::shim::{self, Shim};
 use crate::sys::errno::Errno;
 use crate::sys::thread;
 
-/// Looks at the threads that the kernel made. To be called when it has made one, or may have.
-#[cold]
-pub(crate) fn look_for_kernel_threads() {
-    if let Some(shim) = shim::shim() {
-        rescan(shim, Scope::KernelThreads);
-    }
-}
-
 /// Puts the calling thread back on its set, if somebody has moved it.
 pub(crate) fn put_back_self(shim: &Shim, current: &CurrentThread) {
     let misplaced =
@@ -46,7 +38,7 @@ pub(crate) fn rescan(shim: &Shim, scope: Scope) {
 }
 
 /// Writes to the status page and the log what became of a thread that was off its set.
-fn note(shim: &Shim, misplaced: &Misplaced, outcome: &Outcome) {
+pub(super) fn note(shim: &Shim, misplaced: &Misplaced, outcome: &Outcome) {
     let Misplaced { tid, role, set, made_by_the_kernel } = *misplaced;
     let who = About { tid, role, name: b"", set, made_by_the_kernel };
     if warn::passes(shim, &who, outcome) {

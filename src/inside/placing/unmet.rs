@@ -1,4 +1,4 @@
-//! Says which vCPUs and IOThreads the placements name and the VM does not have.
+//! Says which vCPUs, IOThreads and vhost workers the placements name and the VM does not have.
 //!
 //! A name that is misspelt would else pin nobody, and nobody would notice. vCPUs and IOThreads can be plugged in later, so
 //! this is said of the moment at which the guest begins to run, and as something that is true of that moment.
@@ -41,6 +41,15 @@ pub(crate) fn guest_runs(shim: &Shim) {
     let gaps = shim.policy.named_vcpus().filter_map(|(first, last)| gap(page, first, last));
     for (first, last) in gaps.take(WARNINGS) {
         log::warn!(target: targets::IDENTITY, "{} so far", Unmet::Vcpus(first, last));
+    }
+    let has_worker =
+        |wanted: u32| entries::indices_of(page, RoleKind::Vhost).any(|index| index == Some(wanted));
+    // Of a range the first that is missing is enough to find the mistake.
+    let missing = |(first, last): (u32, u32)| (first..=last).find(|number| !has_worker(*number));
+    for number in shim.policy.named_vhost_workers().filter_map(missing).take(WARNINGS) {
+        log::warn!(target: targets::IDENTITY,
+            "PIN_VHOST places vhost worker {number}, and there is no such worker so far"
+        );
     }
     let absent = shim.policy.named_iothreads().filter(|id| !IOTHREADS.has(id.as_bytes()));
     for id in absent.take(WARNINGS) {

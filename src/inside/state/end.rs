@@ -9,10 +9,9 @@
 //! The handler runs before the destructors of thread-specific data. A thread is not listed while they run.
 
 use crate::state::first_run::FIRST_RUN;
-use crate::state::{current, shim, slots};
+use crate::state::{current, entries, shim, slots};
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
-use std::sync::atomic::Ordering;
 
 /// glibc's `struct _pthread_cleanup_buffer` (pthread.h), the same in every version.
 #[repr(C)]
@@ -95,8 +94,8 @@ unsafe extern "C" fn end_of_thread(_: *mut c_void) {
     });
     FIRST_RUN.vcpu_ends(&current);
     let Some(slot) = current.slot else { return };
-    if let Some(entry) = shim::owned_page().and_then(|page| page.entries.get(usize::from(slot))) {
-        entry.tid.store(0, Ordering::Release);
+    if let Some(page) = shim::owned_page() {
+        entries::clear(page, slot);
     }
     slots::release(slot);
 }

@@ -96,6 +96,21 @@ pub(crate) fn entry_of(page: Page, tid: Tid) -> Option<&'static Entry> {
         .max_by_key(|entry| entry.born_ns.load(Ordering::Relaxed))
 }
 
+/// The slot and id of each listed thread with this role.
+pub(crate) fn of_role(page: Page, role: RoleKind) -> impl Iterator<Item = (u16, Tid)> {
+    (0u16..).zip(used_entries(page)).filter_map(move |(slot, entry)| {
+        let tid = entry.tid.load(Ordering::Acquire);
+        (tid != 0 && entry.role.load(Ordering::Relaxed) == role as u8).then_some((slot, Tid(tid)))
+    })
+}
+
+/// The thread in this slot has ended.
+pub(crate) fn clear(page: Page, slot: u16) {
+    if let Some(entry) = page.entries.get(usize::from(slot)) {
+        entry.tid.store(0, Ordering::Release);
+    }
+}
+
 /// The index of each listed thread with this role; `None` for one that has none.
 pub(crate) fn indices_of(page: Page, role: RoleKind) -> impl Iterator<Item = Option<u32>> {
     let listed = used_entries(page).iter().filter(move |entry| {
@@ -117,7 +132,7 @@ pub(crate) fn role_and_set_of(page: Page, tid: Tid) -> Option<(RoleKind, SetId)>
 
 #[cfg(test)]
 mod tests {
-    use super::{entry_of, mark, publish, role_and_set_of};
+    use super::{clear, entry_of, mark, of_role, publish, role_and_set_of};
     use crate::state::page::Page;
     use crate::state::thread_identity::ThreadIdentity;
     use crate::testing;
@@ -157,6 +172,21 @@ mod tests {
 
         mark(page, 2, State::Cut);
         assert_eq!(entry.state.load(Ordering::Relaxed), State::Cut as u8);
+    }
+
+    #[test]
+    fn the_threads_of_a_role_are_found_until_they_are_cleared() {
+        let page = page();
+        for (slot, tid, role) in
+            [(1, 100, RoleKind::Vhost), (2, 200, RoleKind::Vcpu), (4, 300, RoleKind::Vhost)]
+        {
+            publish(page, slot, Tid(tid), &identity(role, 3));
+        }
+        let found = || of_role(page, RoleKind::Vhost).collect::<Vec<_>>();
+        assert_eq!(found(), [(1, Tid(100)), (4, Tid(300))]);
+        clear(page, 1);
+        assert_eq!(found(), [(4, Tid(300))]);
+        assert!(entry_of(page, Tid(100)).is_none());
     }
 
     #[test]

@@ -156,7 +156,7 @@ fn claim() -> Option<usize> {
 }
 
 /// Gives a slot back.
-pub(super) fn release(number: u16) {
+pub(crate) fn release(number: u16) {
     if let Some(slot) = SLOTS.get(usize::from(number)) {
         slot.handle.store(0, Ordering::Relaxed);
     }
@@ -224,6 +224,11 @@ pub(crate) fn take_slot(identity: &ThreadIdentity) -> Option<u16> {
     let number = claim()?;
     set_identity(SLOTS.get(number)?, identity);
     u16::try_from(number).ok()
+}
+
+/// Takes a free slot for a thread that does not run through this library, and so has no handle; `None` if there is none.
+pub(crate) fn take_slot_for_another() -> Option<u16> {
+    u16::try_from(claim()?).ok()
 }
 
 /// The thread in this slot has another role or set than it was created with.

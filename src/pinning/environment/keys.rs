@@ -3,10 +3,10 @@
 use super::items::Item;
 use super::mistake::{Mistake, shown};
 use super::range::{backwards, leading_zero, range, without_leading_zeros};
-use crate::policy::{IoThreadId, VCPU_LIMIT, VcpuRange};
+use crate::policy::{IoThreadId, VCPU_LIMIT, VcpuRange, VhostRange};
 use crate::role::VcpuIndex;
 
-/// The key of an entry of a map: some vCPUs, or one IOThread.
+/// The key of an entry of a map: some vCPUs or vhost workers, or one IOThread.
 pub(crate) trait Key: Ord {
     /// Parses a key.
     fn parse(item: Item<'_>) -> Result<Self, Mistake>
@@ -26,43 +26,12 @@ pub(crate) trait Key: Ord {
 
 impl Key for VcpuRange {
     fn parse(item: Item<'_>) -> Result<Self, Mistake> {
-        let Some((first, last)) = range(item.text) else {
-            let plain = without_leading_zeros(item.text).filter(|plain| range(plain).is_some());
-            if let Some(plain) = plain {
-                return Err(leading_zero(item, &plain));
-            }
-            let what = if item.text.is_empty() {
-                "no vCPU is named before the @".to_owned()
-            } else {
-                format!("{} is not a vCPU", shown(item.text))
-            };
-            return Err(Mistake::at(item.column, what).hint("write vCPUs like 0, 2-3 or *"));
-        };
-        if first > last {
-            return Err(backwards(item, first, last));
-        }
-        let index =
-            |number: u64| u32::try_from(number).ok().filter(|&index| index < VCPU_LIMIT).map(VcpuIndex);
-        match (index(first), index(last)) {
-            (Some(first), Some(last)) => Ok(VcpuRange { first, last }),
-            _ => {
-                let what = format!(
-                    "{} names a vCPU past the last there can be, {}",
-                    shown(item.text),
-                    VCPU_LIMIT - 1
-                );
-                Err(Mistake::at(item.column, what))
-            }
-        }
+        let (first, last) = VCPUS.range(item)?;
+        Ok(VcpuRange { first: VcpuIndex(first), last: VcpuIndex(last) })
     }
 
     fn shared(&self, other: &Self) -> Option<String> {
-        let (first, last) = (self.first.max(other.first), self.last.min(other.last));
-        match first.cmp(&last) {
-            std::cmp::Ordering::Less => Some(format!("vCPUs {first}-{last} are")),
-            std::cmp::Ordering::Equal => Some(format!("vCPU {first} is")),
-            std::cmp::Ordering::Greater => None,
-        }
+        VCPUS.shared(self.first.max(other.first).0, self.last.min(other.last).0)
     }
 
     fn ends_after(&self, other: &Self) -> bool {
@@ -71,6 +40,74 @@ impl Key for VcpuRange {
 
     fn numbers(&self) -> Option<(u64, u64)> {
         Some((u64::from(self.first.0), u64::from(self.last.0)))
+    }
+}
+
+impl Key for VhostRange {
+    fn parse(item: Item<'_>) -> Result<Self, Mistake> {
+        let (first, last) = VHOST_WORKERS.range(item)?;
+        Ok(VhostRange { first, last })
+    }
+
+    fn shared(&self, other: &Self) -> Option<String> {
+        VHOST_WORKERS.shared(self.first.max(other.first), self.last.min(other.last))
+    }
+
+    fn ends_after(&self, other: &Self) -> bool {
+        self.last > other.last
+    }
+
+    fn numbers(&self) -> Option<(u64, u64)> {
+        Some((u64::from(self.first), u64::from(self.last)))
+    }
+}
+
+/// What is numbered, in words for a message: of one, and of several.
+struct Numbered {
+    one: &'static str,
+    several: &'static str,
+}
+
+const VCPUS: Numbered = Numbered { one: "vCPU", several: "vCPUs" };
+const VHOST_WORKERS: Numbered = Numbered { one: "vhost worker", several: "vhost workers" };
+
+impl Numbered {
+    /// The first and the last number of `N` or `N-M`.
+    fn range(&self, item: Item<'_>) -> Result<(u32, u32), Mistake> {
+        let Self { one, several } = self;
+        let Some((first, last)) = range(item.text) else {
+            let plain = without_leading_zeros(item.text).filter(|plain| range(plain).is_some());
+            if let Some(plain) = plain {
+                return Err(leading_zero(item, &plain));
+            }
+            let what = if item.text.is_empty() {
+                format!("no {one} is named before the @")
+            } else {
+                format!("{} is not a {one}", shown(item.text))
+            };
+            return Err(Mistake::at(item.column, what).hint(format!("write {several} like 0, 2-3 or *")));
+        };
+        if first > last {
+            return Err(backwards(item, first, last));
+        }
+        let number = |number: u64| u32::try_from(number).ok().filter(|number| *number < VCPU_LIMIT);
+        match (number(first), number(last)) {
+            (Some(first), Some(last)) => Ok((first, last)),
+            _ => {
+                let (text, limit) = (shown(item.text), VCPU_LIMIT - 1);
+                let what = format!("{text} names a {one} past the last there can be, {limit}");
+                Err(Mistake::at(item.column, what))
+            }
+        }
+    }
+
+    /// What two ranges both name, which is from `first` to `last`.
+    fn shared(&self, first: u32, last: u32) -> Option<String> {
+        match first.cmp(&last) {
+            std::cmp::Ordering::Less => Some(format!("{} {first}-{last} are", self.several)),
+            std::cmp::Ordering::Equal => Some(format!("{} {first} is", self.one)),
+            std::cmp::Ordering::Greater => None,
+        }
     }
 }
 

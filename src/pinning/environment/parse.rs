@@ -7,7 +7,7 @@ use super::parsed::{OnError, ParsedEnvironment};
 use super::reader::EnvironmentReader;
 use super::variables::{asks_for_placement, rank};
 use crate::memory::NodeSet;
-use crate::policy::{Host, IoThreadId, Manager, Policy, VcpuRange};
+use crate::policy::{Host, IoThreadId, Manager, Policy, VcpuRange, VhostPlacement};
 
 impl Policy {
     /// Parses an environment, as `std::env::vars_os` gives it.
@@ -69,7 +69,7 @@ fn parse(mut reader: EnvironmentReader<'_>, nodes: Option<&NodeSet>) -> ParsedEn
     let emulator = reader.set("PIN_EMULATOR").unwrap_or(base);
     let workers = reader.set("PIN_WORKERS");
     let migration = reader.set("PIN_MIGRATION").unwrap_or(emulator);
-    let vhost = reader.set("PIN_VHOST").unwrap_or(emulator);
+    let vhost = reader.vhost().unwrap_or(VhostPlacement::All(emulator));
     let rules = reader.rules().unwrap_or_default();
     let memory = reader.memory_policy(nodes);
     let core_scheduling = reader.word("PIN_CORE", &[("vm", true), ("off", false)]).unwrap_or(false);

@@ -14,7 +14,7 @@ use super::variables::{MAX_VALUE_BYTES, MISSPELLINGS, asks_for_placement, known,
 use super::{cpu_list, log_filter, memory_policy, rules, target};
 use crate::cpus::CpuSet;
 use crate::memory::{MemoryPolicy, NodeSet};
-use crate::policy::{BASE, Host, Placement, SETS_LIMIT, SetId, Sets, VcpuRange};
+use crate::policy::{BASE, Host, Placement, SETS_LIMIT, SetId, Sets, VcpuRange, VhostPlacement};
 
 /// No look comes later than a day after the last: whoever wants fewer has no use for them.
 const MAX_SECONDS: u32 = 24 * 60 * 60;
@@ -164,6 +164,17 @@ impl<'a> EnvironmentReader<'a> {
             })
         });
         self.accept_if_numbered(name, value, before, numbered)
+    }
+
+    /// `PIN_VHOST`: a set, or a map, which has an `@` and no set has.
+    pub(crate) fn vhost(&mut self) -> Option<VhostPlacement> {
+        let name = "PIN_VHOST";
+        let is_map = self.text(name)?.contains('@');
+        if is_map {
+            self.placement(name).map(VhostPlacement::Map)
+        } else {
+            self.set(name).map(VhostPlacement::All)
+        }
     }
 
     /// `PIN_THREADS`.

@@ -19,7 +19,7 @@ pub(crate) fn too_long() -> Mistake {
 pub struct Variable {
     /// Its name in the environment.
     pub name: &'static str,
-    /// The kind of its value: `set`, `placement`, `rules`, `memory policy`, `globs`, `filter`, `seconds`, or the words that
+    /// The kind of its value: `set`, `set or map`, `placement`, `rules`, `memory policy`, `globs`, `filter`, `seconds`, or the words that
     /// it knows.
     pub value: &'static str,
     /// What its value says; for a variable that places threads, which threads.
@@ -32,10 +32,12 @@ impl Variable {
     /// Whether it says where the VM's threads run or have their memory, or beside whom; the others are settings. One that
     /// does has an option of `run` and an attribute in a domain's XML.
     pub fn places(&self) -> bool {
-        matches!(self.value, "set" | "placement" | "rules" | MEMORY_POLICY | CORE)
+        matches!(self.value, "set" | SET_OR_MAP | "placement" | "rules" | MEMORY_POLICY | CORE)
     }
 }
 
+/// The kind of `PIN_VHOST`.
+const SET_OR_MAP: &str = "set or map";
 /// The kind of `PIN_MEMORY`.
 const MEMORY_POLICY: &str = "memory policy";
 /// The words of `PIN_CORE`.
@@ -68,7 +70,7 @@ pub const VARIABLES: &[Variable] = &[
         "a pool follows its home: the IOThread's set, or the emulator's",
     ),
     variable("PIN_MIGRATION", "set", "migration threads", "emulator"),
-    variable("PIN_VHOST", "set", "the kernel's vhost workers", "emulator"),
+    variable("PIN_VHOST", SET_OR_MAP, "the kernel's vhost workers: all, or the Nth that appears", "emulator"),
     variable(
         "PIN_THREADS",
         "rules",

@@ -6,10 +6,12 @@ mod placement;
 mod policy;
 mod sets;
 mod unmet;
+mod vhost;
 
 pub use host::Host;
-pub use placement::{IoThreadId, Placement, VCPU_LIMIT, VcpuRange};
+pub use placement::{IoThreadId, Placement, VCPU_LIMIT, VcpuRange, VhostRange};
 pub use policy::{COMM_BYTES, Manager, Policy, RuleIndex};
 pub use sets::SetId;
 pub(crate) use sets::{ALL_SETS_LIMIT, BASE, SETS_LIMIT, Sets};
 pub use unmet::Unmet;
+pub(crate) use vhost::VhostPlacement;

@@ -1,4 +1,4 @@
-//! Which vCPU or IOThread has which set: an ordered list or a map.
+//! Which vCPU, IOThread or vhost worker has which set: an ordered list or a map.
 //!
 //! `2,3,6-7` is a list: entry i is for the i-th. `0@2,2-3@[6-7],*@[4-7]` is a map by index or id. The library
 //! looks up as QEMU creates threads, so looking up neither allocates nor panics. A key that is a range is
@@ -33,6 +33,15 @@ pub struct VcpuRange {
     pub first: VcpuIndex,
     /// The last one, not below the first.
     pub last: VcpuIndex,
+}
+
+/// vhost workers `first` to `last` in the order in which they appeared, both included; the first that appears is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VhostRange {
+    /// The first one.
+    pub first: u32,
+    /// The last one, not below the first.
+    pub last: u32,
 }
 
 /// The object id of an IOThread, in QEMU's grammar: a letter, then letters, digits, `-`, `.` and `_`.
@@ -96,15 +105,25 @@ impl<K, S> Placement<K, S> {
 impl<S> Placement<VcpuRange, S> {
     /// The set of a vCPU.
     pub fn of_vcpu(&self, index: VcpuIndex) -> Option<&S> {
-        self.find(index.0, |range| {
-            if range.last < index {
-                Ordering::Less
-            } else if range.first > index {
-                Ordering::Greater
-            } else {
-                Ordering::Equal
-            }
-        })
+        self.find(index.0, |range| compared(range.first, range.last, index))
+    }
+}
+
+impl<S> Placement<VhostRange, S> {
+    /// The set of the `order`-th vhost worker that appeared (from 0).
+    pub fn of_vhost_worker(&self, order: u32) -> Option<&S> {
+        self.find(order, |range| compared(range.first, range.last, order))
+    }
+}
+
+/// How a range lies to a number: before it, around it or after it.
+fn compared<N: Ord>(first: N, last: N, number: N) -> Ordering {
+    if last < number {
+        Ordering::Less
+    } else if first > number {
+        Ordering::Greater
+    } else {
+        Ordering::Equal
     }
 }
 

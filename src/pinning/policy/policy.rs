@@ -5,6 +5,7 @@
 
 use super::placement::{IoThreadId, Placement, VcpuRange};
 use super::sets::{BASE, SetId};
+use super::vhost::VhostPlacement;
 use crate::cpus::CpuSet;
 use crate::glob::glob_matches;
 use crate::kernel_thread::KernelThread;
@@ -49,8 +50,8 @@ pub struct Policy {
     pub(crate) workers: Option<SetId>,
     /// `PIN_MIGRATION`, or the emulator's.
     pub(crate) migration: SetId,
-    /// `PIN_VHOST`, or the emulator's.
-    pub(crate) vhost: SetId,
+    /// `PIN_VHOST`, or all on the emulator's.
+    pub(crate) vhost: VhostPlacement,
     /// `PIN_THREADS`: globs on names, in order, each with its set.
     pub(crate) rules: Vec<(String, SetId)>,
     /// `PIN_MEMORY`.
@@ -93,9 +94,14 @@ impl Policy {
         self.emulator
     }
 
-    /// The set of the kernel's vhost workers.
-    pub fn vhost(&self) -> SetId {
-        self.vhost
+    /// The set of the `order`-th vhost worker that appeared, from 0.
+    pub fn vhost(&self, order: u32) -> SetId {
+        self.vhost.of(order, self.emulator)
+    }
+
+    /// Whether it matters which vhost worker a thread is.
+    pub fn tells_vhost_workers_apart(&self) -> bool {
+        matches!(self.vhost, VhostPlacement::Map(_))
     }
 
     /// The set of all workers (`PIN_WORKERS`). `None` if the variable does not count: then the workers of a
@@ -111,7 +117,7 @@ impl Policy {
 
     /// The set of a thread by its role.
     ///
-    /// `order` is an IOThread's place in the order of creation, from 0; other roles ignore it. `home` is the
+    /// `order` is an IOThread's or a vhost worker's place in the order of creation, from 0; other roles ignore it. `home` is the
     /// set of the home of a worker's pool; other roles ignore it.
     pub fn cpus_for(&self, role: Role<'_>, order: u32, home: SetId) -> SetId {
         match role {
@@ -123,25 +129,27 @@ impl Policy {
             }
             Role::Worker => self.workers_of(home),
             Role::Migration => self.migration,
-            Role::Vhost => self.vhost,
+            Role::Vhost => self.vhost(order),
         }
     }
 
     /// The set of a thread that the kernel made, which has this comm: that of the first rule that matches its
     /// name, else that of its role.
     ///
+    /// `order` is a vhost worker's place in the order in which they appeared; other threads ignore it.
     /// `home` is the set of the thread that an io_uring worker serves, `None` if that thread cannot be known; other
     /// threads ignore it. The answer is `None` for a worker whose set would follow a home that is not known.
     pub fn cpus_for_kernel_thread(
         &self,
         thread: KernelThread,
         comm: &[u8],
+        order: u32,
         home: Option<SetId>,
     ) -> Option<SetId> {
         let rule = self.rule_for(thread.full_name().map_or(comm, str::as_bytes));
         match thread {
             KernelThread::IoUringWorker { .. } => rule.or(self.workers).or(home).or(self.only_home()),
-            _ => rule.or(Some(self.cpus_for(thread.role(), 0, self.emulator))),
+            _ => rule.or(Some(self.cpus_for(thread.role(), order, self.emulator))),
         }
     }
 
@@ -176,8 +184,11 @@ impl Policy {
 
     /// Whether every thread but the vCPUs belongs on the base set, so that it does not matter which of them a thread is.
     pub fn places_vcpus_alone(&self) -> bool {
-        let others = [Some(self.emulator), self.workers, Some(self.migration), Some(self.vhost)];
-        self.iothreads.is_none() && self.rules.is_empty() && others.iter().flatten().all(|set| *set == BASE)
+        let others = [Some(self.emulator), self.workers, Some(self.migration)];
+        self.iothreads.is_none()
+            && self.rules.is_empty()
+            && others.iter().flatten().all(|set| *set == BASE)
+            && self.vhost.is_only(BASE, self.emulator)
     }
 
     /// The CPUs that the placements of vCPUs and IOThreads name: those of the guest's own work.

@@ -331,3 +331,16 @@ fn core_scheduling_is_one_of_two_words() {
     }
     assert!(!parse(&[("PIN_CPUS", "0")]).policy.unwrap().core_scheduling());
 }
+
+#[test]
+fn bad_maps_of_vhost_workers() {
+    let vhost = |value, faults| value_is_reported_as("PIN_VHOST", value, faults);
+    vhost("9", &["CPU 9 is not available here (0-1)"]);
+    vhost("0@9", &["column 3: CPU 9 is not available here (0-1)"]);
+    vhost("x@1", &["x is not a vhost worker; write vhost workers like 0, 2-3 or *"]);
+    vhost("0@1,0@0", &["column 5: vhost worker 0 is placed twice; leave one out"]);
+    vhost("0-3@1,2-4@0", &["column 7: vhost workers 2-3 are placed twice; leave one out"]);
+    let mixed = "column 3: 1@0 names somebody while other entries do not; write either WHO@CPU for each or an ordered \
+                 list without keys";
+    vhost("0,1@0", &[mixed]);
+}

@@ -65,7 +65,7 @@ fn nothing_asked_as_threads_are_created_allocates() {
     let index = Role::Vcpu(VcpuIndex(9));
     let same = same_cpus(policy.set(policy.cpus_for(index, 0, home)).words(), &[1 << 4, 0]);
     let kernel = KernelThread::from_comm(b"vhost-17").is_some() && acts_in(None, b"qemu-kvm");
-    let recovery = policy.cpus_for_kernel_thread(KernelThread::NxRecovery, b"kvm-nx-lpage-re", None);
+    let recovery = policy.cpus_for_kernel_thread(KernelThread::NxRecovery, b"kvm-nx-lpage-re", 0, None);
     cpus += recovery.map_or(0, |recovery| policy.set(recovery).len());
     let mut line = Line([0; 64], 0);
     let printed = write!(line, "{}", CpuList(&[0b1011, 0, 1]));

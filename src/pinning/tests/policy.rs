@@ -61,7 +61,7 @@ fn each_variable_places_its_threads() {
     ]);
     assert_eq!(cpus(&policy, Role::Worker, 0), "1");
     assert_eq!(cpus(&policy, Role::Migration, 0), "2");
-    assert_eq!(policy.set(policy.vhost()).to_string(), "3");
+    assert_eq!(policy.set(policy.vhost(0)).to_string(), "3");
     assert_eq!(cpus(&policy, Role::Vhost, 0), "3");
     assert_eq!(cpus(&policy, Role::IoThread(b"io1"), 9), "4");
     assert_eq!(cpus(&policy, Role::IoThread(b"io-2"), 9), "5-6");
@@ -150,7 +150,7 @@ fn a_thread_of_the_kernels_has_the_set_of_its_role() {
     let home = unset.cpus_for(Role::IoThread(b"io1"), 0, unset.base());
     let cpus = |policy: &Policy, comm: &str| {
         let thread = KernelThread::from_comm(comm.as_bytes()).unwrap();
-        policy.set(policy.cpus_for_kernel_thread(thread, comm.as_bytes(), Some(home)).unwrap()).to_string()
+        policy.set(policy.cpus_for_kernel_thread(thread, comm.as_bytes(), 0, Some(home)).unwrap()).to_string()
     };
     assert_eq!(cpus(&unset, "kvm-nx-lpage-re"), "1");
     assert_eq!(cpus(&unset, "vhost-7"), "2");
@@ -166,7 +166,7 @@ fn a_worker_whose_home_is_not_known_has_a_set_only_where_no_other_home_would_giv
     let of = |environment: &[(&str, &str)]| {
         let policy = policy(environment);
         let thread = KernelThread::IoUringWorker { submitter: 7 };
-        policy.cpus_for_kernel_thread(thread, b"iou-wrk-7", None).map(|set| policy.set(set).to_string())
+        policy.cpus_for_kernel_thread(thread, b"iou-wrk-7", 0, None).map(|set| policy.set(set).to_string())
     };
     assert_eq!(of(&[("PIN_CPUS", "0"), ("PIN_IOTHREADS", "io1@3")]), None);
     assert_eq!(of(&[("PIN_CPUS", "0"), ("PIN_EMULATOR", "1")]), None);
@@ -180,7 +180,7 @@ fn a_rule_places_a_thread_of_the_kernels_by_its_comm_or_by_its_full_name() {
     let cpus = |rules: &str, comm: &str| {
         let policy = policy(&[("PIN_CPUS", "0"), ("PIN_VHOST", "1"), ("PIN_THREADS", rules)]);
         let thread = KernelThread::from_comm(comm.as_bytes()).unwrap();
-        policy.set(policy.cpus_for_kernel_thread(thread, comm.as_bytes(), None).unwrap()).to_string()
+        policy.set(policy.cpus_for_kernel_thread(thread, comm.as_bytes(), 0, None).unwrap()).to_string()
     };
     assert_eq!(cpus("kvm-nx-lpage-recovery@5", "kvm-nx-lpage-re"), "5");
     assert_eq!(cpus("kvm-nx-lpage-re@5", "kvm-nx-lpage-re"), "5");
@@ -195,7 +195,7 @@ fn of_two_rules_for_a_thread_of_the_kernels_the_first_wins_whichever_of_its_name
     let cpus = |rules: &str| {
         let policy = policy(&[("PIN_CPUS", "0"), ("PIN_THREADS", rules)]);
         let comm = b"kvm-nx-lpage-re";
-        let set = policy.cpus_for_kernel_thread(KernelThread::NxRecovery, comm, None);
+        let set = policy.cpus_for_kernel_thread(KernelThread::NxRecovery, comm, 0, None);
         policy.set(set.unwrap()).to_string()
     };
     assert_eq!(cpus("kvm-nx-lpage-recovery@1,kvm*@2"), "1");
@@ -316,4 +316,27 @@ fn a_rule_that_matches_no_name_is_a_wish_unmet() {
 #[test]
 fn an_ordered_list_that_is_longer_than_the_vm_is_no_wish_unmet() {
     assert_eq!(unmet(&[("PIN_VCPUS", "0,1,2"), ("PIN_IOTHREADS", "1,2")], &[0], &[]), [""; 0]);
+}
+
+#[test]
+fn vhost_workers_are_placed_by_the_order_in_which_they_appear() {
+    let policy = policy(&[("PIN_EMULATOR", "1"), ("PIN_VHOST", "0@4,2-3@[6-7],*@5")]);
+    let on = |order| cpus(&policy, Role::Vhost, order);
+    assert_eq!([0, 1, 2, 3, 4].map(on), ["4", "5", "6-7", "6-7", "5"]);
+    assert!(policy.tells_vhost_workers_apart() && !policy.places_vcpus_alone());
+    let thread = KernelThread::Vhost;
+    let of_kernel = |order| policy.cpus_for_kernel_thread(thread, b"vhost-7", order, None).unwrap();
+    assert_eq!(policy.set(of_kernel(0)).to_string(), "4");
+    let unmet: Vec<String> = policy.unmet_vhost_workers(&[3]).iter().map(ToString::to_string).collect();
+    let expected = [
+        "PIN_VHOST places vhost worker 0, and there is no such worker",
+        "PIN_VHOST places vhost worker 2, and there is no such worker",
+    ];
+    assert_eq!(unmet, expected);
+    // Without `*` the others are the emulator's, and a set is for all of them.
+    let policy = self::policy(&[("PIN_EMULATOR", "1"), ("PIN_VHOST", "1@4")]);
+    assert_eq!([0, 1, 9].map(|order| cpus(&policy, Role::Vhost, order)), ["1", "4", "1"]);
+    let policy = self::policy(&[("PIN_EMULATOR", "1"), ("PIN_VHOST", "2,4")]);
+    assert_eq!([0, 9].map(|order| cpus(&policy, Role::Vhost, order)), ["2,4", "2,4"]);
+    assert!(!policy.tells_vhost_workers_apart() && policy.unmet_vhost_workers(&[]).is_empty());
 }

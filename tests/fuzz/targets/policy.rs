@@ -81,10 +81,15 @@ fn is_total(policy: &Policy, host: &Host) {
     }
     for comm in [&b"kvm-nx-lpage-re"[..], b"vhost-7", b"iou-wrk-7"] {
         let thread = KernelThread::from_comm(comm).expect("a comm of the kernel's");
-        policy.cpus_for_kernel_thread(thread, comm, None).into_iter().for_each(has);
-        policy.cpus_for_kernel_thread(thread, comm, Some(policy.emulator())).into_iter().for_each(has);
+        for order in [0, 7, u32::MAX] {
+            policy.cpus_for_kernel_thread(thread, comm, order, None).into_iter().for_each(has);
+            policy
+                .cpus_for_kernel_thread(thread, comm, order, Some(policy.emulator()))
+                .into_iter()
+                .for_each(has);
+        }
     }
     has(policy.base());
-    has(policy.vhost());
+    has(policy.vhost(0));
     policy.workers().into_iter().for_each(has);
 }
