@@ -3,7 +3,8 @@
 //! A new thread shows its creator's affinity for the microseconds until it has placed itself, and on a busy
 //! machine for as long as it waits to run for the first time. `/proc` alone does not tell this from a thread
 //! that was not placed. [`Rule::Promise`] therefore counts a wrong state only when two looks in a row show it
-//! and the thread has run. Where every creator is on the set itself, a new thread is on it from the beginning:
+//! and the thread has run, and only if it did not wait for a CPU all that time: on a busy machine a new thread
+//! may lose its first CPU before it has placed itself. Where every creator is on the set itself, a new thread is on it from the beginning:
 //! there [`Rule::Strict`] counts every look.
 //!
 //! The CPU that a thread last ran on counts only where a look has found it running: see [`Run::looks_running`].
@@ -83,7 +84,10 @@ fn off(run: &Run, set: &str, rule: Rule) -> bool {
     match rule {
         Rule::Strict => wrong_mask || wrong_cpu,
         // A thread that was moved while it slept shows its old CPU until it runs again.
-        Rule::Promise => run.looks_alive > 1 && (wrong_mask || (wrong_cpu && run.has_run)),
+        Rule::Promise => {
+            let waited_for_a_cpu = run.looks_running == run.looks && !run.has_run;
+            run.looks_alive > 1 && ((wrong_mask && !waited_for_a_cpu) || (wrong_cpu && run.has_run))
+        }
     }
 }
 
@@ -113,5 +117,14 @@ mod tests {
             assert!(!off(&run("1", 1, 0), "1", rule), "{rule:?}");
         }
         assert!(!off(&Run { has_run: false, ..run("1", 0, 9) }, "1", Rule::Promise));
+    }
+
+    #[test]
+    fn a_mask_counts_only_of_a_thread_that_did_not_wait_for_a_cpu_all_the_time() {
+        let waited = Run { has_run: false, ..run("0", 0, 9) };
+        assert!(!off(&waited, "1", Rule::Promise));
+        assert!(off(&waited, "1", Rule::Strict));
+        assert!(off(&Run { has_run: true, ..waited.clone() }, "1", Rule::Promise), "it ran in between");
+        assert!(off(&Run { looks_running: 8, ..waited }, "1", Rule::Promise), "it was blocked in a look");
     }
 }
