@@ -142,6 +142,28 @@ mod wrapper {
         assert_eq!(other.stdout, "LD_PRELOAD=\n");
     }
 
+    /// The wrapper has a list of them of its own. The help of `run` is made from the code's.
+    #[test]
+    fn each_variable_that_places_is_a_placement() {
+        let _limit = TimeLimit::seconds(100);
+        let installed = Installed::new();
+        let help = Program::new(command()).args(["run", "--help"]).run().stdout;
+        let named = help.split("(PIN_").skip(1).filter_map(|rest| rest.split_once(')'));
+        let mut variables: Vec<String> = named.map(|(name, _)| format!("PIN_{name}")).collect();
+        // It says how often, and not where.
+        variables.retain(|name| name != "PIN_WATCH");
+        assert!(variables.len() >= 10 && variables.contains(&"PIN_MEMORY".to_owned()), "{variables:?}");
+        for variable in variables {
+            let done = installed.wrapper(&["-name", "guest=web"]).env(&variable, "0").run();
+            let environment = format!("{variable}=0\n");
+            assert!(
+                done.assert_clean().stdout.contains(&environment)
+                    && done.stdout.contains(&installed.preload()),
+                "{variable}: {done:?}"
+            );
+        }
+    }
+
     #[test]
     fn a_file_is_found_by_the_domains_name() {
         let _limit = TimeLimit::seconds(100);
