@@ -4,7 +4,7 @@
 
 use harness::{
     Accel, Scratch, Source, TimeLimit, TwoCpus, Vm, VmBuilder, compile, cpus_of, cpus_of_thread, library,
-    pinshim, two_cpus,
+    pinshim, scheduling_of, two_cpus,
 };
 
 /// A QEMU that a wrapper of its name has become, started on both CPUs: the emulator on the first, vCPUs on the second.
@@ -51,6 +51,19 @@ fn an_affinity_that_was_set_in_between_is_the_base_set() {
         return;
     };
     iothread_is_on(&mut vm, &[cpus.second]);
+}
+
+/// IOThreads have no class of their own here: they have the one that the wrapper was started with.
+#[test]
+fn the_class_that_the_wrapper_was_started_with_is_that_of_all_others() {
+    let _limit = TimeLimit::seconds(150);
+    let Some(cpus) = two_cpus() else { return };
+    let Some((mut vm, _scratch)) = wrapped(cpus, |vm| vm.env("PIN_SCHED", "emulator@batch")) else { return };
+    assert_eq!(scheduling_of(vm.pid()).map(|now| now.class).as_deref(), Some("batch:0"));
+    for (id, tid) in vm.qmp.iothread_tids() {
+        assert_eq!(scheduling_of(tid).map(|now| now.class).as_deref(), Some("other:0"), "{id}");
+    }
+    iothread_is_on(&mut vm, &[cpus.first, cpus.second]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ const HOUSE: &[Crate] = &[
         name: "pinning",
         imports: &[],
         floors: &[
-            &["cpus", "glob", "harmful", "kernel_thread", "process", "role", "tid"],
+            &["class", "cpus", "glob", "harmful", "kernel_thread", "process", "role", "tid"],
             &["memory"],
             &["policy"],
             &["environment"],

@@ -154,6 +154,14 @@ pub(crate) struct Placement {
     #[arg(long = "thread", value_name = "GLOB@SET", allow_hyphen_values = true)]
     pub(crate) threads: Vec<String>,
 
+    /// How a role's threads are scheduled, such as vcpus@fifo:1,workers@batch (PIN_SCHED)
+    ///
+    /// RULES are WHO@CLASS with commas between. WHO is vcpus, `vcpus[1-3]`, iothreads, `iothreads[io1]`, emulator, workers,
+    /// migration, or all for those that nothing else names. CLASS is other or batch, each with a nice value and a slice if
+    /// you like (batch:5:3ms), idle, or fifo or rr with a priority (fifo:1).
+    #[arg(long, value_name = "RULES", allow_hyphen_values = true)]
+    pub(crate) sched: Option<String>,
+
     /// The NUMA policy of QEMU's memory, at its start: strict:0, preferred:0-1, interleave:0-1 or local (PIN_MEMORY)
     #[arg(long, value_name = "POLICY", allow_hyphen_values = true)]
     pub(crate) memory: Option<String>,
@@ -296,6 +304,8 @@ pub(crate) enum Column {
     Expected,
     /// Where the kernel lets it run
     Allowed,
+    /// Its scheduling class, where that is not the usual one or another is expected
+    Class,
     /// The CPU that it ran on last
     Last,
     /// CPU time
@@ -706,6 +716,7 @@ impl Placement {
             ("PIN_MIGRATION", &self.migration),
             ("PIN_VHOST", &self.vhost),
             ("PIN_THREADS", &rules),
+            ("PIN_SCHED", &self.sched),
             ("PIN_MEMORY", &self.memory),
             ("PIN_CORE", &self.core),
         ];
@@ -821,7 +832,7 @@ mod tests {
     #[test]
     fn options_become_the_variables_of_their_names() {
         let words = "pinshim run --cpus 1 --vcpus 0 --iothreads 2 --emulator 3 --workers 4 --migration 5 --vhost 6 \
-                     --thread a@1 --thread b@2 --memory local --core vm -- qemu --cpus 7";
+                     --thread a@1 --thread b@2 --sched all@batch --memory local --core vm -- qemu --cpus 7";
         let Command::Run(run) = Arguments::try_parse_from(words.split_whitespace()).unwrap().command else {
             panic!("not run")
         };
@@ -830,6 +841,7 @@ mod tests {
         let names: Vec<&str> = VARIABLES.iter().filter(|v| v.places()).map(|v| v.name).collect();
         assert_eq!(given.iter().map(|v| v.split_once('=').unwrap().0).collect::<Vec<_>>(), names);
         assert!(given.contains(&"PIN_THREADS=a@1,b@2".to_owned()), "{given:?}");
+        assert!(given.contains(&"PIN_SCHED=all@batch".to_owned()), "{given:?}");
         assert_eq!(run.command, ["qemu", "--cpus", "7"]);
     }
 

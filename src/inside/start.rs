@@ -16,7 +16,8 @@ use crate::state::{bypass, current, ownership, page, slots};
 use crate::sys::errno::keeping_errno;
 use crate::sys::{numa, pid_namespace, process, sched, symbol, thread};
 use pinning::{
-    CpuSet, EX_CONFIG, Host, LEASES_VARIABLE, MASK_WORDS, OnError, ParsedEnvironment, Policy, Tid,
+    Class, ClassKind, CpuSet, EX_CONFIG, Host, LEASES_VARIABLE, MASK_WORDS, OnError, ParsedEnvironment,
+    Policy, Tid,
 };
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -81,9 +82,11 @@ fn decide(chain: &mut Option<ExecChain>) -> Option<Shim> {
     stderr::note_stderr();
     let mut host = host();
     let placed = host.start.clone();
+    let mut start_class = class_now();
     let before = handed_on(&environment);
     let said_before = before.as_ref().map_or(0, |before| before.said);
     if let Some(before) = before {
+        start_class = before.start_class(start_class);
         host.start = before.start(host.start);
     }
     let names_nodes = environment.iter().any(|(name, _)| name == "PIN_MEMORY");
@@ -104,6 +107,8 @@ fn decide(chain: &mut Option<ExecChain>) -> Option<Shim> {
         started,
         start: host.start.clone(),
         placed,
+        start_class: Some(start_class),
+        given_class: None,
         said,
     });
     if !parsed.faults.is_empty() && parsed.on_error == OnError::Exit {
@@ -115,8 +120,10 @@ fn decide(chain: &mut Option<ExecChain>) -> Option<Shim> {
         leases::remember(descriptors);
     }
     stderr::start_log(policy.log_filter());
+    let start_class = policy.has_classes().then_some(start_class);
     Some(Shim {
-        page: page::make(&policy, &host),
+        page: page::make(&policy, &host, start_class),
+        start_class,
         executable: qemu::executable_code(),
         knows_submitters: pid_namespace::is_initial(),
         daemonizes: daemonizes(),
@@ -147,8 +154,9 @@ fn handed_on(environment: &[(OsString, OsString)]) -> Option<ExecChain> {
 /// Leaves for the program that this one may become what it cannot find out itself. To be called when the main thread is placed.
 fn hand_on(chain: ExecChain) {
     let placed = sched::affinity(Tid(0)).map(|mask| CpuSet::from_words(mask.words()));
-    let chain = ExecChain { placed: placed.unwrap_or(chain.placed), ..chain };
-    if chain.placed == chain.start && chain.said == 0 {
+    let given_class = Some(class_now());
+    let chain = ExecChain { placed: placed.unwrap_or(chain.placed), given_class, ..chain };
+    if chain.placed == chain.start && chain.given_class == chain.start_class && chain.said == 0 {
         return;
     }
     if let (Ok(name), Ok(value)) = (CString::new(exec_chain::VARIABLE), CString::new(chain.to_string())) {
@@ -179,6 +187,14 @@ fn host() -> Host {
         Err(_) => start.clone(),
     };
     Host { available, start }
+}
+
+/// The scheduling class of the calling thread, without the slice, which may be the kernel's own choice.
+fn class_now() -> Class {
+    let now = sched::scheduling(Tid(0)).ok().flatten().map_or(Class::USUAL, |now| now.class);
+    // Nothing may be created by a thread that has a deadline, so no other thread ever has one.
+    let now = if now.kind == ClassKind::Deadline { Class::USUAL } else { now };
+    Class { slice_us: 0, ..now }
 }
 
 /// The CPUs that are online, whatever cpuset there is; `None` where that cannot be read.

@@ -24,6 +24,7 @@ pub(crate) fn policy(environment: &[(&str, &str)]) -> Policy {
 pub(crate) fn shim(environment: &[(&str, &str)]) -> Shim {
     Shim {
         policy: policy(environment),
+        start_class: None,
         page: None,
         executable: 0..0,
         knows_submitters: true,
@@ -33,7 +34,7 @@ pub(crate) fn shim(environment: &[(&str, &str)]) -> Shim {
 
 /// A status page for a policy.
 pub(crate) fn page(policy: &Policy) -> Page {
-    page::make(policy, &host()).expect("there is memory for a page")
+    page::make(policy, &host(), None).expect("there is memory for a page")
 }
 
 /// Asks in a forked child, which has no other thread: so it must neither allocate nor panic.

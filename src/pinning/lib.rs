@@ -1,5 +1,5 @@
-//! The vocabulary of pinshim: sets of CPUs, the roles of QEMU's threads, and the policy that the environment
-//! states.
+//! The vocabulary of pinshim: sets of CPUs, the roles of QEMU's threads, scheduling classes, and the policy that
+//! the environment states.
 //!
 //! The library inside QEMU and the command beside it share it. It is pure: it makes no system call and prints
 //! nothing. It never panics, whatever the environment or a status page holds, because the library runs inside
@@ -11,6 +11,7 @@
 //! | [`status_page`] | what the library writes for the command: its layout, making it, reading it |
 //! | `policy` | on which CPUs each thread belongs |
 //! | `cpus` | CPU numbers, sets, masks, cpulists |
+//! | `class` | how a thread is scheduled |
 //! | `role`, `kernel_thread` | what a thread is for, by its name |
 //! | `process` | what the library and the command must agree on about processes |
 //! | `memory` | NUMA nodes, and the policy by which memory is taken from them |
@@ -18,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+mod class;
 mod cpus;
 mod environment;
 mod glob;
@@ -30,6 +32,7 @@ mod role;
 pub mod status_page;
 mod tid;
 
+pub use class::{Class, ClassKind};
 pub use cpus::{CPU_LIMIT, CpuId, CpuList, CpuSet, MASK_WORDS, same_cpus};
 pub use environment::{
     DEFAULT_TARGETS, Fault, MAX_VALUE_BYTES, Mistake, OnError, ParsedEnvironment, VARIABLES, Variable,

@@ -53,7 +53,7 @@ redhook::hook! {
         let trampoline = create::posix_trampoline as *const c_void;
         // SAFETY: the caller's own call, but for the routine, which the trampoline calls in its place.
         let create = |handle, passed| unsafe { real(handle, attributes, trampoline, passed) };
-        let asked = Asked { routine, argument, handle_to: thread };
+        let asked = Asked { routine, argument, handle_to: thread, attributes };
         // SAFETY: what the caller passed, and a trampoline of pthread_create's type.
         unsafe { create::create(shim, &asked, create, 0) }
     }
@@ -77,7 +77,7 @@ redhook::hook! {
         let trampoline = create::c11_trampoline as *const c_void;
         // SAFETY: the caller's own call, but for the routine, which the trampoline calls in its place.
         let create = |handle, passed| unsafe { real(handle, trampoline, passed) };
-        let asked = Asked { routine, argument, handle_to: thread };
+        let asked = Asked { routine, argument, handle_to: thread, attributes: std::ptr::null() };
         // SAFETY: what the caller passed, and a trampoline of thrd_create's type.
         unsafe { create::create(shim, &asked, create, THRD_SUCCESS) }
     }

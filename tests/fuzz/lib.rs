@@ -58,6 +58,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("set", targets::set::run),
     ("placement", targets::environment::placement),
     ("rules", targets::environment::rules),
+    ("classes", targets::environment::classes),
     ("log_filter", targets::log_filter::run),
     ("target_list", targets::target_list::run),
     ("glob", targets::glob::run),

@@ -100,6 +100,7 @@ mod tests {
             name: "worker".to_owned(),
             allowed: allowed.to_owned(),
             last_cpu,
+            class: "other:0".to_owned(),
             looks: 9,
             looks_alive: 9,
             looks_running,

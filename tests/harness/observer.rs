@@ -1,5 +1,6 @@
 //! Observes a process: reads again and again what `/proc` shows of each of its threads.
 
+use crate::scheduling;
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
@@ -95,6 +96,8 @@ pub struct Run {
     pub allowed: String,
     /// The CPU that it last ran on.
     pub last_cpu: usize,
+    /// Its scheduling class with its nice value or priority, as `PIN_SCHED` has it: `other:0`, `fifo:1`.
+    pub class: String,
     /// How many looks showed this.
     pub looks: u64,
     /// How many of these looks found that it had run at all since its creation.
@@ -139,7 +142,10 @@ impl Observation {
         thread.last_seen = now;
         match thread.runs.last_mut() {
             Some(last)
-                if last.name == run.name && last.allowed == run.allowed && last.last_cpu == run.last_cpu =>
+                if last.name == run.name
+                    && last.allowed == run.allowed
+                    && last.last_cpu == run.last_cpu
+                    && last.class == run.class =>
             {
                 last.looks += 1;
                 last.looks_alive += run.looks_alive;
@@ -195,12 +201,16 @@ fn parse(status: &str, stat: &str) -> Option<(u64, Run)> {
     let user_ticks = fields.nth(14 - 3)?.parse::<u64>().ok()?;
     let system_ticks = fields.next()?.parse::<u64>().ok()?;
     let activity = switches + user_ticks + system_ticks;
-    let started = fields.nth(22 - 15 - 1)?.parse().ok()?;
+    let nice: i32 = fields.nth(19 - 15 - 1)?.parse().ok()?;
+    let started = fields.nth(22 - 19 - 1)?.parse().ok()?;
     let last_cpu = fields.nth(39 - 22 - 1)?.parse().ok()?;
+    let priority = fields.next()?.parse().ok()?;
+    let policy = fields.next()?.parse().ok()?;
     let run = Run {
         name: stat.get(name_start + 1..name_end)?.to_owned(),
         allowed: field("Cpus_allowed_list:")?.to_owned(),
         last_cpu,
+        class: scheduling::words(policy, nice, priority),
         looks: 1,
         looks_alive: u64::from(activity > 0),
         looks_running: u64::from(state.starts_with('R')),
@@ -233,6 +243,7 @@ mod tests {
         let stat = format!("7 (CPU 0) (x) {}", fields.join(" "));
         let (started, run) = parse(status, &stat).expect("a living thread");
         assert_eq!((started, run.last_cpu, run.activity), (22, 39, 3 + 4 + 14 + 15));
+        assert_eq!(run.class, "41:19:40", "fields that make no sense");
         assert_eq!(run.name, "CPU 0) (x");
     }
 }

@@ -131,6 +131,7 @@ pub struct VmBuilder {
     extra: Vec<String>,
     user: Option<Uid>,
     affinity: Option<Vec<usize>>,
+    limits: Vec<(libc::__rlimit_resource_t, u64)>,
     paused: bool,
     qtest: bool,
 }
@@ -154,6 +155,7 @@ impl VmBuilder {
             extra: Vec::new(),
             user: None,
             affinity: None,
+            limits: Vec::new(),
             paused: false,
             qtest: false,
         }
@@ -257,6 +259,12 @@ impl VmBuilder {
         self
     }
 
+    /// Starts QEMU with a resource limit, soft and hard.
+    pub fn limit(mut self, resource: libc::__rlimit_resource_t, value: u64) -> Self {
+        self.limits.push((resource, value));
+        self
+    }
+
     /// Leaves the guest halted until `cont`.
     pub fn paused(mut self) -> Self {
         self.paused = true;
@@ -340,6 +348,9 @@ impl VmBuilder {
         program = self.behind.iter().fold(program, Program::preload);
         if let Some(cpus) = &self.affinity {
             program = program.affinity(cpus);
+        }
+        for (resource, value) in &self.limits {
+            program = program.limit(*resource, *value);
         }
         if let Some(cpuset) = cpuset {
             program = program.cpuset(cpuset);

@@ -15,7 +15,7 @@ use crate::vm::expected::VmThread;
 use crate::vm::find::{self, is_qemu};
 use crate::vm::look::{Ask, Look, Vm};
 use crate::vm::page::Missing;
-use pinning::{CpuSet, Host, Policy, Tid};
+use pinning::{CpuSet, Host, Policy, Tid, VARIABLES};
 use std::time::Duration;
 
 /// Puts the threads where the policy given on the command line says, or else the VM's own.
@@ -31,7 +31,17 @@ fn applied(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output) -> Done 
     let given: Vec<(String, String)> = given.collect();
     only_at_the_start(&given)?;
     // Another user's VM has no say, but root may have: in the file that libvirt's hook has left for it.
-    let variables = if given.is_empty() && !is_trusted(&vm, arguments) { by_root(&vm) } else { given };
+    let says_classes_alone = !given.is_empty() && given.iter().all(|(name, _)| name == "PIN_SCHED");
+    let variables = if says_classes_alone {
+        let mut variables = places(&vm, &look, arguments);
+        variables.extend(given);
+        variables
+    } else if given.is_empty() && !is_trusted(&vm, arguments) {
+        by_root(&vm)
+    } else {
+        given
+    };
+    let leaves_cpus = variables.iter().all(|(name, _)| name == "PIN_SCHED");
     let policy = if variables.is_empty() {
         needs_own_policy(&vm, look)?;
         must_be_trusted(&vm, arguments)?;
@@ -43,6 +53,7 @@ fn applied(arguments: &Apply, kernel: &dyn Kernel, output: &mut Output) -> Done 
         Some(policy)
     };
     let mut repair = Repair::new(&vm, arguments, policy.as_ref());
+    repair.leaves_cpus = policy.is_some() && leaves_cpus;
     let mut is_first = true;
     loop {
         let threads = match repair.run(output) {
@@ -98,8 +109,18 @@ fn document(
     status: u8,
 ) -> Applied {
     let moves = repair.moves.iter().map(|of| Moved::new(&of.thread, &of.to)).collect();
+    let classes = repair.classes.iter().map(|of| Moved::class(&of.thread, &of.from, &of.to)).collect();
     let failures = repair.failures.iter().map(|of| Unmoved::new(&of.thread, &of.why)).collect();
-    Applied::new(vm, arguments.dry_run, status, threads.len(), moves, failures, repair.notes(threads))
+    Applied::new(
+        vm,
+        arguments.dry_run,
+        status,
+        threads.len(),
+        moves,
+        classes,
+        failures,
+        repair.notes(threads),
+    )
 }
 
 /// Fails for a VM that has no policy of its own.
@@ -122,6 +143,21 @@ fn is_trusted(vm: &Vm<'_>, arguments: &Apply) -> bool {
 fn by_root(vm: &Vm<'_>) -> Vec<(String, String)> {
     let name = vm.name.as_deref().unwrap_or_default();
     left_for(vm.process.kernel, &Folders::default(), vm.process, name).unwrap_or_default()
+}
+
+/// The variables that say where the threads of a VM belong already, but for their classes: its own, if its word counts, or
+/// those that root's files hold. None where nothing says it.
+fn places(vm: &Vm<'_>, look: &Look, arguments: &Apply) -> Vec<(String, String)> {
+    let mut variables = match &look.content {
+        Ok(content) if is_trusted(vm, arguments) => content.policy.entries().to_vec(),
+        _ => by_root(vm),
+    };
+    variables.retain(|(name, _)| {
+        let is_of_cpus = |value| matches!(value, "set" | "placement");
+        let variable = VARIABLES.iter().find(|variable| variable.name == name);
+        name == "PIN_THREADS" || variable.is_some_and(|variable| is_of_cpus(variable.value))
+    });
+    variables
 }
 
 /// Fails for a VM whose own policy must not be followed.
@@ -198,7 +234,7 @@ mod tests {
     use crate::arguments::{Command, from_words};
     use crate::output::transcript::said;
     use crate::sys::fake::{FakeKernel, cpus, ms};
-    use crate::vm::sample::{WEB, threads_of_web, web};
+    use crate::vm::sample::{WEB, threads_of_web, web, web_with};
     use pinning::Role;
     use pinning::status_page::State;
 
@@ -253,6 +289,69 @@ web (PID 100): 5 threads, 4 moved
         let (status, text) = applied(&kernel, "web --core vm");
         assert!(status == FAILED && text.contains("run --core vm"), "{text}");
         assert_eq!(kernel.asked(), [""; 0]);
+    }
+
+    #[test]
+    fn classes_alone_leave_every_thread_where_it_belongs() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.change(102, |thread| thread.class.value = Some(9));
+        let sched = "web --sched vcpus@fifo:1,workers@batch:5";
+        let would = "\
+would give 101 CPU 0/KVM (vcpu 0) fifo:1 in place of other:0
+would give 102 CPU 1/KVM (vcpu 1) fifo:1 in place of other:9
+would give 104 worker (worker) batch:5 in place of other:0
+";
+        assert_eq!(applied(&kernel, &format!("{sched} --dry-run")), (0, would.to_owned()));
+        assert_eq!(kernel.asked(), [""; 0]);
+        let text = would.replace("would give", "gave") + "web (PID 100): 5 threads, 3 given their class\n";
+        assert_eq!(applied(&kernel, sched), (0, text));
+        assert_eq!(kernel.asked(), ["101 as fifo:1", "102 as fifo:1", "104 as batch:5"]);
+        let text = "web (PID 100): 5 threads, all where they belong\n";
+        assert_eq!(applied(&kernel, sched), (0, text.to_owned()));
+    }
+
+    #[test]
+    fn classes_alone_leave_the_threads_of_a_vm_without_the_library_where_they_are() {
+        let kernel = FakeKernel::new();
+        threads_of_web(&kernel);
+        assert_eq!(applied(&kernel, "web --sched vcpus@batch").0, 0);
+        assert_eq!(kernel.asked(), ["101 as batch:0", "102 as batch:0"]);
+        let (status, said) = applied(&kernel, "web --sched vcpus@rr:1");
+        assert!(
+            status == 2 && said.contains("PIN_SCHED=vcpus@rr:1 with no PIN_VCPUS and no PIN_EMULATOR: "),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_class_that_cannot_be_given_is_said_with_who_may() {
+        let kernel = FakeKernel::new();
+        web_with(&kernel, &[("PIN_SCHED", "vcpus[0]@fifo:1,emulator@other:-1")]);
+        kernel.change(101, |thread| thread.class_refusal = Some(libc::EPERM));
+        let (status, said) = applied(&kernel, "web");
+        let text = "\
+gave 100 qemu-system-x86 (emulator) other:-1 in place of other:0
+2> pinshim: 101 CPU 0/KVM (vcpu 0) could not be given fifo:1: not permitted; ";
+        assert!(status == 1 && said.starts_with(text), "{said}");
+        assert!(said.ends_with(", 1 given its class, 1 could NOT be given its class\n"), "{said}");
+    }
+
+    #[test]
+    fn a_real_time_class_waits_until_no_thread_is_off_its_set() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.move_to(100, "1");
+        kernel.change(100, |thread| thread.refusal = Some(libc::EPERM));
+        let (status, said) = applied(&kernel, "web --sched vcpus@fifo:1");
+        assert!(
+            status == 1 && said.contains("would keep threads that are not where they belong from its CPUs"),
+            "{said}"
+        );
+        assert_eq!(kernel.asked(), ["100 on 0"]);
+        kernel.change(100, |thread| thread.refusal = None);
+        assert_eq!(applied(&kernel, "web --sched vcpus@fifo:1").0, 0);
+        assert_eq!(kernel.asked(), ["100 on 0", "101 as fifo:1", "102 as fifo:1"]);
     }
 
     #[test]

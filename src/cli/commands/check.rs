@@ -238,6 +238,7 @@ mod tests {
     use crate::output::transcript::said;
     use crate::sys::fake::{FakeKernel, ms};
     use crate::vm::sample::{WEB, threads_of_web, web};
+    use pinning::{Class, ClassKind, Role, VcpuIndex};
 
     fn checked(kernel: &FakeKernel, words: &str) -> (u8, String) {
         let Command::Check(arguments) = from_words(&format!("pinshim check {words}")) else {
@@ -271,6 +272,38 @@ web (PID 100): 1 of 5 threads NOT where they belong
     }
 
     #[test]
+    fn a_thread_whose_class_differs_is_named() {
+        let kernel = FakeKernel::new();
+        threads_of_web(&kernel)
+            .page(&[
+                ("PIN_VCPUS", "1,2"),
+                ("PIN_EMULATOR", "0"),
+                ("PIN_SCHED", "vcpus@rr:2,workers@batch:0:3ms"),
+            ])
+            .lists(100, Role::Emulator, 0, "")
+            .lists(101, Role::Vcpu(VcpuIndex(0)), 0, "CPU 0/KVM")
+            .lists(102, Role::Vcpu(VcpuIndex(1)), 0, "CPU 1/KVM")
+            .lists(103, Role::Emulator, 0, "")
+            .lists(104, Role::Worker, 0, "worker");
+        kernel.move_to(103, "0");
+        let class = |kind, value, slice_us| Class { kind, value: Some(value), slice_us };
+        kernel.change(101, |thread| thread.class = class(ClassKind::Rr, 2, 0));
+        kernel.change(102, |thread| thread.class = class(ClassKind::Fifo, 2, 0));
+        kernel.change(104, |thread| thread.class = class(ClassKind::Batch, 0, 2800));
+        // A library's own thread may choose.
+        kernel.change(103, |thread| thread.class = class(ClassKind::Rr, 9, 0));
+        let text = "\
+web (PID 100): 2 of 5 threads NOT where they belong
+  102 CPU 1/KVM (vcpu 1) belongs on 2: CLASS fifo:2: should be rr:2
+  104 worker (worker) belongs on 0: CLASS batch:0:2800us: should be batch:0:3ms
+";
+        assert_eq!(checked(&kernel, "web"), (1, text.to_owned()));
+        kernel.change(102, |thread| thread.class = class(ClassKind::Rr, 2, 0));
+        kernel.change(104, |thread| thread.class = class(ClassKind::Batch, 0, 3000));
+        assert_eq!(checked(&kernel, "web"), (0, String::new()));
+    }
+
+    #[test]
     fn a_thread_that_was_off_for_a_while_is_named_with_how_often_it_was_seen() {
         let kernel = FakeKernel::new();
         web(&kernel);
@@ -292,7 +325,7 @@ web (PID 100): 1 of 5 threads NOT where they belong
             r#"{"version":1,"pid":100,"name":"web","user":1000,"pinned":true,"ok":false,"looks":2,"seconds":0.02,"threads":5,"#,
             r#""offenders":[{"tid":101,"role":"vcpu","role_from":"library","vcpu":0,"vhost_worker":null,"#,
             r#""name":"CPU 0/KVM","#,
-            r#""expected":"1","allowed":"0","last_cpu":1,"cpu_seconds":0.0,"migrations":null,"#,
+            r#""expected":"1","allowed":"0","class":null,"expected_class":null,"last_cpu":1,"cpu_seconds":0.0,"migrations":null,"#,
             r#""register":"placed","verdict":"off","words":"OFF: may run on 0","looks":2}],"notes":[],"#,
             r#""exit_status":1,"error":null}"#,
             "\n"

@@ -90,6 +90,8 @@ fn rows(policy: &Policy, command: &[OsString]) -> Vec<(String, String)> {
     }
     let rules = policy.entries().iter().find(|(name, _)| name == "PIN_THREADS");
     rows.extend(rules.map(|(_, rules)| ("by name, before all others".to_owned(), rules.clone())));
+    let classes = policy.entries().iter().find(|(name, _)| name == "PIN_SCHED");
+    rows.extend(classes.map(|(_, classes)| ("scheduling classes".to_owned(), classes.clone())));
     rows.extend(policy.memory().map(|memory| ("memory of QEMU itself".to_owned(), memory.to_string())));
     let own_cores = "SMT siblings run this VM or others, not both at a time";
     rows.extend(policy.core_scheduling().then(|| ("core scheduling".to_owned(), own_cores.to_owned())));
@@ -167,6 +169,7 @@ mod tests {
             ("PIN_VCPUS", "1,2,2"),
             ("PIN_IOTHREADS", "b@3,*@4"),
             ("PIN_THREADS", "x*@0"),
+            ("PIN_SCHED", "vcpus@rr:1,workers@batch"),
             ("PIN_MEMORY", "preferred:0,1"),
             ("PIN_CORE", "vm"),
         ];
@@ -186,6 +189,7 @@ mod tests {
             "migration: 7",
             "vhost: 7",
             "by name, before all others: x*@0",
+            "scheduling classes: vcpus@rr:1,workers@batch",
             "memory of QEMU itself: preferred:0-1",
             "core scheduling: SMT siblings run this VM or others, not both at a time",
         ];

@@ -1,4 +1,4 @@
-//! Looking at a VM and moving its threads until each is where it belongs.
+//! Looking at a VM and moving its threads until each is where it belongs, and has the scheduling class that it should have.
 //!
 //! A thread is moved only when it is certain who it is: one that has not placed itself yet will do so, and
 //! moving it before could undo that.
@@ -11,13 +11,14 @@ use crate::present::table;
 use crate::sys::threads::ThreadKey;
 use crate::verdict::judge::{Judge, Verdict};
 use crate::verdict::watch::PAUSE;
+use crate::vm::class::OtherClass;
 use crate::vm::expected::VmThread;
 use crate::vm::identify::Evidence;
 use crate::vm::look::{Ask, Vm};
-use crate::vm::put::{NotPut, put};
+use crate::vm::put::{NotPut, give_class, put};
 use crate::vm::qmp::{self, Ids};
 use crate::vm::unmet;
-use pinning::{CpuSet, Policy, RoleKind, Unmet};
+use pinning::{Class, CpuSet, Policy, RoleKind, Unmet};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -34,18 +35,25 @@ pub(crate) struct Repair<'a> {
     vm: &'a Vm<'a>,
     arguments: &'a Apply,
     policy: Option<&'a Policy>,
+    /// Nothing says where threads belong, only which classes they should have: each may stay where it is.
+    pub(crate) leaves_cpus: bool,
     ids: Option<Ids>,
     /// Threads that were not moved, each with where it may run: this is said once, until that changes.
     not_moved: HashMap<ThreadKey, CpuSet>,
+    /// Threads that were not given their scheduling class, each with the one that it has: as for `not_moved`.
+    not_given: HashMap<ThreadKey, Class>,
     /// In this run: how often each thread was put on its set.
     tries: HashMap<ThreadKey, u32>,
     moved: usize,
+    given: usize,
     /// Names of the policy that no thread has, as the last run has seen.
     unmet: Vec<Unmet>,
     /// The last run has left a thread where it is, since it may be one of several IOThreads.
     is_in_doubt: bool,
     /// What the last run has done.
     pub(crate) moves: Vec<Move>,
+    /// The scheduling classes that it has given.
+    pub(crate) classes: Vec<GivenClass>,
     /// What it could not do.
     pub(crate) failures: Vec<Unmoved>,
 }
@@ -53,6 +61,13 @@ pub(crate) struct Repair<'a> {
 /// A thread that was moved; in a dry run, that would be.
 pub(crate) struct Move {
     pub(crate) thread: VmThread,
+    pub(crate) to: String,
+}
+
+/// A thread that was given a scheduling class; in a dry run, that would be.
+pub(crate) struct GivenClass {
+    pub(crate) thread: VmThread,
+    pub(crate) from: String,
     pub(crate) to: String,
 }
 
@@ -69,13 +84,17 @@ impl<'a> Repair<'a> {
             vm,
             arguments,
             policy,
+            leaves_cpus: false,
             ids: None,
             not_moved: HashMap::new(),
+            not_given: HashMap::new(),
             tries: HashMap::new(),
             moved: 0,
+            given: 0,
             unmet: Vec::new(),
             is_in_doubt: false,
             moves: Vec::new(),
+            classes: Vec::new(),
             failures: Vec::new(),
         }
     }
@@ -83,13 +102,13 @@ impl<'a> Repair<'a> {
     /// Whether every thread is where it belongs, as far as the last run has seen, it is clear which one each is, and
     /// the placement named none that is not there. In a dry run it does not count where they are.
     pub(crate) fn is_complete(&self) -> bool {
-        let is_done = self.arguments.dry_run || self.failed() == 0;
+        let is_done = self.arguments.dry_run || (self.failed() == 0 && self.not_given.is_empty());
         is_done && self.unmet.is_empty() && !self.is_in_doubt
     }
 
     /// Whether the last run has moved a thread, or could not.
     pub(crate) fn has_acted(&self) -> bool {
-        !(self.moves.is_empty() && self.failures.is_empty())
+        !(self.moves.is_empty() && self.classes.is_empty() && self.failures.is_empty())
     }
 
     fn failed(&self) -> usize {
@@ -101,18 +120,33 @@ impl<'a> Repair<'a> {
         self.ask_qemu()?;
         self.tries.clear();
         self.moves.clear();
+        self.classes.clear();
         self.failures.clear();
         let mut judge = Judge::default();
         let mut last = Vec::new();
         for _ in 0..ROUNDS {
             let ask = Ask { ids: self.ids.as_ref(), policy: self.policy, ..Ask::default() };
-            let threads = self.vm.look(&ask)?.threads;
+            let mut threads = self.vm.look(&ask)?.threads;
+            if self.leaves_cpus {
+                threads.iter_mut().for_each(|thread| thread.expected = Some(thread.thread.allowed.clone()));
+            }
             let verdicts = judge.judge(&threads);
             let mut again = false;
             for (thread, verdict) in threads.iter().zip(&verdicts) {
                 match verdict {
                     Verdict::Off(_) => again |= self.put_back(thread, output),
                     Verdict::Unsure | Verdict::NotPlacedYet => again = true,
+                    _ => {}
+                }
+            }
+            // Another look finds those that were moved where they belong: only then it is known what a class does there.
+            let may_be_real_time = !again;
+            let are_off = verdicts.iter().any(Verdict::may_be_off);
+            for (thread, verdict) in threads.iter().zip(&verdicts) {
+                match verdict {
+                    Verdict::Class(other) if may_be_real_time || !other.expected.kind.is_real_time() => {
+                        again |= self.give_class(thread, *other, are_off, output);
+                    }
                     _ => {}
                 }
             }
@@ -125,6 +159,7 @@ impl<'a> Repair<'a> {
         // Forget threads that have ended.
         let is_there = |key: &ThreadKey| last.iter().any(|thread: &VmThread| thread.thread.key() == *key);
         self.not_moved.retain(|key, _| is_there(key));
+        self.not_given.retain(|key, _| is_there(key));
         self.tries.retain(|key, _| is_there(key));
         self.unmet = self.unmet_wishes(&last);
         self.is_in_doubt = last.iter().any(|thread| thread.expected.is_none() && !thread.may_be.is_empty());
@@ -201,6 +236,63 @@ impl<'a> Repair<'a> {
         }
     }
 
+    /// Gives a thread, which is where it belongs, its scheduling class and says so. `are_off`: others are not where they belong.
+    /// The answer is whether another look is worth it.
+    fn give_class(
+        &mut self,
+        thread: &VmThread,
+        other: OtherClass,
+        are_off: bool,
+        output: &mut Output,
+    ) -> bool {
+        let (key, OtherClass { seen, expected, .. }) = (thread.thread.key(), other);
+        if self.not_given.get(&key) == Some(&seen) {
+            return false;
+        }
+        let who = format!("{} {} ({})", thread.thread.tid, thread.name, table::role(thread));
+        let given =
+            || GivenClass { thread: thread.clone(), from: seen.to_string(), to: expected.to_string() };
+        if self.arguments.dry_run {
+            self.not_given.insert(key, seen);
+            self.say(output, format_args!("would give {who} {expected} in place of {seen}"));
+            self.classes.push(given());
+            return false;
+        }
+        // Where another thread is may be where this one would run for ever.
+        let is_trap = expected.kind.is_real_time() && are_off;
+        let given_to = if other.is_withheld() || is_trap {
+            let why = "a real-time class would keep threads that are not where they belong from its CPUs";
+            Err(NotPut::Because(why.to_owned()))
+        } else {
+            give_class(self.vm, &thread.thread, expected)
+        };
+        match given_to {
+            Ok(()) => {
+                self.given += 1;
+                self.not_given.remove(&key);
+                self.say(output, format_args!("gave {who} {expected} in place of {seen}"));
+                self.classes.push(given());
+                true
+            }
+            // Somebody else gives it another at the same time; the next run tries again.
+            Err(NotPut::MovedAgain) => {
+                self.fail_to_give(thread, seen, output, format!("did not keep {expected}"));
+                false
+            }
+            Err(NotPut::Ended) => false,
+            Err(NotPut::Because(why)) => {
+                self.fail_to_give(thread, seen, output, format!("could not be given {expected}: {why}"));
+                false
+            }
+        }
+    }
+
+    fn fail_to_give(&mut self, thread: &VmThread, seen: Class, output: &mut Output, why: String) {
+        self.not_given.insert(thread.thread.key(), seen);
+        output.note(format_args!("{} {} ({}) {why}", thread.thread.tid, thread.name, table::role(thread)));
+        self.failures.push(Unmoved { thread: thread.clone(), why });
+    }
+
     /// Writes a line about a move; the JSON document has its own.
     fn say(&self, output: &mut Output, line: impl fmt::Display) {
         if !self.arguments.json {
@@ -214,16 +306,27 @@ impl<'a> Repair<'a> {
         if self.arguments.dry_run {
             return lines;
         }
-        let failed = match self.failed() {
+        let mut failed = match self.failed() {
             0 => String::new(),
             failed => format!(", {failed} could NOT be put where they belong"),
         };
+        match self.not_given.len() {
+            0 => {}
+            1 => failed += ", 1 could NOT be given its class",
+            failures => failed += &format!(", {failures} could NOT be given their class"),
+        }
         let moved = match self.moved {
+            0 if self.given > 0 => String::new(),
             0 if self.is_in_doubt => ", all else where they belong".to_owned(),
             0 if failed.is_empty() => ", all where they belong".to_owned(),
             moved => format!(", {moved} moved"),
         };
-        lines.push(format!("{}: {}{moved}{failed}", self.vm.title(), count(threads.len(), "thread")));
+        let given = match self.given {
+            0 => String::new(),
+            1 => ", 1 given its class".to_owned(),
+            given => format!(", {given} given their class"),
+        };
+        lines.push(format!("{}: {}{moved}{given}{failed}", self.vm.title(), count(threads.len(), "thread")));
         lines
     }
 

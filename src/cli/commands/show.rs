@@ -234,8 +234,8 @@ mod tests {
     use crate::output::transcript::said;
     use crate::sys::fake::{FakeKernel, ms};
     use crate::vm::sample::{WEB, threads_of_web, web};
-    use pinning::Role;
     use pinning::status_page::{Header, State};
+    use pinning::{Class, ClassKind, Role, VcpuIndex};
     use std::mem::offset_of;
 
     fn said_of(kernel: &FakeKernel, words: &str) -> (u8, String) {
@@ -263,6 +263,43 @@ TID  ROLE      NAME             EXPECTED  ALLOWED  LAST    TIME  MIGR  STATE
         assert_eq!(said_of(&kernel, "web"), (0, text.to_owned()));
         assert_eq!(kernel.now(), ms(0), "a look that leaves nothing open needs no second one");
         assert_eq!(said_of(&kernel, ""), (0, text.to_owned()));
+    }
+
+    #[test]
+    fn there_is_a_column_for_classes_where_one_is_not_the_usual_one() {
+        let kernel = FakeKernel::new();
+        threads_of_web(&kernel)
+            .page(&[("PIN_VCPUS", "1,2"), ("PIN_EMULATOR", "0"), ("PIN_SCHED", "vcpus@fifo:1")])
+            .header(offset_of!(Header, start_class), &0x1_0001u64.to_ne_bytes())
+            .lists(100, Role::Emulator, 0, "")
+            .lists(101, Role::Vcpu(VcpuIndex(0)), 0, "CPU 0/KVM")
+            .lists(102, Role::Vcpu(VcpuIndex(1)), 0, "CPU 1/KVM")
+            .lists(103, Role::Emulator, 0, "")
+            .lists(104, Role::Worker, 0, "worker");
+        kernel.move_to(103, "0");
+        let class = |kind, value| Class { kind, value: Some(value), slice_us: 0 };
+        kernel.change(101, |thread| thread.class = class(ClassKind::Fifo, 1));
+        kernel.change(103, |thread| thread.class = class(ClassKind::Rr, 9));
+        kernel.change(104, |thread| thread.class = class(ClassKind::Batch, 3));
+        let text = "\
+TID  CLASS           STATE
+100  -               ok
+101  fifo:1          ok
+102  other:0         CLASS other:0: should be fifo:1
+103  rr:9 (its own)  ok, has not run since
+104  batch:3         CLASS batch:3: should be other:0
+";
+        assert_eq!(said_of(&kernel, "web -o tid,class,state"), (0, text.to_owned()));
+        let (_, said) = said_of(&kernel, "web");
+        assert!(said.contains("  ALLOWED  CLASS "), "{said}");
+        let (_, json) = said_of(&kernel, "web --json");
+        for words in [
+            r#""class":"fifo:1","expected_class":"fifo:1""#,
+            r#""class":"batch:3","expected_class":null"#,
+            r#""verdict":"class","words":"CLASS batch:3: should be other:0""#,
+        ] {
+            assert!(json.contains(words), "{words}: {json}");
+        }
     }
 
     #[test]
@@ -522,19 +559,19 @@ No pinned VM is running that you may look into.
             r#"{"version":1,"vms":[{"pid":100,"name":"web","user":1000,"pinned":true,"notes":["PIN_IOTHREADS places io1, and there is no such IOThread"],"#,
             r#""policy":{"PIN_EMULATOR":"0","PIN_IOTHREADS":"io1@3","PIN_VCPUS":"1,2"},"#,
             r#""broker":null,"sandboxed":false,"settled":false,"#,
-            r#""counters":{"created":0,"unlisted":0,"brokered":0,"cut":0,"refused":0,"put_back":0,"filtered":0},"#,
+            r#""counters":{"created":0,"unlisted":0,"brokered":0,"cut":0,"refused":0,"put_back":0,"filtered":0,"class_refused":0},"#,
             r#""threads":["#,
             r#"{"tid":100,"role":"emulator","role_from":"library","vcpu":null,"vhost_worker":null,"#,
             r#""name":"qemu-system-x86","#,
-            r#""expected":"0","allowed":"0","last_cpu":0,"cpu_seconds":0.0,"migrations":0,"#,
+            r#""expected":"0","allowed":"0","class":null,"expected_class":null,"last_cpu":0,"cpu_seconds":0.0,"migrations":0,"#,
             r#""register":"placed","verdict":"ok","words":"ok"},"#,
             r#"{"tid":101,"role":"vcpu","role_from":"library","vcpu":0,"vhost_worker":null,"#,
             r#""name":"CPU 0/KVM","#,
-            r#""expected":"1","allowed":"1","last_cpu":1,"cpu_seconds":0.0,"migrations":0,"#,
+            r#""expected":"1","allowed":"1","class":null,"expected_class":null,"last_cpu":1,"cpu_seconds":0.0,"migrations":0,"#,
             r#""register":"placed","verdict":"ok","words":"ok"},"#,
             r#"{"tid":104,"role":"worker","role_from":"library","vcpu":null,"vhost_worker":null,"#,
             r#""name":"worker","#,
-            r#""expected":"0","allowed":"0","last_cpu":0,"cpu_seconds":0.0,"migrations":0,"#,
+            r#""expected":"0","allowed":"0","class":null,"expected_class":null,"last_cpu":0,"cpu_seconds":0.0,"migrations":0,"#,
             r#""register":"born","verdict":"newborn","words":"being born"}]}],"#,
             r#""not_pinned":[200],"unreadable":[],"errors":[]}"#,
             "\n"

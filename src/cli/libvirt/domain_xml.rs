@@ -558,7 +558,7 @@ mod tests {
             faults_of("emulators='1'"),
             ["<pin:placement> has no attribute emulators; did you mean emulator?"]
         );
-        let all = "cpus, vcpus, iothreads, emulator, workers, migration, vhost, threads, memory, core";
+        let all = "cpus, vcpus, iothreads, emulator, workers, migration, vhost, threads, sched, memory, core";
         assert_eq!(
             faults_of("disks='1'"),
             [format!("<pin:placement> has no attribute disks; there are {all}")]

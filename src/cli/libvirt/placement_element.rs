@@ -9,7 +9,7 @@ use quick_xml::escape::escape;
 /// The namespace of the element. It ends in the version of what may stand in it.
 pub(crate) const NAMESPACE: &str = "urn:pinshim:domain:1";
 
-/// A longer value is a fault. All of them then fit into the file that the wrapper reads, of 64 KiB.
+/// A longer value is a fault. All of them then fit into the file that the wrapper reads, of 96 KiB.
 pub(crate) const VALUE_BYTES: usize = 8000;
 
 /// So many characters of a stranger's word stand in a sentence.

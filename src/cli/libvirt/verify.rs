@@ -197,6 +197,7 @@ fn look_and_put(this: &DomainVm<'_>, which: Which) -> Result<Line, String> {
         match verdict {
             Verdict::Exempt => {}
             Verdict::NotPlacedYet | Verdict::Unsure | Verdict::Ending => line.unsettled += 1,
+            Verdict::Class(other) => line.wrong.push(format!("{} has {other}", thread.name)),
             verdict if !verdict.is_off() => line.right += 1,
             _ if is_intended(thread) => line.left_alone += 1,
             _ => line.wrong.push(describe(thread, &domain.tuning)),

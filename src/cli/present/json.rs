@@ -64,6 +64,7 @@ struct Counters {
     refused: u64,
     put_back: u64,
     filtered: u64,
+    class_refused: u64,
 }
 
 /// One thread.
@@ -80,12 +81,16 @@ pub(crate) struct ShownThread {
     name: String,
     expected: Option<String>,
     allowed: String,
+    /// Its scheduling class, where that is not the usual one or another is expected.
+    class: Option<String>,
+    /// The one that it should have, where that is not the usual one.
+    expected_class: Option<String>,
     last_cpu: u32,
     cpu_seconds: f64,
     migrations: Option<u64>,
     /// What the library's register says: `born`, `placed`, `cut`, `refused` or `left alone`.
     register: Option<String>,
-    /// `ok`, `off`, `ran-off`, `cut`, `newborn`, `ending`, `exempt` or `unknown`.
+    /// `ok`, `off`, `ran-off`, `class`, `cut`, `newborn`, `ending`, `exempt` or `unknown`.
     verdict: &'static str,
     /// The verdict in words.
     words: String,
@@ -201,6 +206,7 @@ impl ShownVm {
                 refused: counters.refused,
                 put_back: counters.put_back,
                 filtered: counters.filtered,
+                class_refused: counters.class_refused,
             }),
             threads: look.threads.iter().zip(verdicts).map(|(m, v)| ShownThread::new(m, v)).collect(),
         }
@@ -220,6 +226,8 @@ impl ShownThread {
             name: vm_thread.name.clone(),
             expected: vm_thread.expected_shown(),
             allowed: thread.allowed.to_string(),
+            class: vm_thread.class.shown(),
+            expected_class: vm_thread.class.expected_shown(),
             last_cpu: thread.last_cpu.0,
             cpu_seconds: thread.cpu_time.as_secs_f64(),
             migrations: thread.migrations,
@@ -289,6 +297,8 @@ pub(crate) struct Applied {
     /// How many threads there are.
     threads: usize,
     moves: Vec<Moved>,
+    /// The threads that were given a scheduling class.
+    classes: Vec<Moved>,
     failures: Vec<Unmoved>,
     /// Sentences: what was only assumed, which names of the placement no thread has.
     notes: Vec<String>,
@@ -334,6 +344,12 @@ impl Moved {
     pub(crate) fn new(thread: &VmThread, to: &str) -> Self {
         Self { thread: PutThread::new(thread), to: to.to_owned() }
     }
+
+    /// A thread with the class that it had before and the one that it has now.
+    pub(crate) fn class(thread: &VmThread, from: &str, to: &str) -> Self {
+        let thread = PutThread { from: from.to_owned(), ..PutThread::new(thread) };
+        Self { thread, to: to.to_owned() }
+    }
 }
 
 impl Unmoved {
@@ -345,17 +361,32 @@ impl Unmoved {
 
 impl Applied {
     /// The document of a run over so many threads.
+    #[allow(clippy::too_many_arguments, reason = "one for each part of the document")]
     pub(crate) fn new(
         vm: &Vm<'_>,
         dry_run: bool,
         exit_status: u8,
         threads: usize,
         moves: Vec<Moved>,
+        classes: Vec<Moved>,
         failures: Vec<Unmoved>,
         notes: Vec<String>,
     ) -> Self {
         let (pid, name, user, ok) = (vm.process.pid, vm.name.clone(), vm.owner, exit_status == SUCCESS);
-        Self { version: VERSION, pid, name, user, dry_run, ok, exit_status, threads, moves, failures, notes }
+        Self {
+            version: VERSION,
+            pid,
+            name,
+            user,
+            dry_run,
+            ok,
+            exit_status,
+            threads,
+            moves,
+            classes,
+            failures,
+            notes,
+        }
     }
 }
 
@@ -418,12 +449,13 @@ mod tests {
     use crate::sys::fake::FakeKernel;
     use crate::verdict::judge::Off;
     use crate::verdict::watch;
+    use crate::vm::class::OtherClass;
     use crate::vm::find;
     use crate::vm::identify::Evidence;
     use crate::vm::look::Ask;
     use crate::vm::sample::web;
-    use pinning::CpuSet;
     use pinning::status_page::State;
+    use pinning::{Class, CpuSet};
     use serde_json::Value;
     use std::collections::BTreeSet;
     use std::time::Duration;
@@ -512,10 +544,12 @@ mod tests {
         assert_eq!(fields(&by_cpu["cpus"][0]["threads"][0]), documented(THREAD_OF_CPU));
         let thread = &look.threads[0];
         let (moves, failures) = (vec![Moved::new(thread, "1")], vec![Unmoved::new(thread, "x")]);
-        let applied = Applied::new(&vm, false, 0, 1, moves, failures, Vec::new());
+        let classes = vec![Moved::class(thread, "other:0", "fifo:1")];
+        let applied = Applied::new(&vm, false, 0, 1, moves, classes, failures, Vec::new());
         let applied = serde_json::to_value(applied).unwrap();
         assert_eq!(fields(&applied), documented(APPLIED));
         assert_eq!(fields(&applied["moves"][0]), quoted(meaning(APPLIED, "moves")));
+        assert_eq!(fields(&applied["classes"][0]), quoted(meaning(APPLIED, "classes")));
         assert_eq!(fields(&applied["failures"][0]), quoted(meaning(APPLIED, "failures")));
         let all = serde_json::to_value(CheckedAll::new(2, Vec::new())).unwrap();
         assert_eq!(fields(&all), documented(CHECKED_ALL));
@@ -550,6 +584,7 @@ mod tests {
             Verdict::Off(Off::Filtered(CpuSet::new())),
             Verdict::Off(Off::On(CpuSet::new())),
             Verdict::RanOn(pinning::CpuId(0)),
+            Verdict::Class(OtherClass::new(Class::USUAL, Class::USUAL)),
         ];
         assert_eq!(names(&verdicts.each_ref().map(Verdict::word)), words("verdict"));
     }

@@ -19,13 +19,14 @@ const WIDTH: u16 = 100;
 /// A narrower terminal breaks the lines of the table: that is easier to read than columns of single letters.
 const NARROWEST: u16 = 80;
 
-/// The columns of a VM's table.
-const USUAL: [Column; 9] = [
+/// The columns of a VM's table; that of the class only where one differs from the usual one.
+const USUAL: [Column; 10] = [
     Column::Tid,
     Column::Role,
     Column::Name,
     Column::Expected,
     Column::Allowed,
+    Column::Class,
     Column::Last,
     Column::Time,
     Column::Migr,
@@ -46,7 +47,10 @@ pub(crate) struct Row<'a> {
 pub(crate) fn render(threads: &[VmThread], verdicts: &[Verdict], style: Style) -> Vec<Line> {
     let row = |(thread, verdict)| Row { pid: 0, vm: "", thread, verdict };
     let rows: Vec<Row<'_>> = threads.iter().zip(verdicts).map(row).collect();
-    render_columns(&rows, &USUAL, style)
+    let has_classes = threads.iter().any(|thread| thread.class.shown().is_some());
+    let columns: Vec<Column> =
+        USUAL.into_iter().filter(|column| has_classes || *column != Column::Class).collect();
+    render_columns(&rows, &columns, style)
 }
 
 /// A table of these columns, in lines.
@@ -75,7 +79,7 @@ pub(crate) fn lines(headers: &[&str], rows: Vec<(Vec<String>, Option<Emphasis>)>
                 column.set_cell_alignment(CellAlignment::Right);
                 column.set_constraint(ColumnConstraint::ContentWidth);
             }
-            "ROLE" | "NAME" | "FROM" => {
+            "ROLE" | "NAME" | "FROM" | "CLASS" => {
                 column.set_constraint(ColumnConstraint::ContentWidth);
             }
             "EXPECTED" | "ALLOWED" => {
@@ -132,6 +136,7 @@ fn header(column: Column) -> &'static str {
         Column::Name => "NAME",
         Column::Expected => "EXPECTED",
         Column::Allowed => "ALLOWED",
+        Column::Class => "CLASS",
         Column::Last => "LAST",
         Column::Time => "TIME",
         Column::Migr => "MIGR",
@@ -152,6 +157,7 @@ fn cell(row: &Row<'_>, column: Column) -> String {
         Column::Name => vm_thread.name.clone(),
         Column::Expected => or_none(vm_thread.expected_shown().map(list)),
         Column::Allowed => list(thread.allowed.to_string()),
+        Column::Class => or_none(vm_thread.class.shown()),
         Column::Last => thread.last_cpu.to_string(),
         Column::Time => time(thread.cpu_time),
         Column::Migr => or_none(thread.migrations.map(|count| count.to_string())),
@@ -249,7 +255,8 @@ mod tests {
             let style = Style { size: Some((columns, 24)), ..Style::default() };
             let table: String =
                 render(&threads, &verdicts, style).iter().map(|line| line.written(false)).collect();
-            let headers = USUAL.map(header);
+            let headers = USUAL.map(header).into_iter().filter(|header| *header != "CLASS");
+            let headers: Vec<&str> = headers.collect();
             for whole in headers.iter().chain(&names).chain(&["4194303", "emulator", "also"]) {
                 assert!(table.contains(whole), "{columns}: {whole}\n{table}");
             }

@@ -162,6 +162,12 @@ fn notes(vm: &Vm<'_>, look: &Look, verdicts: &[Verdict]) -> Vec<String> {
                     count(counters.filtered as usize, "thread")
                 ));
             }
+            if counters.class_refused > 0 {
+                notes.push(format!(
+                    "so far {} not given (QEMU's stderr says why)",
+                    count(counters.class_refused as usize, "scheduling class")
+                ));
+            }
             if counters.cut > 0 {
                 notes.push(format!("so far {} cut by a cpuset", count(counters.cut as usize, "pin")));
             }

@@ -7,7 +7,7 @@
 use crate::sys::kernel::Kernel;
 use crate::sys::linux::{SIZE_SEALS, hold_below, memfd, try_lock};
 use pinning::status_page::{Entry, Header, NO_INDEX, NewPage, State};
-use pinning::{CpuSet, Host, Policy, Role, Tid};
+use pinning::{Class, CpuSet, Host, Policy, Role, Tid};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -76,6 +76,9 @@ pub(crate) struct FakeThread {
     pub(crate) inner: i32,
     pub(crate) allowed: CpuSet,
     pub(crate) last_cpu: u32,
+    pub(crate) class: Class,
+    /// The error that a request for another class gets.
+    pub(crate) class_refusal: Option<i32>,
     /// Clock ticks since boot, 100 a second.
     pub(crate) started: u64,
     /// Clock ticks, 100 a second.
@@ -266,7 +269,7 @@ impl FakeKernel {
         self.state.borrow_mut().on_signal = Some(Box::new(change));
     }
 
-    /// The affinities that were asked for since this was called last, as `TID on SET`.
+    /// The affinities and classes that were asked for since this was called last, as `TID on SET` and `TID as CLASS`.
     pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.state.borrow_mut().asked)
     }
@@ -314,7 +317,10 @@ impl FakeKernel {
                 9 => thread.flags.to_string(),
                 14 => thread.cpu_time.to_string(),
                 22 => thread.started.to_string(),
+                19 if !thread.class.kind.has_priority() => thread.class.value.unwrap_or(0).to_string(),
                 39 => thread.last_cpu.to_string(),
+                40 if thread.class.kind.has_priority() => thread.class.value.unwrap_or(0).to_string(),
+                41 => (thread.class.kind as u8).to_string(),
                 _ => "0".to_owned(),
             })
             .collect();
@@ -376,6 +382,8 @@ impl FakeProcess<'_> {
             is_stopped: false,
             inner: tid,
             last_cpu: first,
+            class: Class::USUAL,
+            class_refusal: None,
             allowed,
             started: u64::from(tid.unsigned_abs()),
             cpu_time: 0,
@@ -576,6 +584,26 @@ impl Kernel for FakeKernel {
         let state = self.state.borrow();
         let thread = state.threads.get(&tid).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
         thread.core_cookie.ok_or_else(|| io::Error::from_raw_os_error(libc::EPERM))
+    }
+
+    fn class(&self, tid: Tid) -> io::Result<Option<Class>> {
+        let state = self.state.borrow();
+        let thread = state.threads.get(&tid).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+        Ok(Some(thread.class))
+    }
+
+    fn set_class(&self, tid: Tid, class: Class) -> io::Result<()> {
+        let change = self.state.borrow_mut().before_request.take();
+        if let Some(change) = change {
+            change(self);
+        }
+        self.state.borrow_mut().asked.push(format!("{tid} as {class}"));
+        let refusal = self.state.borrow().threads.get(&tid).map(|thread| thread.class_refusal);
+        if let Some(errno) = refusal.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))? {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        self.change(tid.0, |thread| thread.class = class);
+        Ok(())
     }
 
     fn pidfd(&self, pid: i32) -> io::Result<File> {

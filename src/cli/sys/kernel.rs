@@ -4,7 +4,7 @@
 //! `Linux` in linux.rs; tests have one of their own, which holds a recorded tree and writes
 //! down what it was asked to change.
 
-use pinning::{CpuSet, Tid};
+use pinning::{Class, CpuSet, Tid};
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
@@ -39,6 +39,12 @@ pub(crate) trait Kernel: fmt::Debug {
     /// Asks for an affinity (sched_setaffinity(2)). The kernel cuts it to the cpuset without saying so: read
     /// it back.
     fn set_affinity(&self, tid: Tid, words: &[u64]) -> io::Result<()>;
+
+    /// The scheduling class of a thread (sched_getattr(2)), with the slice that it has; `None` if it is not known here.
+    fn class(&self, tid: Tid) -> io::Result<Option<Class>>;
+
+    /// Gives a thread a scheduling class, which its children do not inherit (sched_setattr(2), SCHED_FLAG_RESET_ON_FORK).
+    fn set_class(&self, tid: Tid, class: Class) -> io::Result<()>;
 
     /// The core scheduling cookie of a thread, 0 where it has none (prctl(2), PR_SCHED_CORE_GET). A number that tells one
     /// from another, and nothing more.

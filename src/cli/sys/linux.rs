@@ -3,7 +3,7 @@
 //! glibc's own functions for affinities stop at 1024 CPUs, so the system calls are made directly.
 
 use crate::sys::kernel::Kernel;
-use pinning::{CpuSet, MASK_WORDS, Tid};
+use pinning::{Class, ClassKind, CpuSet, MASK_WORDS, Tid};
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
@@ -63,6 +63,41 @@ impl Kernel for Linux {
             libc::prctl(libc::PR_SCHED_CORE, libc::PR_SCHED_CORE_GET, tid.0, of_thread, &raw mut cookie)
         };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(cookie) }
+    }
+
+    fn class(&self, tid: Tid) -> io::Result<Option<Class>> {
+        let mut attributes = SchedAttributes::default();
+        let size = size_of::<SchedAttributes>();
+        // SAFETY: a struct of this size, which the kernel fills.
+        let result = unsafe { libc::syscall(libc::SYS_sched_getattr, tid.0, &raw mut attributes, size, 0) };
+        if result < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let Some(kind) = ClassKind::from_number(attributes.policy) else { return Ok(None) };
+        let value = if kind.has_priority() {
+            i8::try_from(attributes.priority).ok()
+        } else {
+            i8::try_from(attributes.nice).ok()
+        };
+        let slice_us = u32::try_from(attributes.runtime / 1000).unwrap_or(0);
+        Ok(Some(Class { kind, value, slice_us }))
+    }
+
+    fn set_class(&self, tid: Tid, class: Class) -> io::Result<()> {
+        let value = i32::from(class.value.unwrap_or(0));
+        let has_priority = class.kind.has_priority();
+        let attributes = SchedAttributes {
+            size: size_of::<SchedAttributes>() as u32,
+            policy: class.kind as u32,
+            flags: RESET_ON_FORK,
+            nice: if has_priority { 0 } else { value },
+            priority: if has_priority { value.unsigned_abs() } else { 0 },
+            runtime: u64::from(class.slice_us) * 1000,
+            ..SchedAttributes::default()
+        };
+        // SAFETY: a struct of the size that it says, which the kernel only reads.
+        let result = unsafe { libc::syscall(libc::SYS_sched_setattr, tid.0, &raw const attributes, 0) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
     fn pidfd(&self, pid: i32) -> io::Result<File> {
@@ -134,6 +169,24 @@ impl Kernel for Linux {
         Ok((lock.l_type != libc::F_UNLCK as libc::c_short).then_some(lock.l_pid))
     }
 }
+
+/// `struct sched_attr` of the kernel (linux/sched/types.h) in its first version, which every kernel takes.
+#[repr(C)]
+#[derive(Default)]
+struct SchedAttributes {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    /// Nanoseconds: of a usual class its slice (Linux 6.12 on).
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+}
+
+/// linux/sched.h: SCHED_FLAG_RESET_ON_FORK.
+const RESET_ON_FORK: u64 = 1;
 
 /// See [`Kernel::try_lock`].
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
@@ -225,6 +278,18 @@ mod tests {
         let none = Tid(i32::MAX);
         assert_eq!(kernel.affinity(none).unwrap_err().raw_os_error(), Some(libc::ESRCH));
         assert_eq!(kernel.set_affinity(none, &[1]).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+        assert_eq!(kernel.class(none).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+        assert_eq!(kernel.set_class(none, Class::USUAL).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+    }
+
+    #[test]
+    fn a_class_that_was_given_is_the_one_that_is_read() {
+        let batch = Class { kind: ClassKind::Batch, value: Some(4), slice_us: 0 };
+        let now = std::thread::spawn(move || {
+            Linux::new().set_class(Tid(0), batch).unwrap();
+            Linux::new().class(Tid(0)).unwrap().unwrap()
+        });
+        assert!(batch.is_met_by(now.join().unwrap()));
     }
 
     /// Has a child lock the first byte of a file, and asks who holds the lock meanwhile. The child's id comes

@@ -5,7 +5,7 @@
 //! proc_pid_stat(5).
 
 use crate::sys::process::Process;
-use pinning::{CpuId, CpuSet, Tid};
+use pinning::{Class, ClassKind, CpuId, CpuSet, Tid};
 use std::io;
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub(crate) struct Thread {
     /// `last_cpu` may be one that it never ran on: with SCHED_PROXY_EXEC the kernel counts a thread that waits for
     /// a mutex to the CPU of the mutex's owner (kernel/sched/core.c, find_proxy_task).
     pub(crate) runs: bool,
+    /// How it is scheduled, without the slice, which is in none of these files; `None` if the class is not known here.
+    pub(crate) class: Option<Class>,
     /// For how long it has run.
     pub(crate) cpu_time: Duration,
     /// How often it has stopped running: its context switches.
@@ -170,6 +172,16 @@ impl<'a> Stat<'a> {
     }
 }
 
+impl Stat<'_> {
+    /// The scheduling class: fields 19 (the nice value), 40 (the priority) and 41.
+    fn class(&self) -> Option<Class> {
+        let kind = ClassKind::from_number(u32::try_from(self.number(41)?).ok()?)?;
+        let field = if kind.has_priority() { 40 } else { 19 };
+        let value = self.fields.get(field - 3)?.parse().ok()?;
+        Some(Class { kind, value: Some(value), slice_us: 0 })
+    }
+}
+
 /// The thread that its files describe; `None` for one that has ended.
 fn parse(tid: Tid, status: &str, stat: &[u8], ticks_per_second: u64) -> Option<Thread> {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
@@ -189,6 +201,7 @@ fn parse(tid: Tid, status: &str, stat: &[u8], ticks_per_second: u64) -> Option<T
         comm: stat.comm.to_vec(),
         allowed,
         last_cpu: CpuId(u32::try_from(stat.number(39)?).ok()?),
+        class: stat.class(),
         runs: stat.fields.first() == Some(&"R"),
         cpu_time: Duration::from_millis(ticks.saturating_mul(1000) / ticks_per_second.max(1)),
         switches,
@@ -237,6 +250,23 @@ mod tests {
         {
             assert_eq!(parse(Tid(7), STATUS, &stat_in(state, "R) R"), 100).unwrap().runs, runs, "{state}");
         }
+    }
+
+    #[test]
+    fn a_class_has_a_nice_value_or_a_priority() {
+        let class = |nice: &str, priority: &str, policy: &str| {
+            let fields = (3..=52).map(|n| match n {
+                19 => nice.to_owned(),
+                40 => priority.to_owned(),
+                41 => policy.to_owned(),
+                _ => "1".to_owned(),
+            });
+            let stat = format!("7 (x) {}", fields.collect::<Vec<_>>().join(" "));
+            parse(Tid(7), STATUS, stat.as_bytes(), 100).unwrap().class.map(|class| class.to_string())
+        };
+        assert_eq!(class("-5", "0", "0").as_deref(), Some("other:-5"));
+        assert_eq!(class("0", "9", "1").as_deref(), Some("fifo:9"));
+        assert_eq!(class("0", "0", "99"), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 
 use crate::sys::cpuset::Cpuset;
 use crate::sys::threads::ThreadKey;
+use crate::vm::class::OtherClass;
 use crate::vm::expected::VmThread;
 use crate::vm::identify::Evidence;
 use pinning::status_page::State;
@@ -41,6 +42,8 @@ pub(crate) enum Verdict {
     Off(Off),
     /// Its affinity is its set, and yet it ran on this other CPU.
     RanOn(CpuId),
+    /// It is where it belongs, and is scheduled otherwise than it should be.
+    Class(OtherClass),
 }
 
 /// How an affinity differs from the set.
@@ -70,9 +73,9 @@ pub(crate) enum Off {
 }
 
 impl Verdict {
-    /// Whether the thread is off its set, or ran elsewhere, or may be off it since nothing can say who it is.
+    /// Whether the thread is off its set, ran elsewhere or has another class than it should have, or may be off it since nothing can say who it is.
     pub(crate) fn is_offence(&self) -> bool {
-        matches!(self, Verdict::Off(_) | Verdict::RanOn(_) | Verdict::Unseen)
+        matches!(self, Verdict::Off(_) | Verdict::RanOn(_) | Verdict::Class(_) | Verdict::Unseen)
     }
 
     /// Whether its affinity is not its set.
@@ -110,6 +113,7 @@ impl Verdict {
             Verdict::Off(Off::Held { is_part: true, .. }) => "cut",
             Verdict::Off(_) => "off",
             Verdict::RanOn(_) => "ran-off",
+            Verdict::Class(_) => "class",
         }
     }
 }
@@ -134,6 +138,7 @@ impl fmt::Display for Verdict {
             }
             Verdict::Off(Off::On(on)) => write!(f, "OFF: may run on {on}"),
             Verdict::RanOn(cpu) => write!(f, "OFF: ran on {cpu}"),
+            Verdict::Class(other) => other.fmt(f),
         }
     }
 }
@@ -226,6 +231,12 @@ fn judge(vm_thread: &VmThread, before: Option<&LastSeen>) -> (Verdict, Option<La
         false if !seen.has_run => Verdict::NotRunYet,
         false if thread.runs => Verdict::RanOn(thread.last_cpu),
         false => Verdict::Ok,
+    };
+    let verdict = match vm_thread.class.offence() {
+        // A thread that is not listed may be giving itself its class just now.
+        Some(_) if !listed && before.is_none() => Verdict::Unsure,
+        Some(other) if !matches!(verdict, Verdict::RanOn(_)) => Verdict::Class(other),
+        _ => verdict,
     };
     (verdict, Some(seen))
 }

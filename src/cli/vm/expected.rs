@@ -4,6 +4,7 @@ use crate::output::text::cut;
 use crate::sys::cpuset::{self, Cpuset};
 use crate::sys::process::Process;
 use crate::sys::threads::Thread;
+use crate::vm::class::ThreadClass;
 use crate::vm::homes::Homes;
 use crate::vm::identify::{Evidence, Identified, OwnedRole, Sources, identify, name_shown};
 use crate::vm::vhost_workers::VhostWorkers;
@@ -28,6 +29,8 @@ pub(crate) struct VmThread {
     pub(crate) expected: Option<CpuSet>,
     /// What the register says about it; `None` if it is not listed.
     pub(crate) state: Option<State>,
+    /// How it is scheduled, and how it should be.
+    pub(crate) class: ThreadClass,
     /// It is a worker, and nothing says which thread it works for: the main loop is assumed.
     pub(crate) home_assumed: bool,
     /// It is one of these IOThreads, and nothing says which: its comm has only the beginning of its id.
@@ -90,8 +93,10 @@ fn vm_thread(
         OwnedRole::IoThread(_) | OwnedRole::Vhost | OwnedRole::Kernel(KernelThread::Vhost) => order,
         _ => None,
     };
+    let role = assigned.as_ref().map_or(identified.role.as_role().kind(), |assigned| assigned.role);
     VmThread {
-        role: assigned.as_ref().map_or(identified.role.as_role().kind(), |assigned| assigned.role),
+        role,
+        class: ThreadClass::new(&thread, &identified, role, sources),
         evidence: identified.evidence,
         index,
         name: name_shown(&identified),
@@ -196,6 +201,7 @@ mod tests {
             home: SetId(home),
             born_ns: 0,
             given_name: Vec::new(),
+            class: None,
             name: name.to_owned(),
         };
         let snapshot = Snapshot {
@@ -204,6 +210,7 @@ mod tests {
             settled: true,
             sandboxed: false,
             threads_may_be_unseen: false,
+            start_class: None,
             sets: policy.sets().to_vec(),
             host: None,
             environment: policy.entries().to_vec(),

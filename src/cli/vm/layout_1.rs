@@ -43,6 +43,7 @@ mod tests {
             settled: false,
             sandboxed: false,
             threads_may_be_unseen: false,
+            start_class: None,
             sets: policy.sets().to_vec(),
             host: None,
             environment: policy.entries().to_vec(),

@@ -116,7 +116,10 @@ impl<'k> Vm<'k> {
             iothreads: &self.iothreads,
         };
         let mut threads = expected::vm_threads(threads, &sources);
-        threads.iter_mut().for_each(|thread| thread.find_what_holds_it(self.process));
+        for thread in &mut threads {
+            thread.find_what_holds_it(self.process);
+            thread.class.read_slice(self.process.kernel, thread.thread.tid);
+        }
         Ok(Look { threads, content })
     }
 

@@ -175,14 +175,16 @@ fn missing(error: &io::Error) -> Missing {
     }
 }
 
-/// The entries that two reads agree on. An entry of which only the state differs is kept as not placed yet,
+/// The entries that two reads agree on. An entry of which only the state or the class differs is kept as not placed yet,
 /// so that a later look judges it.
 fn agreed(first: &[Listed], second: Vec<Listed>) -> Vec<Listed> {
     let before: HashMap<_, _> = first.iter().map(|listed| (listed.tid, listed)).collect();
     let agrees = |listed: Listed| {
         let before = before.get(&listed.tid)?;
-        let state = if before.state == listed.state { listed.state } else { State::Born };
-        (listed == Listed { state: listed.state, ..(*before).clone() }).then_some(Listed { state, ..listed })
+        let is_settled = (before.state, before.class) == (listed.state, listed.class);
+        let state = if is_settled { listed.state } else { State::Born };
+        let same = Listed { state: listed.state, class: listed.class, ..(*before).clone() };
+        (listed == same).then_some(Listed { state, ..listed })
     };
     second.into_iter().filter_map(agrees).collect()
 }
@@ -250,6 +252,7 @@ mod tests {
             home: SetId(0),
             born_ns: 1,
             given_name: Vec::new(),
+            class: None,
             name: "worker".to_owned(),
         };
         let first = [listed(1, State::Placed, 0), listed(2, State::Placed, 0), listed(3, State::Born, 0)];

@@ -4,7 +4,7 @@ use crate::sys::process::Process;
 use crate::sys::threads::Thread;
 use crate::sys::{cpuset, user};
 use crate::vm::look::Vm;
-use pinning::{CpuSet, Tid};
+use pinning::{Class, CpuSet, Tid};
 use std::io;
 
 /// Why a thread is not on its set.
@@ -56,6 +56,56 @@ pub(crate) fn put(vm: &Vm<'_>, thread: &Thread, expected: &CpuSet) -> Result<(),
     }
 }
 
+/// Gives a thread of a VM a scheduling class.
+///
+/// As for [`put`], it must be the thread that was looked at, before and after. One of another process that has got its id in
+/// between gets back what it had.
+pub(crate) fn give_class(vm: &Vm<'_>, thread: &Thread, class: Class) -> Result<(), NotPut> {
+    let (process, kernel, tid) = (vm.process, vm.process.kernel, thread.tid);
+    if !vm.held.has(thread.key()) {
+        return Err(NotPut::Ended);
+    }
+    let Ok(before) = kernel.class(tid) else { return Err(NotPut::Ended) };
+    let given = kernel.set_class(tid, class);
+    if !vm.held.has(thread.key()) {
+        if let (Ok(()), Some(before)) = (given, before) {
+            // Where that fails, no thread has the id any more.
+            let _ = kernel.set_class(tid, Class { slice_us: 0, ..before });
+        }
+        return Err(NotPut::Ended);
+    }
+    match given {
+        Ok(()) => {}
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Err(NotPut::Ended),
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            return Err(NotPut::Because(class_not_permitted(process, class)));
+        }
+        Err(error) => return Err(NotPut::Because(error.to_string())),
+    }
+    match kernel.class(tid) {
+        Ok(Some(now)) if class.is_met_by(now) => Ok(()),
+        // Before Linux 6.12 the kernel takes a slice and has none.
+        Ok(Some(now)) if now.slice_us == 0 && Class { slice_us: 0, ..class }.is_met_by(now) => Ok(()),
+        Ok(_) => Err(NotPut::MovedAgain),
+        Err(_) => Err(NotPut::Ended),
+    }
+}
+
+/// Who may give a class (sched(7), "Privileges and resource limits").
+fn class_not_permitted(process: Process<'_>, class: Class) -> String {
+    let owner = process.user().map_or("its owner".to_owned(), |uid| user::name(process.kernel, uid));
+    let value = class.value.unwrap_or(0);
+    let limit = if class.kind.has_priority() {
+        format!("RLIMIT_RTPRIO of {value}")
+    } else {
+        format!("RLIMIT_NICE of {}", 20 - i32::from(value))
+    };
+    format!(
+        "not permitted; root (CAP_SYS_NICE) may give it, in a cgroup that may have it, or {owner} where its QEMU has an \
+         {limit}"
+    )
+}
+
 /// Why a thread has only these CPUs of its set, if its cpuset is the reason: the kernel leaves exactly what
 /// is in both. Anything else was asked for by somebody.
 fn cut(process: Process<'_>, tid: Tid, expected: &CpuSet, allowed: &CpuSet) -> Option<String> {
@@ -103,6 +153,7 @@ mod tests {
     use crate::sys::fake::{FakeKernel, cpus};
     use crate::vm::look::Ask;
     use crate::vm::sample::web;
+    use pinning::ClassKind;
 
     /// Puts a thread of `web` on a set, after what happens once it was looked at.
     fn put_after(kernel: &FakeKernel, tid: i32, set: &str, happens: impl FnOnce()) -> Result<(), NotPut> {
@@ -186,6 +237,40 @@ mod tests {
         };
         assert_eq!(put_after(&kernel, 101, "1", happens), Err(NotPut::Ended));
         assert_eq!((kernel.asked(), kernel.allowed(101)), (vec!["101 on 1".to_owned()], "2-3".to_owned()));
+    }
+
+    /// Gives a thread of `web` the class FIFO 1, after what happens once it was looked at.
+    fn give_after(kernel: &FakeKernel, tid: i32, happens: impl FnOnce()) -> Result<(), NotPut> {
+        let vm = Vm::new(Process::new(kernel, 100).unwrap());
+        let threads = vm.look(&Ask::default()).unwrap().threads;
+        let thread = threads.into_iter().find(|of| of.thread.tid == Tid(tid)).unwrap().thread;
+        happens();
+        give_class(&vm, &thread, Class { kind: ClassKind::Fifo, value: Some(1), slice_us: 0 })
+    }
+
+    #[test]
+    fn a_class_is_given_to_the_thread_that_was_looked_at_and_to_no_other() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        assert_eq!(give_after(&kernel, 101, || {}), Ok(()));
+        assert_eq!(kernel.asked(), ["101 as fifo:1"]);
+        assert_eq!(give_after(&kernel, 101, || give_away(&kernel)), Err(NotPut::Ended));
+        assert_eq!(kernel.asked(), [""; 0]);
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        let happens = || kernel.before_request(give_away);
+        assert_eq!(give_after(&kernel, 101, happens), Err(NotPut::Ended));
+        assert_eq!(kernel.asked(), ["101 as fifo:1", "101 as other:0"]);
+    }
+
+    #[test]
+    fn a_class_that_is_not_permitted_says_who_may_give_it() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.change(101, |thread| thread.class_refusal = Some(libc::EPERM));
+        let why = "not permitted; root (CAP_SYS_NICE) may give it, in a cgroup that may have it, or user alice where its QEMU \
+                   has an RLIMIT_RTPRIO of 1";
+        assert_eq!(give_after(&kernel, 101, || {}), Err(NotPut::Because(why.to_owned())));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use crate::sys::fake::{FakeKernel, FakeProcess, cpus};
 use crate::sys::threads::Thread;
+use crate::vm::class::ThreadClass;
 use crate::vm::expected::VmThread;
 use crate::vm::identify::Evidence;
-use pinning::{CpuId, Role, RoleKind, Tid, VcpuIndex};
+use pinning::{Class, CpuId, Role, RoleKind, Tid, VcpuIndex};
 use std::time::Duration;
 
 /// The arguments of a QEMU that runs the VM `web`.
@@ -13,8 +14,14 @@ pub(crate) const WEB: [&str; 3] = ["/usr/bin/qemu-system-x86_64", "-name", "gues
 /// The VM `web` under the library, process 100: vCPU 0 on CPU 1, vCPU 1 on 2, IOThread io1 on 3, all else on
 /// 0. Every thread is where it belongs.
 pub(crate) fn web(kernel: &FakeKernel) -> FakeProcess<'_> {
+    web_with(kernel, &[])
+}
+
+/// The same with further variables.
+pub(crate) fn web_with<'k>(kernel: &'k FakeKernel, further: &[(&str, &str)]) -> FakeProcess<'k> {
+    let placement = [("PIN_VCPUS", "1,2"), ("PIN_IOTHREADS", "io1@3"), ("PIN_EMULATOR", "0")];
     threads_of_web(kernel)
-        .page(&[("PIN_VCPUS", "1,2"), ("PIN_IOTHREADS", "io1@3"), ("PIN_EMULATOR", "0")])
+        .page(&[&placement, further].concat())
         .lists(100, Role::Emulator, 0, "")
         .lists(101, Role::Vcpu(VcpuIndex(0)), 0, "CPU 0/KVM")
         .lists(102, Role::Vcpu(VcpuIndex(1)), 0, "CPU 1/KVM")
@@ -43,6 +50,7 @@ pub(crate) fn thread(tid: i32, comm: &str) -> Thread {
         allowed: cpus("0"),
         last_cpu: CpuId(0),
         runs: true,
+        class: Some(Class::USUAL),
         cpu_time: Duration::ZERO,
         switches: 0,
         migrations: None,
@@ -59,6 +67,7 @@ pub(crate) fn vm_thread(tid: i32, role: RoleKind, name: &str) -> VmThread {
         name: name.to_owned(),
         expected: None,
         state: None,
+        class: ThreadClass::default(),
         home_assumed: false,
         may_be: Vec::new(),
         held_by: None,

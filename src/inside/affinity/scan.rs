@@ -98,6 +98,24 @@ fn each_thread(threads: &impl Threads, mut look: impl FnMut(Tid)) -> Result<(), 
     Ok(())
 }
 
+/// Calls `each` for each thread that the kernel has made. Fails where /proc cannot be read.
+pub(crate) fn kernel_threads(
+    threads: &impl Threads,
+    page: Page,
+    mut each: impl FnMut(Tid),
+) -> Result<(), Errno> {
+    each_thread(threads, |tid| {
+        let mut room = [0u8; 32];
+        let is_named_so =
+            threads.comm(tid, &mut room).is_ok_and(|comm| KernelThread::from_comm(comm).is_some());
+        // Of those that are listed only vhost workers are the kernel's.
+        let role = entries::role_and_set_of(page, tid).map(|(role, _)| role);
+        if is_named_so && role.is_none_or(|role| role == RoleKind::Vhost) && threads.has(tid) {
+            each(tid);
+        }
+    })
+}
+
 /// Whether a thread is in scope and off its set.
 fn judge<T: Threads>(view: &View<'_, T>, scope: Scope, tid: Tid) -> Option<Misplaced> {
     let entry = entries::entry_of(view.page, tid);

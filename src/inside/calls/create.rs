@@ -26,7 +26,7 @@ use crate::state::thread_identity::ThreadIdentity;
 use crate::state::{bypass, current, ownership};
 use crate::sys::errno::keeping_errno;
 use crate::sys::thread;
-use libc::pthread_t;
+use libc::{pthread_attr_t, pthread_t};
 use pinning::{RoleKind, SetId, Tid};
 use std::ffi::{c_int, c_void};
 use std::ptr::NonNull;
@@ -40,14 +40,16 @@ pub struct Asked {
     pub argument: *mut c_void,
     /// Where the caller wants the new thread's handle.
     pub handle_to: *mut pthread_t,
+    /// The attributes of the new thread; null if there are none.
+    pub attributes: *const pthread_attr_t,
 }
 
 /// Creates a thread by `real`, which is called exactly once: with where to write the handle, and with the
 /// argument for the trampoline. Returns what `real` returned, with its errno.
 ///
 /// # Safety
-/// `asked` is what the caller of the hooked function passed. `real` is that function, starts the trampoline
-/// below for it, and returns `succeeded` if the thread was created.
+/// `asked` is what the caller of the hooked function passed: its attributes are null or were initialised. `real` is that
+/// function, starts the trampoline below for it, and returns `succeeded` if the thread was created.
 pub unsafe fn create(
     shim: &'static Shim,
     asked: &Asked,
@@ -60,7 +62,9 @@ pub unsafe fn create(
     let write_handle_to = if claim.handover.is_some() { &raw mut handle } else { asked.handle_to };
     UNPLACED.fetch_add(1, Ordering::AcqRel);
     let result = real(write_handle_to, claim.passed_on());
-    if result == succeeded && claim.handover.is_none() {
+    let current = current::thread();
+    let would_keep_it_waiting = current.is_real_time && current.set != set;
+    if result == succeeded && claim.handover.is_none() && !would_keep_it_waiting {
         return result;
     }
     keeping_errno(|| {
@@ -75,6 +79,11 @@ pub unsafe fn create(
                 // If this fails, the thread sets its affinity itself.
                 direct::place_new_thread(handle, shim.policy.set(set));
             });
+        }
+        if result == succeeded && would_keep_it_waiting {
+            // The thread begins on the CPUs of this one, and may place itself only where this one does not run. In QEMU's
+            // sandbox nobody else can do it.
+            slots::wait_until_all_are_placed();
         }
     });
     result
@@ -96,6 +105,8 @@ unsafe fn prepare(shim: &'static Shim, asked: &Asked) -> (SetId, Claim) {
         })
     };
     let creator = current::thread();
+    // SAFETY: as the caller upholds.
+    identity.has_own_class = shim.start_class.is_some() && unsafe { asks_for_a_class(asked.attributes) };
     identity.begins_in_place = creator.in_place && creator.set == identity.set;
     let listed = ownership::is_ours();
     if listed {
@@ -113,6 +124,25 @@ unsafe fn prepare(shim: &'static Shim, asked: &Asked) -> (SetId, Claim) {
         handle_to: if leaves_its_creator(&identity) { NonNull::new(asked.handle_to) } else { None },
     });
     (identity.set, claim)
+}
+
+unsafe extern "C" {
+    fn pthread_attr_getinheritsched(attributes: *const pthread_attr_t, inherit: *mut c_int) -> c_int;
+}
+
+/// Whether the attributes of a new thread name a scheduling class (pthread_attr_setinheritsched(3)). Sound servers' libraries
+/// create real-time threads so; QEMU does not.
+///
+/// # Safety
+/// They are null or were initialised.
+unsafe fn asks_for_a_class(attributes: *const pthread_attr_t) -> bool {
+    /// pthread.h, the same on every architecture.
+    const PTHREAD_EXPLICIT_SCHED: c_int = 1;
+    let mut inherit = 0;
+    // SAFETY: as the caller upholds, and `inherit` can be written to.
+    !attributes.is_null()
+        && unsafe { pthread_attr_getinheritsched(attributes, &raw mut inherit) } == 0
+        && inherit == PTHREAD_EXPLICIT_SCHED
 }
 
 /// Whether a thread must leave the CPUs of its creator (the calling thread), and neither QEMU's sandbox nor a filter of

@@ -13,7 +13,7 @@ use crate::broker;
 use crate::identity::role;
 use crate::placing::kernel_threads::look_for_kernel_threads;
 use crate::placing::rescan::{put_back_self, rescan};
-use crate::placing::{enlist, unmet};
+use crate::placing::{class, enlist, unmet};
 use crate::state::first_run::FIRST_RUN;
 use crate::state::{current, ownership, shim, slots};
 use crate::sys::errno::keeping_errno;
@@ -104,6 +104,7 @@ fn before_run() -> bool {
     let first = FIRST_RUN.begin_rescan();
     if first {
         rescan(shim, Scope::All);
+        class::give_withheld(shim);
         FIRST_RUN.end_rescan();
         unmet::guest_runs(shim);
         if let Some(page) = shim.page {

@@ -4,7 +4,7 @@ use crate::filters::program::{Call, every_answer_is, lets_pass, waits};
 use libc::{c_int, c_long, sock_filter};
 
 /// Every call of the library. `call!` refuses to compile with one that is not in here.
-const CALLS: [c_long; 48] = [
+const CALLS: [c_long; 51] = [
     libc::SYS_capget,
     libc::SYS_capset,
     libc::SYS_clock_gettime,
@@ -32,6 +32,7 @@ const CALLS: [c_long; 48] = [
     libc::SYS_pidfd_open,
     libc::SYS_ppoll,
     libc::SYS_prctl,
+    libc::SYS_prlimit64,
     libc::SYS_process_vm_readv,
     libc::SYS_read,
     libc::SYS_readlinkat,
@@ -40,7 +41,9 @@ const CALLS: [c_long; 48] = [
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigtimedwait,
     libc::SYS_sched_getaffinity,
+    libc::SYS_sched_getattr,
     libc::SYS_sched_setaffinity,
+    libc::SYS_sched_setattr,
     libc::SYS_sched_yield,
     libc::SYS_seccomp,
     libc::SYS_sendto,

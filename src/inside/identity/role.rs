@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(crate) fn new_thread(shim: &Shim, thread: Option<&Thread<'_>>) -> ThreadIdentity {
     let policy = &shim.policy;
     let Some(thread) = thread else {
-        return ThreadIdentity::unnamed(RoleKind::Emulator, policy.emulator(), policy.emulator());
+        return main_thread(policy);
     };
     // A thread of QEMU's with a name that is not known here belongs to the emulator.
     let role = Role::of_qemu_name(thread.name).unwrap_or(Role::Emulator);
@@ -47,7 +47,11 @@ fn by_role(policy: &Policy, role: Role<'_>, home: SetId, name: &[u8]) -> ThreadI
         Role::IoThread(_) => Some(order),
         _ => None,
     };
-    ThreadIdentity::standing(standing, policy, home).numbered(index).with_name(name)
+    let identity = ThreadIdentity::standing(standing, policy, home).numbered(index).with_name(name);
+    match role {
+        Role::Vcpu(_) | Role::IoThread(_) => identity.with_class(policy.class_for(role)),
+        _ => identity,
+    }
 }
 
 /// Whether a thread's own name is all that tells who it is: another library creates QEMU's threads with a routine of its
@@ -70,7 +74,8 @@ pub(crate) fn by_own_name(policy: &Policy, name: &[u8]) -> ThreadIdentity {
 
 /// Who the main thread is.
 pub(crate) fn main_thread(policy: &Policy) -> ThreadIdentity {
-    ThreadIdentity::unnamed(RoleKind::Emulator, policy.emulator(), policy.emulator())
+    let standing = Standing::of_role(RoleKind::Emulator, policy.emulator());
+    ThreadIdentity::standing(standing, policy, policy.emulator())
 }
 
 /// Who a thread is whose name could not be read, and whose KVM_CREATE_VCPU shows that it is a vCPU. The order of these
@@ -83,7 +88,8 @@ pub(crate) fn unnamed_vcpu(policy: &Policy, standing: Standing) -> ThreadIdentit
     warn_if_list_too_short(policy, role, 0);
     let set = policy.cpus_for(role, 0, policy.emulator());
     let standing = standing.with_role(RoleKind::Vcpu, set);
-    ThreadIdentity::standing(standing, policy, policy.emulator()).numbered(Some(index))
+    let identity = ThreadIdentity::standing(standing, policy, policy.emulator()).numbered(Some(index));
+    identity.with_class(policy.class_for(role))
 }
 
 fn warn_if_list_too_short(policy: &Policy, role: Role<'_>, order: u32) {

@@ -3,6 +3,7 @@
 use crate::affinity::direct::Outcome;
 use crate::affinity::record::count_failure;
 use crate::broker;
+use crate::placing::class::{self, Moment};
 use crate::placing::place::place_self;
 use crate::placing::warn::{self, About};
 use crate::report::targets;
@@ -41,6 +42,11 @@ pub(crate) fn enlist(shim: &Shim, tid: Tid, identity: &ThreadIdentity, slot: Opt
     let (state, in_place) =
         place(shim, page, &who, identity.begins_in_place, || place_self(shim, tid, identity.set));
     current::update(|current| current.in_place = in_place);
+    if identity.has_own_class {
+        class::leave_its_own(shim, entry);
+    } else {
+        class::take(shim, &who, identity.class, entry, state, Moment::Birth);
+    }
     if let Some((page, slot)) = entry {
         entries::mark(page, slot, state);
     }

@@ -2,6 +2,8 @@
 //! is done for the whole process at its start.
 
 pub(crate) mod at_start;
+pub(crate) mod class;
+mod class_warn;
 mod cpuset;
 pub(crate) mod enlist;
 pub(crate) mod kernel_threads;

@@ -2,6 +2,7 @@
 
 use crate::affinity::threads::{OwnThreads, Threads};
 use crate::identity::role;
+use crate::placing::class::{self, Moment};
 use crate::placing::enlist;
 use crate::placing::place::{place_other, place_self};
 use crate::placing::warn::About;
@@ -49,6 +50,9 @@ pub(crate) fn rejudge_self(shim: &'static Shim, name: &[u8]) {
         let (state, in_place) =
             enlist::place(shim, shim.page, &who, false, || place_self(shim, tid, identity.set));
         current::update(|current| current.in_place = in_place);
+        if identity.role != before.role {
+            class::take(shim, &who, identity.class, entry, state, Moment::Later);
+        }
         state
     });
 }

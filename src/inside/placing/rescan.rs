@@ -4,6 +4,7 @@ use crate::affinity::direct::Outcome;
 use crate::affinity::record::record;
 use crate::affinity::scan::{self, Misplaced, Scope, View};
 use crate::affinity::threads::OwnThreads;
+use crate::placing::class;
 use crate::placing::place::{place_other, place_self};
 use crate::placing::warn::{self, About};
 use crate::state::current::CurrentThread;
@@ -11,11 +12,14 @@ use crate::state::shim::{self, Shim};
 use crate::sys::errno::Errno;
 use crate::sys::thread;
 
-/// Puts the calling thread back on its set, if somebody has moved it.
+/// Puts the calling thread back on its set, if somebody has moved it, and gives it its scheduling class again, if somebody has
+/// changed that.
 pub(crate) fn put_back_self(shim: &Shim, current: &CurrentThread) {
     let misplaced =
         Misplaced { tid: thread::gettid(), role: current.role, set: current.set, made_by_the_kernel: false };
-    note(shim, &misplaced, &place_self(shim, misplaced.tid, misplaced.set));
+    let outcome = place_self(shim, misplaced.tid, misplaced.set);
+    note(shim, &misplaced, &outcome);
+    class::take_again(shim, current, outcome.state());
 }
 
 /// Puts back the threads in scope that are off their set.

@@ -81,7 +81,7 @@ pub(crate) fn passes(shim: &Shim, who: &About<'_>, outcome: &Outcome) -> bool {
 }
 
 /// A thread's name for a sentence: a space and the quoted name, or nothing where there is none.
-struct Name<'a>(&'a [u8]);
+pub(super) struct Name<'a>(pub(super) &'a [u8]);
 
 impl std::fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -14,6 +14,12 @@ pub(crate) enum Cause {
     Refused = 1,
     /// An ordered list had no entry for it.
     ListTooShort = 2,
+    /// The kernel refused a scheduling class.
+    ClassRefused = 3,
+    /// A real-time class would have hung other threads.
+    ClassWithheld = 4,
+    /// The kernel gives no slices.
+    NoSlices = 5,
 }
 
 /// So many warnings are told apart; then there are no more.
@@ -48,7 +54,7 @@ mod tests {
     #[test]
     fn each_role_cause_and_place_is_said_once_and_no_more_than_can_be_kept() {
         for role in (0..=u8::MAX).filter_map(RoleKind::from_number) {
-            for cause in [Cause::Cut, Cause::Refused, Cause::ListTooShort] {
+            for cause in [Cause::Cut, Cause::Refused, Cause::ListTooShort, Cause::NoSlices] {
                 assert!(first_time(role, cause), "{role} {}", cause as u8);
                 assert!(!first_time(role, cause), "{role} {}", cause as u8);
             }

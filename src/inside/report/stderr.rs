@@ -130,6 +130,7 @@ mod tests {
             ("pinshim::broker", targets::BROKER),
             ("pinshim::broker::start", targets::BROKER_START),
             ("pinshim::identity", targets::IDENTITY),
+            ("pinshim::sched", targets::SCHED),
             ("pinshim::thread_start", targets::THREAD_START),
             ("pinshim::uring", targets::URING),
         ] {

@@ -15,6 +15,8 @@ pub(crate) const CORE: &str = "pinshim::core";
 pub(crate) const IDENTITY: &str = "pinshim::identity";
 /// The memory policy.
 pub(crate) const MEMORY: &str = "pinshim::memory";
+/// Scheduling classes.
+pub(crate) const SCHED: &str = "pinshim::sched";
 /// The creation of threads.
 pub(crate) const THREAD_START: &str = "pinshim::thread_start";
 /// io_uring's workers.

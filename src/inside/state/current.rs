@@ -5,7 +5,7 @@
 
 use crate::state::standing::Standing;
 use crate::state::thread_identity::ThreadIdentity;
-use pinning::{RoleKind, SetId};
+use pinning::{Class, RoleKind, SetId};
 use std::cell::Cell;
 
 /// What is known of the calling thread.
@@ -25,6 +25,10 @@ pub(crate) struct CurrentThread {
     pub(crate) in_place: bool,
     /// What its role and its set come from.
     pub(crate) standing: Standing,
+    /// The scheduling class that it should have; `None`: the one that the process was started with.
+    pub(crate) class: Option<Class>,
+    /// Whether it was given a real-time class: then threads of a usual class that are on its CPU may wait for it long.
+    pub(crate) is_real_time: bool,
     /// The number of its slot, if it has one.
     pub(crate) slot: Option<u16>,
     /// Whether it is a vCPU that has not entered KVM_RUN yet.
@@ -48,6 +52,8 @@ thread_local! {
             home: SetId(0),
             in_place: false,
             standing: Standing::of_role(RoleKind::Emulator, SetId(0)),
+            class: None,
+            is_real_time: false,
             slot: None,
             before_first_run: false,
             ring_tries: RING_TRIES,
@@ -70,6 +76,7 @@ pub(crate) fn identify(identity: &ThreadIdentity, slot: Option<u16>) {
         current.set = identity.set;
         current.home = identity.home;
         current.standing = identity.standing;
+        current.class = identity.class;
         current.slot = slot;
     });
 }

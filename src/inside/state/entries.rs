@@ -5,7 +5,7 @@
 use crate::state::page::Page;
 use crate::state::thread_identity::ThreadIdentity;
 use crate::sys::wait;
-use pinning::status_page::{ENTRIES, Entry, NO_INDEX, State};
+use pinning::status_page::{ClassWord, ENTRIES, Entry, NO_INDEX, State};
 use pinning::{COMM_BYTES, RoleKind, SetId, Tid};
 use std::sync::atomic::Ordering;
 
@@ -20,6 +20,7 @@ pub(crate) fn publish(page: Page, slot: u16, tid: Tid, identity: &ThreadIdentity
     entry.role.store(identity.role as u8, Ordering::Relaxed);
     entry.set.store(identity.set.0, Ordering::Relaxed);
     entry.home.store(identity.home.0, Ordering::Relaxed);
+    entry.class.store(0, Ordering::Relaxed);
     entry.index.store(identity.index.unwrap_or(NO_INDEX), Ordering::Relaxed);
     entry.born_ns.store(wait::monotonic_ns(), Ordering::Relaxed);
     entry.name_bytes.store(identity.name().len() as u16, Ordering::Relaxed);
@@ -72,6 +73,13 @@ pub(crate) fn mark(page: Page, slot: u16, state: State) {
     }
 }
 
+/// Writes which scheduling class a thread should have, and what became of that.
+pub(crate) fn mark_class(page: Page, slot: u16, class: ClassWord) {
+    if let Some(entry) = page.entries.get(usize::from(slot)) {
+        entry.class.store(class.to_word(), Ordering::Release);
+    }
+}
+
 /// Writes that a thread is on its set, if the entry says that it could not be put there.
 pub(crate) fn note_placed(entry: &Entry) {
     for failed in [State::Cut, State::Refused] {
@@ -94,6 +102,12 @@ pub(crate) fn entry_of(page: Page, tid: Tid) -> Option<&'static Entry> {
         .iter()
         .filter(|entry| entry.tid.load(Ordering::Acquire) == tid.0)
         .max_by_key(|entry| entry.born_ns.load(Ordering::Relaxed))
+}
+
+/// The entries of all listed threads, each with its thread's id.
+pub(crate) fn all(page: Page) -> impl Iterator<Item = (Tid, &'static Entry)> {
+    let with_tid = used_entries(page).iter().map(|entry| (Tid(entry.tid.load(Ordering::Acquire)), entry));
+    with_tid.filter(|(tid, _)| tid.0 != 0)
 }
 
 /// The slot and id of each listed thread with this role.

@@ -6,7 +6,8 @@
 //! own, and not one that a child has inherited.
 
 use crate::hash::fnv1a;
-use pinning::{CpuSet, same_cpus};
+use pinning::status_page::{ClassState, ClassWord};
+use pinning::{Class, CpuSet, same_cpus};
 use std::fmt::{self, Display};
 
 /// The variable's name.
@@ -23,6 +24,10 @@ pub(crate) struct ExecChain {
     pub(crate) start: CpuSet,
     /// The affinity that the library gave it then.
     pub(crate) placed: CpuSet,
+    /// The scheduling class that it was started with; `None` where nobody has looked.
+    pub(crate) start_class: Option<Class>,
+    /// The one that the library gave it then.
+    pub(crate) given_class: Option<Class>,
     /// A hash of the faults that were said; 0 where there were none.
     pub(crate) said: u64,
 }
@@ -37,9 +42,17 @@ impl ExecChain {
             started: field()?.parse().ok()?,
             start: cpus(field()?)?,
             placed: cpus(field()?)?,
+            start_class: class(field()?)?,
+            given_class: class(field()?)?,
             said: u64::from_str_radix(field()?, 16).ok()?,
         };
         (fields.next().is_none() && (chain.pid, chain.started) == (pid, started)).then_some(chain)
+    }
+
+    /// The scheduling class that the process was started with, where it has the class `now`: as for [`ExecChain::start`].
+    pub(crate) fn start_class(&self, now: Class) -> Class {
+        let is_ours = self.given_class.is_some_and(|given| given.is_met_by(now));
+        self.start_class.filter(|_| is_ours).unwrap_or(now)
     }
 
     /// The affinity that the process was started with, where its affinity is `now`. If that is not what the library gave it,
@@ -51,8 +64,12 @@ impl ExecChain {
 
 impl Display for ExecChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pid, started, start, placed, said } = self;
-        write!(f, "{pid}:{started}:{start}:{placed}:{said:x}")
+        let Self { pid, started, start, placed, start_class, given_class, said } = self;
+        let word = |class: &Option<Class>| {
+            class.map_or(0, |class| ClassWord { class, state: ClassState::Given }.to_word())
+        };
+        let (start_class, given_class) = (word(start_class), word(given_class));
+        write!(f, "{pid}:{started}:{start}:{placed}:{start_class:x}:{given_class:x}:{said:x}")
     }
 }
 
@@ -60,6 +77,12 @@ impl Display for ExecChain {
 fn cpus(text: &str) -> Option<CpuSet> {
     let none = CpuSet::new();
     if text == none.to_string() { Some(none) } else { CpuSet::parse(text, &none).ok() }
+}
+
+/// The class that a field names; `None` for a field that makes no sense.
+fn class(text: &str) -> Option<Option<Class>> {
+    let word = u64::from_str_radix(text, 16).ok()?;
+    if word == 0 { Some(None) } else { ClassWord::from_word(word).map(|word| Some(word.class)) }
 }
 
 /// The hash of some lines; 0 where there are none.
@@ -70,12 +93,14 @@ pub(crate) fn hash_of(lines: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{ExecChain, hash_of};
-    use pinning::CpuSet;
+    use pinning::{Class, CpuSet};
     use proptest::prelude::*;
 
     fn chain(start: &[u64], placed: &[u64], said: u64) -> ExecChain {
         let (start, placed) = (CpuSet::from_words(start), CpuSet::from_words(placed));
-        ExecChain { pid: 7, started: 900, start, placed, said }
+        let start_class =
+            (said % 2 == 0).then_some(Class { value: Some(-20), slice_us: 3000, ..Class::USUAL });
+        ExecChain { pid: 7, started: 900, start, placed, start_class, given_class: Some(Class::USUAL), said }
     }
 
     proptest! {
@@ -108,6 +133,14 @@ mod tests {
         let set = |word| CpuSet::from_words(&[word]);
         assert_eq!(chain(&[3], &[1], 0).start(set(1)), set(3));
         assert_eq!(chain(&[3], &[1], 0).start(set(2)), set(2));
+    }
+
+    #[test]
+    fn a_class_that_somebody_has_set_since_is_the_one_to_start_with() {
+        let (chain, other) = (chain(&[3], &[1], 0), Class { value: Some(5), ..Class::USUAL });
+        assert_eq!(Some(chain.start_class(Class { slice_us: 2800, ..Class::USUAL })), chain.start_class);
+        assert_eq!(chain.start_class(other), other);
+        assert_eq!(ExecChain { start_class: None, ..chain }.start_class(Class::USUAL), Class::USUAL);
     }
 
     #[test]

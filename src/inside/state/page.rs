@@ -6,8 +6,8 @@
 
 use crate::sys::file;
 use crate::sys::memory::{self, OwnFile};
-use pinning::status_page::{ENTRIES, Entry, Header, NAME, NewPage};
-use pinning::{Host, Policy};
+use pinning::status_page::{ClassState, ClassWord, ENTRIES, Entry, Header, NAME, NewPage};
+use pinning::{Class, Host, Policy};
 use std::ffi::CStr;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
@@ -28,7 +28,7 @@ static FILE: OwnFile = OwnFile::none();
 
 /// Makes the page for a policy that was read on this host. Where there is no memfd_create(2) it is anonymous
 /// memory, which only the broker can read from outside; `None` if there is no memory even for that.
-pub(crate) fn make(policy: &Policy, host: &Host) -> Option<Page> {
+pub(crate) fn make(policy: &Policy, host: &Host, start_class: Option<Class>) -> Option<Page> {
     let new = NewPage::new(policy, host)?;
     let (base, file) = memory_of_a_page(new.page_bytes())?;
     let base = base.as_ptr();
@@ -48,6 +48,9 @@ pub(crate) fn make(policy: &Policy, host: &Host) -> Option<Page> {
     // SAFETY: there is room for ENTRIES of them, aligned to 128 bytes; all zero is a valid Entry, and it is
     // made of atomics alone.
     let entries = unsafe { std::slice::from_raw_parts(entries.cast::<Entry>(), ENTRIES) };
+    if let Some(class) = start_class {
+        header.start_class.store(ClassWord { class, state: ClassState::Given }.to_word(), Ordering::Relaxed);
+    }
     Some(Page { header, entries })
 }
 

@@ -3,12 +3,14 @@
 use crate::state::ownership;
 use crate::state::page::Page;
 use once_cell::sync::OnceCell;
-use pinning::Policy;
+use pinning::{Class, Policy};
 
 /// What the hooks work with.
 pub struct Shim {
     /// Where each thread is to run.
     pub(crate) policy: Policy,
+    /// The scheduling class that the process was started with; `None` where `PIN_SCHED` does not count.
+    pub(crate) start_class: Option<Class>,
     /// The status page; `None` where it could not be made.
     pub(crate) page: Option<Page>,
     /// Where the main executable's code lies.

@@ -2,7 +2,7 @@
 
 use crate::state::standing::Standing;
 use pinning::status_page::NAME_BYTES;
-use pinning::{Policy, RoleKind, SetId};
+use pinning::{Class, Policy, Role, RoleKind, SetId};
 
 /// Who a thread is.
 #[derive(Clone, Copy)]
@@ -19,6 +19,10 @@ pub(crate) struct ThreadIdentity {
     pub(crate) begins_in_place: bool,
     /// What its role and its set come from.
     pub(crate) standing: Standing,
+    /// The scheduling class that it should have; `None`: the one that the process was started with.
+    pub(crate) class: Option<Class>,
+    /// Whether its creator has asked for a class of his own for it (pthread_attr_setinheritsched(3)).
+    pub(crate) has_own_class: bool,
     /// Whether QEMU's name for it could be read.
     pub(crate) named: bool,
     /// QEMU's name for it, cut to fit.
@@ -37,6 +41,8 @@ impl ThreadIdentity {
             home,
             begins_in_place: false,
             standing: Standing::of_role(role, set),
+            class: None,
+            has_own_class: false,
             named: false,
             name: [0; NAME_BYTES],
             name_bytes: 0,
@@ -48,7 +54,22 @@ impl ThreadIdentity {
     pub(crate) fn standing(standing: Standing, policy: &Policy, home: SetId) -> Self {
         let (role, set) = (standing.role(), standing.set(policy));
         let home = if role == RoleKind::IoThread { set } else { home };
-        Self { standing, ..Self::unnamed(role, set, home) }
+        let class = match role {
+            RoleKind::Emulator => policy.class_for(Role::Emulator),
+            RoleKind::Worker => policy.class_for(Role::Worker),
+            RoleKind::Migration => policy.class_for(Role::Migration),
+            // Whose index or id is known has that of his own.
+            RoleKind::Vcpu => policy.class_for(Role::AllVcpus),
+            RoleKind::IoThread => policy.class_for(Role::IoThread(b"")),
+            RoleKind::Vhost | RoleKind::Exempt => None,
+        };
+        Self { standing, class, ..Self::unnamed(role, set, home) }
+    }
+
+    /// The same with the scheduling class of the one vCPU or IOThread that it is.
+    pub(crate) fn with_class(mut self, class: Option<Class>) -> Self {
+        self.class = class;
+        self
     }
 
     /// The same with QEMU's name for it.

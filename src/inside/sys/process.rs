@@ -81,11 +81,29 @@ pub(crate) fn pidfd_open(pid: i32) -> Result<c_int, Errno> {
     call!(libc::SYS_pidfd_open, pid, 0).map(|fd| fd as c_int)
 }
 
+/// linux/capability.h: _LINUX_CAPABILITY_VERSION_3, which has two words of each set.
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+/// The calling thread's capabilities below 32 that count now (capget(2)).
+pub(crate) fn capabilities() -> Result<u32, Errno> {
+    let header = [CAPABILITY_VERSION_3, 0];
+    let mut now = [0u32; 6];
+    call!(libc::SYS_capget, header.as_ptr(), now.as_mut_ptr())?;
+    let [effective, ..] = now;
+    Ok(effective)
+}
+
+/// The limit of this process that counts for a resource (getrlimit(2)).
+pub(crate) fn limit(resource: u32) -> Result<u64, Errno> {
+    let mut now = [0u64; 2];
+    call!(libc::SYS_prlimit64, 0, resource, 0, now.as_mut_ptr())?;
+    let [soft, _] = now;
+    Ok(soft)
+}
+
 /// Gives up every capability but these (bits of capabilities(7)). An ordinary user's process has none to give up.
 pub(crate) fn keep_capabilities(kept: u32) -> Result<(), Errno> {
-    /// linux/capability.h: _LINUX_CAPABILITY_VERSION_3, which has two words of each set.
-    const VERSION_3: u32 = 0x2008_0522;
-    let header = [VERSION_3, 0];
+    let header = [CAPABILITY_VERSION_3, 0];
     // Effective, permitted, inheritable; first the lower words, then the upper.
     let mut now = [0u32; 6];
     call!(libc::SYS_capget, header.as_ptr(), now.as_mut_ptr())?;

@@ -1,8 +1,9 @@
-//! Affinities (sched_setaffinity(2)), the mask of io_uring's workers, and core scheduling.
+//! Affinities (sched_setaffinity(2)), scheduling classes (sched_setattr(2)), the mask of io_uring's workers, and core
+//! scheduling.
 
 use crate::sys::errno::Errno;
 use libc::c_int;
-use pinning::{MASK_WORDS, Tid};
+use pinning::{Class, ClassKind, MASK_WORDS, Tid};
 use std::mem::MaybeUninit;
 
 /// A thread's affinity as the kernel gave it, on the stack.
@@ -64,4 +65,86 @@ pub(crate) fn set_io_uring_workers(ring: c_int, words: &[u64]) -> Result<(), Err
 pub(crate) fn create_core_cookie() -> Result<(), Errno> {
     const WHOLE_PROCESS: c_int = libc::PR_SCHED_CORE_SCOPE_THREAD_GROUP;
     call!(libc::SYS_prctl, libc::PR_SCHED_CORE, libc::PR_SCHED_CORE_CREATE, 0, WHOLE_PROCESS, 0).map(drop)
+}
+
+/// `struct sched_attr` of the kernel (linux/sched/types.h) in its first version, which every kernel takes.
+#[repr(C)]
+#[derive(Default)]
+struct Attributes {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    /// Nanoseconds: of a usual class its slice (Linux 6.12 on).
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+}
+
+/// linux/sched.h: SCHED_FLAG_RESET_ON_FORK.
+const RESET_ON_FORK: u64 = 1;
+
+/// How a thread is scheduled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Scheduling {
+    /// Its class. The slice is the one that the kernel gives it, whoever has chosen that.
+    pub(crate) class: Class,
+    /// Whether what it creates has no real-time class and no nice value below 0 (sched(7), "The reset-on-fork flag").
+    pub(crate) reset_on_fork: bool,
+}
+
+/// How a thread is scheduled; `Tid(0)` is the calling one. `None`: by a class that is not known here.
+pub(crate) fn scheduling(tid: Tid) -> Result<Option<Scheduling>, Errno> {
+    let mut attributes = Attributes::default();
+    let size = size_of::<Attributes>();
+    call!(libc::SYS_sched_getattr, tid.0, &raw mut attributes, size, 0)?;
+    let Some(kind) = ClassKind::from_number(attributes.policy) else { return Ok(None) };
+    let value = if kind.has_priority() { attributes.priority as i8 } else { attributes.nice as i8 };
+    let slice_us = u32::try_from(attributes.runtime / 1000).unwrap_or(0);
+    let class = Class { kind, value: Some(value), slice_us };
+    Ok(Some(Scheduling { class, reset_on_fork: attributes.flags & RESET_ON_FORK != 0 }))
+}
+
+/// Has a thread scheduled so. A slice of 0 is the kernel's choice.
+pub(crate) fn set_scheduling(tid: Tid, scheduling: Scheduling) -> Result<(), Errno> {
+    let Class { kind, value, slice_us } = scheduling.class;
+    let value = i32::from(value.unwrap_or(0));
+    let attributes = Attributes {
+        size: size_of::<Attributes>() as u32,
+        policy: kind as u32,
+        flags: if scheduling.reset_on_fork { RESET_ON_FORK } else { 0 },
+        nice: if kind.has_priority() { 0 } else { value },
+        priority: if kind.has_priority() { value.unsigned_abs() } else { 0 },
+        runtime: u64::from(slice_us) * 1000,
+        ..Attributes::default()
+    };
+    call!(libc::SYS_sched_setattr, tid.0, &raw const attributes, 0).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Scheduling, scheduling, set_scheduling};
+    use pinning::{Class, ClassKind, Tid};
+
+    #[test]
+    fn what_is_set_is_read_back_and_a_child_begins_as_the_kernel_resets_it() {
+        let batch = Class { kind: ClassKind::Batch, value: Some(5), slice_us: 0 };
+        let of_child = std::thread::spawn(move || {
+            set_scheduling(Tid(0), Scheduling { class: batch, reset_on_fork: true }).unwrap();
+            let now = scheduling(Tid(0)).unwrap().unwrap();
+            assert!(batch.is_met_by(now.class) && now.reset_on_fork, "{now:?}");
+            std::thread::spawn(|| scheduling(Tid(0)).unwrap().unwrap()).join().unwrap()
+        });
+        let of_child = of_child.join().unwrap();
+        // Nothing is reset but a real-time class and a nice value below 0.
+        assert!(batch.is_met_by(of_child.class) && !of_child.reset_on_fork, "{of_child:?}");
+    }
+
+    #[test]
+    fn a_thread_that_does_not_exist_is_an_error() {
+        assert!(scheduling(Tid(i32::MAX)).is_err());
+        let usual = Scheduling { class: Class::USUAL, reset_on_fork: false };
+        assert!(set_scheduling(Tid(i32::MAX), usual).is_err());
+    }
 }

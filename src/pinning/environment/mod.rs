@@ -1,5 +1,6 @@
 //! The environment: the text of the `PIN_*` variables, and the policy that it makes.
 
+mod classes;
 mod cpu_item;
 mod cpu_list;
 mod fault;

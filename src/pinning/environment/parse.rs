@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use super::classes;
 use super::parsed::{OnError, ParsedEnvironment};
 use super::reader::EnvironmentReader;
 use super::variables::{asks_for_placement, rank};
@@ -71,15 +72,14 @@ fn parse(mut reader: EnvironmentReader<'_>, nodes: Option<&NodeSet>) -> ParsedEn
     let migration = reader.set("PIN_MIGRATION").unwrap_or(emulator);
     let vhost = reader.vhost().unwrap_or(VhostPlacement::All(emulator));
     let rules = reader.rules().unwrap_or_default();
+    let classes = reader.classes();
     let memory = reader.memory_policy(nodes);
     let core_scheduling = reader.word("PIN_CORE", &[("vm", true), ("off", false)]).unwrap_or(false);
 
     let EnvironmentReader { sets, mut accepted, mut faults, warnings, .. } = reader;
     faults.sort_by_key(|fault| rank(fault.variable));
     accepted.sort_by_key(|(name, _)| rank(name));
-    let places = accepted.iter().any(|(name, _)| asks_for_placement(name.as_bytes()));
-    let may_start = faults.is_empty() || on_error == OnError::Warn;
-    let policy = Policy {
+    let mut policy = Policy {
         sets: sets.into_vec(),
         vcpus,
         all_vcpus,
@@ -89,6 +89,7 @@ fn parse(mut reader: EnvironmentReader<'_>, nodes: Option<&NodeSet>) -> ParsedEn
         migration,
         vhost,
         rules,
+        classes,
         memory,
         core_scheduling,
         manager,
@@ -97,5 +98,16 @@ fn parse(mut reader: EnvironmentReader<'_>, nodes: Option<&NodeSet>) -> ParsedEn
         log_filter,
         entries: accepted.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
     };
+    // Where QEMU does not start anyway, a variable that is wrong would only be the cause of another fault.
+    if faults.is_empty() || on_error == OnError::Warn {
+        if let Some(fault) = classes::that_would_hang(&policy) {
+            policy.classes = None;
+            policy.entries.retain(|(name, _)| name != classes::NAME);
+            faults.push(fault);
+            faults.sort_by_key(|fault| rank(fault.variable));
+        }
+    }
+    let places = policy.entries.iter().any(|(name, _)| asks_for_placement(name.as_bytes()));
+    let may_start = faults.is_empty() || on_error == OnError::Warn;
     ParsedEnvironment { policy: Some(policy).filter(|_| places && may_start), faults, warnings, on_error }
 }

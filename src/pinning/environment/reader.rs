@@ -11,10 +11,10 @@ use super::mistake::{self, Mistake};
 use super::placement::{self, Cpus};
 use super::range::number;
 use super::variables::{MAX_VALUE_BYTES, MISSPELLINGS, asks_for_placement, known, too_long};
-use super::{cpu_list, log_filter, memory_policy, rules, target};
+use super::{classes, cpu_list, log_filter, memory_policy, rules, target};
 use crate::cpus::CpuSet;
 use crate::memory::{MemoryPolicy, NodeSet};
-use crate::policy::{BASE, Host, Placement, SETS_LIMIT, SetId, Sets, VcpuRange, VhostPlacement};
+use crate::policy::{BASE, Classes, Host, Placement, SETS_LIMIT, SetId, Sets, VcpuRange, VhostPlacement};
 
 /// No look comes later than a day after the last: whoever wants fewer has no use for them.
 const MAX_SECONDS: u32 = 24 * 60 * 60;
@@ -189,6 +189,18 @@ impl<'a> EnvironmentReader<'a> {
         let rules = parsed.rules.into_iter();
         let numbered = rules.map(|(glob, set)| Some((glob, self.sets.id_of(set)?))).collect();
         self.accept_if_numbered(name, value, before, numbered)
+    }
+
+    /// `PIN_SCHED`.
+    pub(crate) fn classes(&mut self) -> Option<Classes> {
+        let name = classes::NAME;
+        let value = self.text(name)?;
+        let (classes, mistakes) = classes::parse(&value);
+        if !self.is_right(name, &value, mistakes, Vec::new()) {
+            return None;
+        }
+        self.accepted.push((name, value));
+        Some(classes)
     }
 
     /// `PIN_MEMORY`. `available` are the NUMA nodes that there are, if that is known.

@@ -29,8 +29,8 @@ pub struct Variable {
 }
 
 impl Variable {
-    /// Whether it says where the VM's threads run or have their memory, or beside whom; the others are settings. One that
-    /// does has an option of `run` and an attribute in a domain's XML.
+    /// Whether it says where the VM's threads run, how they are scheduled, where they have their memory, or beside whom; the
+    /// others are settings. One that does has an option of `run` and an attribute in a domain's XML.
     pub fn places(&self) -> bool {
         matches!(self.value, "set" | SET_OR_MAP | "placement" | "rules" | MEMORY_POLICY | CORE)
     }
@@ -76,6 +76,12 @@ pub const VARIABLES: &[Variable] = &[
         "rules",
         "GLOB@SET,… on a thread's name: the first match wins over the role",
         "none",
+    ),
+    variable(
+        "PIN_SCHED",
+        "rules",
+        "WHO@CLASS,… on a role: the class by which the kernel schedules its threads",
+        "as QEMU was started",
     ),
     variable(
         "PIN_MEMORY",

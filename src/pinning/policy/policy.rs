@@ -3,9 +3,11 @@
 //! The library asks it as QEMU creates threads, so every method answers without allocating, locking or
 //! panicking.
 
+use super::classes::Classes;
 use super::placement::{IoThreadId, Placement, VcpuRange};
 use super::sets::{BASE, SetId};
 use super::vhost::VhostPlacement;
+use crate::class::Class;
 use crate::cpus::CpuSet;
 use crate::glob::glob_matches;
 use crate::kernel_thread::KernelThread;
@@ -54,6 +56,8 @@ pub struct Policy {
     pub(crate) vhost: VhostPlacement,
     /// `PIN_THREADS`: globs on names, in order, each with its set.
     pub(crate) rules: Vec<(String, SetId)>,
+    /// `PIN_SCHED`.
+    pub(crate) classes: Option<Classes>,
     /// `PIN_MEMORY`.
     pub(crate) memory: Option<MemoryPolicy>,
     /// `PIN_CORE`.
@@ -207,6 +211,17 @@ impl Policy {
         }
     }
 
+    /// Whether threads have scheduling classes (`PIN_SCHED`): where it does not count, none is looked at.
+    pub fn has_classes(&self) -> bool {
+        self.classes.is_some()
+    }
+
+    /// The scheduling class of a thread by its role; `None` if it has the one that QEMU was started with. The kernel's own
+    /// threads have that, and those that QEMU places itself.
+    pub fn class_for(&self, role: Role<'_>) -> Option<Class> {
+        self.classes.as_ref()?.of(role)
+    }
+
     /// How QEMU's memory is taken from NUMA nodes (`PIN_MEMORY`); `None`: as it would be without the library.
     pub fn memory(&self) -> Option<MemoryPolicy> {
         self.memory
@@ -235,6 +250,11 @@ impl Policy {
     /// How much is said at run time, an env_logger filter (`PIN_LOG`).
     pub fn log_filter(&self) -> &str {
         &self.log_filter
+    }
+
+    /// Whether a variable counts.
+    pub(crate) fn has(&self, variable: &str) -> bool {
+        self.entries.iter().any(|(name, _)| name == variable)
     }
 
     /// The variables that made this policy, name and value, in the order of [`VARIABLES`](crate::VARIABLES).

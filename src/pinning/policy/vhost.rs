@@ -21,6 +21,14 @@ impl VhostPlacement {
         }
     }
 
+    /// Every set that a worker may have for which there is an entry.
+    pub(super) fn sets(&self) -> Vec<SetId> {
+        match self {
+            VhostPlacement::All(set) => vec![*set],
+            VhostPlacement::Map(placement) => placement.sets().copied().collect(),
+        }
+    }
+
     /// The entries that name workers, in the order of their numbers.
     pub(super) fn named(&self) -> &[(VhostRange, SetId)] {
         match self {

@@ -100,8 +100,13 @@ pub struct Header {
     pub memory: AtomicU32,
     /// What became of `PIN_CORE`: the number of an [`AtStart`](super::AtStart).
     pub core: AtomicU32,
+    /// The scheduling class that the process was started with, as [`ClassWord`](super::ClassWord) writes it; 0 where none is
+    /// looked at.
+    pub start_class: AtomicU64,
+    /// Scheduling classes that could not be given.
+    pub class_refused: AtomicU64,
     /// Zero.
-    spare: [AtomicU64; 14],
+    spare: [AtomicU64; 12],
 }
 
 impl Header {
@@ -112,9 +117,15 @@ impl Header {
         {
             word.store(0, Ordering::Relaxed);
         }
-        for counter in
-            [&self.created, &self.brokered, &self.cut, &self.refused, &self.put_back, &self.filtered]
-        {
+        for counter in [
+            &self.created,
+            &self.brokered,
+            &self.cut,
+            &self.refused,
+            &self.put_back,
+            &self.filtered,
+            &self.class_refused,
+        ] {
             counter.store(0, Ordering::Relaxed);
         }
     }
@@ -144,8 +155,11 @@ pub struct Entry {
     pub name: [AtomicU8; NAME_BYTES],
     /// The name that it has been given since it was created, ended by NUL; empty where there is none.
     pub given_name: [AtomicU8; COMM_BYTES + 1],
+    /// The scheduling class that it should have and what became of that, as [`ClassWord`](super::ClassWord) writes it; 0
+    /// where nothing is said.
+    pub class: AtomicU64,
     /// Zero.
-    spare: [AtomicU64; 3],
+    spare: [AtomicU64; 2],
 }
 
 // A write to one entry never shares a cache line with another, nor with the header's counters.

@@ -1,6 +1,7 @@
 //! Reading one entry of a status page.
 
 use super::bytes::{i32_at, part, u16_at, u32_at, u64_at};
+use super::class_word::ClassWord;
 use super::layout::{Entry, NAME_BYTES, NO_INDEX};
 use super::state::State;
 use crate::harmful::is_harmful;
@@ -29,6 +30,8 @@ pub struct Listed {
     /// The name that it has been given since it was created, as it is: the kernel lets a comm hold any bytes. Empty where
     /// there is none.
     pub given_name: Vec<u8>,
+    /// The scheduling class that it should have, and what became of that. `None`: nothing is said of it.
+    pub class: Option<ClassWord>,
     /// QEMU's name for it, safe for a terminal: lossy UTF-8, control characters replaced.
     pub name: String,
 }
@@ -55,6 +58,7 @@ impl Listed {
             home: SetId(home),
             born_ns: u64_at(entry, offset_of!(Entry, born_ns))?,
             given_name: given_name.split(|byte| *byte == 0).next().unwrap_or_default().to_vec(),
+            class: ClassWord::from_word(u64_at(entry, offset_of!(Entry, class))?),
             name: String::from_utf8_lossy(name).replace(is_harmful, "?"),
         })
     }

@@ -3,6 +3,7 @@
 mod at_start;
 mod bad_page;
 mod bytes;
+mod class_word;
 mod layout;
 mod listed;
 mod new_page;
@@ -11,6 +12,7 @@ mod state;
 
 pub use at_start::AtStart;
 pub use bad_page::BadPage;
+pub use class_word::{ClassState, ClassWord};
 pub use layout::{
     ENTRIES, Entry, Header, MAGIC, MAX_BYTES, NAME, NAME_BYTES, NO_INDEX, VERSION, VERSION_WITHOUT_HOST,
 };

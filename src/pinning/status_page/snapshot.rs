@@ -8,8 +8,10 @@
 use super::at_start::AtStart;
 use super::bad_page::BadPage;
 use super::bytes::{part, u32_at, u64_at};
+use super::class_word::ClassWord;
 use super::layout::{ENTRIES, Entry, Header, MAGIC, MAX_BYTES, VERSION, VERSION_WITHOUT_HOST};
 use super::listed::Listed;
+use crate::class::Class;
 use crate::cpus::{CpuSet, MASK_WORDS};
 use crate::environment::{MAX_VALUE_BYTES, VARIABLES};
 use crate::policy::{ALL_SETS_LIMIT, Host};
@@ -29,6 +31,8 @@ pub struct Snapshot {
     /// Whether QEMU's threads may have been created unseen: another library's `pthread_create` stands before this one's, and
     /// no name of QEMU's could be read so far.
     pub threads_may_be_unseen: bool,
+    /// The scheduling class that the process was started with. `None` where nobody looked: `PIN_SCHED` does not count.
+    pub start_class: Option<Class>,
     /// The policy's sets, by [`SetId`](crate::SetId); 0 is the base.
     pub sets: Vec<CpuSet>,
     /// The host that the policy was read on. `None`: the page has layout 1, which does not say it.
@@ -62,6 +66,8 @@ pub struct Counters {
     pub put_back: u64,
     /// Threads that could not be placed, since a filter of the program's own does not let the library do it.
     pub filtered: u64,
+    /// Scheduling classes that could not be given.
+    pub class_refused: u64,
 }
 
 impl Snapshot {
@@ -90,6 +96,7 @@ impl Snapshot {
             VERSION_WITHOUT_HOST => Ok(AtStart::NotSaid),
             _ => number(offset).map(AtStart::from_number),
         };
+        let later = |offset| if version == VERSION_WITHOUT_HOST { Ok(0) } else { counter(offset) };
         let owner = number(offset_of!(Header, owner))?;
         if owner == 0 {
             return Err(BadPage::Unfinished);
@@ -135,6 +142,7 @@ impl Snapshot {
             threads_may_be_unseen: version != VERSION_WITHOUT_HOST
                 && number(offset_of!(Header, bypass_is_possible))? != 0
                 && number(offset_of!(Header, names_are_read))? == 0,
+            start_class: ClassWord::from_word(later(offset_of!(Header, start_class))?).map(|word| word.class),
             sets,
             host,
             environment,
@@ -148,11 +156,8 @@ impl Snapshot {
                 cut: counter(offset_of!(Header, cut))?,
                 refused: counter(offset_of!(Header, refused))?,
                 put_back: counter(offset_of!(Header, put_back))?,
-                filtered: if version == VERSION_WITHOUT_HOST {
-                    0
-                } else {
-                    counter(offset_of!(Header, filtered))?
-                },
+                filtered: later(offset_of!(Header, filtered))?,
+                class_refused: later(offset_of!(Header, class_refused))?,
             },
         })
     }

@@ -136,6 +136,158 @@ fn bad_rules() {
 }
 
 #[test]
+fn bad_classes() {
+    let sched = |value, faults| value_is_reported_as("PIN_SCHED", value, faults);
+    sched("", &["the value is empty; write WHO@CLASS or unset the variable"]);
+    sched("vcpus", &["vcpus is not a rule; write WHO@CLASS, as in vcpus@fifo:1"]);
+    let roles = "write vcpus, vcpus[1-3], iothreads, iothreads[io1], emulator, workers, migration or all";
+    let not_role = format!("cpus names no role that can have a class; {roles}");
+    value_is_reported_as("PIN_SCHED", "cpus@batch", &[&not_role]);
+    let nobody = format!("nobody is named before the @; {roles}");
+    value_is_reported_as("PIN_SCHED", "@batch", &[&nobody]);
+    sched("worker@batch", &["worker names no role that can have a class; did you mean workers?"]);
+    sched(
+        "vhost@batch",
+        &[
+            "vhost names no role that can have a class; vhost workers are the kernel's own threads, and keep its class",
+        ],
+    );
+    sched("vcpus[]@idle", &["vcpus[] names nobody; did you mean vcpus?"]);
+    sched("vcpus[x]@idle", &["column 7: x is not a vCPU; write vcpus, or some of them: vcpus[0,2-3]"]);
+    sched(
+        "iothreads[1]@idle",
+        &["column 11: 1 is not the id of an IOThread; write iothreads, or some of them: iothreads[io1,io2]"],
+    );
+    sched(
+        "vcpus@",
+        &["column 7: no class is named after the @; write other, batch, idle, fifo:PRIORITY or rr:PRIORITY"],
+    );
+    sched(
+        "vcpus@deadline",
+        &["column 7: deadline is not a class; write other, batch, idle, fifo:PRIORITY or rr:PRIORITY"],
+    );
+    sched("vcpus@SCHED_FIFO:1", &["column 7: SCHED_FIFO is not a class; did you mean fifo?"]);
+    sched("vcpus@fifo", &["column 7: fifo needs a priority; did you mean fifo:1?"]);
+    sched("vcpus@rr:0", &["column 10: 0 is not a priority; write a number from 1 (last) to 99 (first)"]);
+    sched(
+        "vcpus@fifo:100",
+        &["column 12: 100 is not a priority; write a number from 1 (last) to 99 (first)"],
+    );
+    sched("vcpus@fifo:1:3ms", &["column 14: fifo has no slice; a slice is for other and batch"]);
+    sched(
+        "all@other:20",
+        &["column 11: 20 is not a nice value; write a number from -20 (first) to 19 (last)"],
+    );
+    sched(
+        "all@other:3ms",
+        &["column 11: 3ms is not a nice value; a slice stands after one: did you mean other:0:3ms?"],
+    );
+    sched("all@batch:0:3", &["column 13: 3 is not a slice; write a time from 100us to 100ms, such as 3ms"]);
+    sched("all@batch:0:1s", &["column 13: 1s is not a slice; write a time from 100us to 100ms, such as 3ms"]);
+    sched("all@batch:0:1ms:1", &["column 17: 1 stands after the slice; write CLASS:VALUE:SLICE and no more"]);
+    sched("all@idle:5", &["column 10: 5 stands after idle, which has no value; write idle"]);
+    sched("all@batch,all@idle", &["column 11: all has a class twice; leave one out"]);
+    sched("vcpus[0-3]@batch,vcpus[2]@idle", &["column 24: a class is given twice to vCPU 2; leave one out"]);
+    sched("iothreads[a,a]@batch", &["column 13: a class is given twice to IOThread a; leave one out"]);
+    sched(
+        "vcpus@x,worker@y",
+        &[
+            "column 7: x is not a class; write other, batch, idle, fifo:PRIORITY or rr:PRIORITY",
+            "column 9: worker names no role that can have a class; did you mean workers?",
+            "column 16: y is not a class; write other, batch, idle, fifo:PRIORITY or rr:PRIORITY",
+        ],
+    );
+}
+
+#[test]
+fn a_real_time_class_that_would_hang_qemu_is_a_fault() {
+    let sched = |value: &'static str, others: &[(&'static str, &'static str)], fault: &str| {
+        let environment: Vec<_> = others.iter().copied().chain([("PIN_SCHED", value)]).collect();
+        is_reported_as(&environment, &[&*format!("PIN_SCHED={value} with {fault}")]);
+    };
+    let vcpus = "the vCPUs may have a real-time class and share CPU 1 with the emulator's threads, which have none and \
+                 would wait for ever; name other CPUs in PIN_VCPUS or PIN_EMULATOR, or a class that is not real-time";
+    let (on_1, emulator_on_0) = (("PIN_VCPUS", "1"), ("PIN_EMULATOR", "0"));
+    sched(
+        "vcpus@fifo:1",
+        &[on_1, ("PIN_EMULATOR", "1")],
+        &format!("PIN_VCPUS=1 and PIN_EMULATOR=1: {vcpus}"),
+    );
+    sched("vcpus@rr:9", &[on_1], &format!("PIN_VCPUS=1 and no PIN_EMULATOR: {vcpus}"));
+    sched("vcpus@fifo:1", &[("PIN_CPUS", "1")], &format!("PIN_CPUS=1: {vcpus}"));
+    // A vCPU that has a class and no CPU of its own.
+    sched(
+        "vcpus[3]@fifo:1",
+        &[on_1, emulator_on_0],
+        &format!("PIN_VCPUS=1 and PIN_EMULATOR=0: {}", vcpus.replace("CPU 1", "CPU 0")),
+    );
+    sched(
+        "vcpus[0]@fifo:1",
+        &[("PIN_VCPUS", "1,1"), emulator_on_0],
+        "PIN_VCPUS=1,1: the vCPUs may have a real-time class and share CPU 1 with others of them, which have none and \
+         would wait for ever; name other CPUs in PIN_VCPUS, or a class that is not real-time",
+    );
+    for (others, words, variable, value) in [
+        ([("PIN_IOTHREADS", "[0-1]")], "the IOThreads", "PIN_IOTHREADS", "[0-1]"),
+        ([("PIN_WORKERS", "1")], "the workers", "PIN_WORKERS", "1"),
+        ([("PIN_MIGRATION", "1")], "the migration threads", "PIN_MIGRATION", "1"),
+        ([("PIN_VHOST", "1")], "the vhost workers", "PIN_VHOST", "1"),
+    ] {
+        let fault = vcpus.replace("the emulator's threads", words).replace("PIN_EMULATOR", variable);
+        let all = [&[on_1, emulator_on_0][..], &others].concat();
+        sched("vcpus@fifo:1", &all, &format!("PIN_VCPUS=1 and {variable}={value}: {fault}"));
+    }
+    sched(
+        "iothreads[io1]@rr:1",
+        &[on_1, emulator_on_0],
+        "no PIN_IOTHREADS and PIN_EMULATOR=0: the IOThreads may have a real-time class and share CPU 0 with the emulator's \
+         threads, which have none and would wait for ever; name other CPUs in PIN_IOTHREADS or PIN_EMULATOR, or a class that \
+         is not real-time",
+    );
+    sched(
+        "all@fifo:1",
+        &[on_1, emulator_on_0],
+        "PIN_EMULATOR=0: real-time classes take every CPU of the VM, 0-1, and nothing else would run there; leave the \
+         emulator's threads and the workers a CPU and a class that is not real-time",
+    );
+}
+
+#[test]
+fn a_real_time_class_that_has_its_cpus_alone_is_no_fault() {
+    for (sched, iothreads) in [
+        ("vcpus@fifo:1", None),
+        ("vcpus@fifo:1", Some("0")),
+        ("vcpus@fifo:1,workers@idle", None),
+        ("vcpus[0]@fifo:1,all@batch", Some("io1@0")),
+        ("all@other:-5,vcpus@rr:99", Some("io1@0,*@0")),
+    ] {
+        let both = [("PIN_VCPUS", "1"), ("PIN_EMULATOR", "0"), ("PIN_SCHED", sched)];
+        let all: Vec<_> = both.into_iter().chain(iothreads.map(|value| ("PIN_IOTHREADS", value))).collect();
+        let parsed = parse(&all);
+        assert_eq!(parsed.faults, [], "{sched}");
+        assert!(parsed.policy.is_some_and(|policy| policy.has_classes()));
+    }
+}
+
+#[test]
+fn without_a_faulty_class_qemu_runs_with_the_rest_if_the_user_wants_it() {
+    for sched in ["vcpus@fifo:1", "vcpus@no"] {
+        let parsed = parse(&[("PIN_ERRORS", "warn"), ("PIN_CPUS", "1"), ("PIN_SCHED", sched)]);
+        assert_eq!(parsed.faults.len(), 1);
+        let policy = parsed.policy.unwrap();
+        assert!(!policy.has_classes() && policy.entries().iter().all(|(name, _)| name != "PIN_SCHED"));
+    }
+    // The emulator falls back to CPUs that a vCPU takes.
+    let environment =
+        [("PIN_ERRORS", "warn"), ("PIN_VCPUS", "1"), ("PIN_EMULATOR", "9"), ("PIN_SCHED", "vcpus@rr:1")];
+    let names: Vec<_> = parse(&environment).faults.iter().map(|fault| fault.variable).collect();
+    assert_eq!(names, ["PIN_EMULATOR", "PIN_SCHED"]);
+    // And where QEMU does not start anyway, that is not said.
+    let names: Vec<_> = parse(&environment[1..]).faults.iter().map(|fault| fault.variable).collect();
+    assert_eq!(names, ["PIN_EMULATOR"]);
+}
+
+#[test]
 fn misspelt_names_name_the_variable_that_was_meant() {
     for (misspelt, meant) in [
         ("PIN_CPU", "PIN_CPUS"),

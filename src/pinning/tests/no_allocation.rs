@@ -48,18 +48,20 @@ fn nothing_asked_as_threads_are_created_allocates() {
         ("PIN_VCPUS", "0@1,2-5@[2,3],*@4"),
         ("PIN_IOTHREADS", "io1@5,*@6"),
         ("PIN_THREADS", "CPU */T*@[0,7],x*@1"),
+        ("PIN_SCHED", "vcpus[3-4]@batch,iothreads[io1]@idle,all@other:5"),
     ];
     let policy = Policy::parse(environment, &host).policy.unwrap();
     let before = ALLOCATIONS.with(Cell::get);
     assert!(before > 0, "the allocator must count");
 
     let home = policy.emulator();
-    let mut cpus = 0;
+    let (mut cpus, mut classes) = (0, 0);
     for name in
         ["CPU 3/KVM", "CPU 7/KVM", "ALL CPUs/TCG", "IO io1", "IO io2", "worker", "mig/src/main", "unknown"]
     {
         let role = Role::of_qemu_name(name.as_bytes()).unwrap_or(Role::Emulator);
         let set = policy.rule_for(name.as_bytes()).unwrap_or(policy.cpus_for(role, 1, home));
+        classes += usize::from(policy.class_for(role).is_some());
         cpus += policy.set(set).len() + usize::from(policy.list_too_short(role, 1));
     }
     let index = Role::Vcpu(VcpuIndex(9));
@@ -72,6 +74,6 @@ fn nothing_asked_as_threads_are_created_allocates() {
 
     let after = ALLOCATIONS.with(Cell::get);
     assert_eq!(after, before);
-    assert!(same && kernel && printed.is_ok() && cpus > 0);
+    assert!(same && kernel && printed.is_ok() && cpus > 0 && classes > 0);
     assert_eq!(line.0.get(..line.1), Some(&b"0-1,3,128"[..]));
 }

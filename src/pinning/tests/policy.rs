@@ -94,6 +94,34 @@ fn a_map_goes_by_name() {
 }
 
 #[test]
+fn a_class_goes_by_role_and_the_narrowest_rule_wins() {
+    let policy = policy(&[
+        ("PIN_CPUS", "0"),
+        ("PIN_VCPUS", "*@1"),
+        ("PIN_SCHED", "vcpus[1,3-4]@rr:2 vcpus@fifo:1,iothreads[io1]@batch:5:3ms,workers@idle,all@other:-5"),
+    ]);
+    let class = |role| policy.class_for(role).map(|class| class.to_string());
+    let vcpu = |index| class(Role::Vcpu(VcpuIndex(index))).unwrap();
+    assert_eq!([0, 1, 2, 3, 4, 5].map(vcpu), ["fifo:1", "rr:2", "fifo:1", "rr:2", "rr:2", "fifo:1"]);
+    assert_eq!(class(Role::AllVcpus).as_deref(), Some("fifo:1"));
+    assert_eq!(class(Role::IoThread(b"io1")).as_deref(), Some("batch:5:3ms"));
+    for role in [Role::IoThread(b"io2"), Role::Emulator, Role::Migration] {
+        assert_eq!(class(role).as_deref(), Some("other:-5"));
+    }
+    assert_eq!(class(Role::Worker).as_deref(), Some("idle"));
+    assert_eq!([class(Role::Vhost), class(Role::Exempt)], [None, None]);
+    let plain = self::policy(&[("PIN_CPUS", "0")]);
+    assert!(!plain.has_classes() && plain.class_for(Role::Worker).is_none());
+}
+
+#[test]
+fn classes_alone_are_a_placement() {
+    let policy = policy(&[("PIN_SCHED", "workers@batch")]);
+    assert_eq!(cpus(&policy, Role::Worker, 0), "0-3", "the affinity QEMU was started with");
+    assert!(policy.class_for(Role::Worker).is_some() && policy.class_for(Role::Emulator).is_none());
+}
+
+#[test]
 fn the_first_rule_that_matches_wins() {
     let policy = policy(&[("PIN_THREADS", "CPU 1/*@1, CPU */KVM@[2,3],SPICE Worker@0x10,a@b@5")]);
     let rule = |name: &str| policy.rule_for(name.as_bytes()).map(|set| policy.set(set).to_string());

@@ -72,6 +72,10 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
             .prop_map(String::into_bytes),
         "[0-7](-7)?(,[0-7])?".prop_map(String::into_bytes),
         "exit|warn|libvirt|on|off|info".prop_map(String::into_bytes),
+        "(vcpus|emulator|all|workers)(\\[[0-4](-4)?\\])?@(other|batch|fifo|rr|idle)(:-?[0-9]{1,2}(:[0-9]ms)?)?"
+            .prop_map(String::into_bytes),
+        "(vcpus|iothreads)(\\[(0|1-3|io1)\\])?@fifo:1(,all@(batch|rr:2|other:[0-9]:3ms))?"
+            .prop_map(String::into_bytes),
         prop::collection::vec(any::<u8>(), 0..24),
         ".{0,12}".prop_map(String::into_bytes),
     ]
@@ -190,6 +194,7 @@ proptest! {
                 prop_assert!(!policy.set(set).is_empty());
                 let _ = policy.list_too_short(role, order);
             }
+            prop_assert!(policy.class_for(role).is_none() || policy.has_classes());
         }
         let _ = policy.rule_for(&id);
     }

@@ -8,8 +8,12 @@
     reason = "a helper of a test fails the test"
 )]
 
-use pinning::status_page::{BadPage, ENTRIES, Entry, Header, MAX_BYTES, NewPage, Snapshot, State};
-use pinning::{CpuId, CpuSet, Host, MAX_VALUE_BYTES, Policy, RoleKind, SetId, Tid, VARIABLES};
+use pinning::status_page::{
+    BadPage, ClassState, ClassWord, ENTRIES, Entry, Header, MAX_BYTES, NewPage, Snapshot, State,
+};
+use pinning::{
+    Class, ClassKind, CpuId, CpuSet, Host, MAX_VALUE_BYTES, Policy, RoleKind, SetId, Tid, VARIABLES,
+};
 use proptest::prelude::*;
 use std::mem::offset_of;
 
@@ -126,6 +130,28 @@ fn what_was_written_is_read_back() {
     let [thread] = &snapshot.threads[..] else { panic!("one thread: {:?}", snapshot.threads) };
     assert_eq!((thread.tid, thread.role, thread.set), (Tid(77), RoleKind::Worker, SetId(1)));
     assert_eq!((thread.state, thread.index, &*thread.name), (State::Placed, None, "worker"));
+}
+
+#[test]
+fn classes_are_read_back_and_what_makes_no_sense_is_none() {
+    let mut page = page();
+    page.put_thread(3, 77, RoleKind::Worker as u8, 1, b"worker");
+    let (entry, class) = (page.entries_at + 3 * 128, offset_of!(Entry, class));
+    assert_eq!((page.read().start_class, page.read().threads[0].class), (None, None));
+    let batch = Class { kind: ClassKind::Batch, value: Some(-7), slice_us: 3000 };
+    let refused = ClassWord { class: batch, state: ClassState::Refused };
+    page.put_u64(entry + class, refused.to_word());
+    page.put_u64(offset_of!(Header, start_class), ClassWord { class: Class::USUAL, ..refused }.to_word());
+    page.put_u64(offset_of!(Header, class_refused), 4);
+    let snapshot = page.read();
+    assert_eq!((snapshot.start_class, snapshot.threads[0].class), (Some(Class::USUAL), Some(refused)));
+    assert_eq!(snapshot.counters.class_refused, 4);
+    // Priority 100; nice value -21; no such class; no such state.
+    for word in [0x1_6402, 0x1_EB01, 0x1_0005, 0x9_0001] {
+        page.put_u64(entry + class, word);
+        assert_eq!(page.read().threads[0].class, None, "{word:x}");
+    }
+    assert_eq!(Page::of_layout_1().read().start_class, None);
 }
 
 #[test]

@@ -23,6 +23,27 @@ pub(crate) fn rules(data: &[u8]) {
     assert!(parsed.faults.is_empty() == parsed.policy.is_some());
 }
 
+/// Scheduling classes, with CPUs that real-time ones have alone and without.
+pub(crate) fn classes(data: &[u8]) {
+    let (host, text) = hosts::choose(data);
+    let classes = ("PIN_SCHED".to_owned(), text.to_vec());
+    let alone = policy::check(std::slice::from_ref(&classes), &host);
+    assert!(alone.faults.is_empty() == alone.policy.is_some());
+    let places =
+        [("PIN_VCPUS", "0-1"), ("PIN_IOTHREADS", "io1@2"), ("PIN_WORKERS", "3"), ("PIN_EMULATOR", "3")];
+    let places = places.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    // A variable that would hang QEMU, or makes no sense, does not count.
+    let warn = [("PIN_ERRORS".to_owned(), b"warn".to_vec())];
+    let all = [&places[..], &warn, &[classes]].concat();
+    let placed = policy::check(&all, &host);
+    assert!(placed.policy.is_none_or(|policy| !policy.has_classes() || alone.faults.iter().all(is_of_cpus)));
+}
+
+/// Whether a fault of `PIN_SCHED` is about where the threads run.
+fn is_of_cpus(fault: &pinning::Fault) -> bool {
+    fault.to_string().contains(" real-time class")
+}
+
 /// Any pairs: each ends at a NUL; its first byte chooses a variable that there is, or the pair has a name of
 /// its own before a `=`.
 pub(crate) fn run(data: &[u8]) {

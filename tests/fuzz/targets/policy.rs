@@ -73,6 +73,7 @@ fn is_total(policy: &Policy, host: &Host) {
         for order in [0, 1, 9, u32::MAX] {
             has(policy.cpus_for(role, order, policy.emulator()));
             let _ = policy.list_too_short(role, order);
+            assert!(policy.class_for(role).is_none() || policy.has_classes());
         }
         policy.rule_for(name).into_iter().for_each(has);
     }
