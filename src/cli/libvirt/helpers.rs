@@ -4,8 +4,12 @@
 //! (qemuSetupCgroupForExtDevices in its src/qemu/qemu_cgroup.c). So they are told by that cgroup, which only root can put
 //! a process into, never by their names or arguments. A child of QEMU's would be in there too; it is QEMU's user's like
 //! QEMU itself. The broker is one, which runs QEMU's own executable and stays where it is.
+//!
+//! What a helper started before it was put there is in the cgroup of libvirt's daemon still, and is told by its parent. The
+//! virtiofsd that is written in Rust (Debian 13's) does all its work in such a child.
 
 use crate::sys::cgroup;
+use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
 use crate::sys::thread_cgroup::EMULATOR;
 use crate::sys::threads::{self, Migrations};
@@ -52,7 +56,34 @@ fn find<'k>(vm: &Vm<'k>) -> Vec<Vm<'k>> {
     let held: Vec<Vm<'k>> = helpers.take(HELPERS).map(Vm::new).collect();
     // What is held on to is then a process that is in the cgroup, whoever had its id before.
     let threads = list();
-    held.into_iter().filter(|helper| threads.contains(&helper.process.main_thread())).collect()
+    let mut found: Vec<Vm<'k>> =
+        held.into_iter().filter(|helper| threads.contains(&helper.process.main_thread())).collect();
+    add_children(qemu.kernel, &mut found);
+    found
+}
+
+/// Adds the children of those that were found, and theirs.
+fn add_children<'k>(kernel: &'k dyn Kernel, found: &mut Vec<Vm<'k>>) {
+    let all = Process::all(kernel).unwrap_or_default();
+    let parents: Vec<(Process<'k>, i32)> =
+        all.into_iter().filter_map(|process| Some((process, threads::parent(process)?))).collect();
+    let mut next = 0;
+    while let Some(helper) = found.get(next) {
+        let pid = helper.process.pid;
+        let is_new = |process: &Process<'k>| found.iter().all(|one| one.process.pid != process.pid);
+        let children = parents.iter().filter(|(process, parent)| *parent == pid && is_new(process));
+        let held: Vec<Vm<'k>> = children
+            .take(HELPERS.saturating_sub(found.len()))
+            .map(|(process, _)| Vm::new(*process))
+            .collect();
+        // Whoever is held on to then: a child, now, of the helper that is still the same.
+        let is_child = |child: &Vm<'k>| threads::parent(child.process) == Some(pid);
+        let children: Vec<Vm<'k>> = held.into_iter().filter(is_child).collect();
+        if helper.held.is_same() {
+            found.extend(children);
+        }
+        next += 1;
+    }
 }
 
 fn put_threads(helper: &Vm<'_>, cpus: &CpuSet) -> usize {
@@ -98,6 +129,18 @@ mod tests {
     fn every_thread_of_a_helper_is_put_there_and_nobody_elses() {
         let kernel = kernel();
         assert_eq!(moved(&kernel), (2, vec!["200 on 1".to_owned(), "201 on 1".to_owned()]));
+        assert_eq!(moved(&kernel), (0, Vec::new()), "they are there");
+    }
+
+    #[test]
+    fn what_a_helper_started_before_it_was_put_there_is_put_there_too() {
+        let kernel = kernel();
+        for (pid, parent) in [(500, 200), (600, 500), (700, 300), (800, 400)] {
+            kernel.process(pid, &["swtpm"]).executable("/usr/bin/swtpm").thread(pid, "swtpm", "0-3");
+            kernel.change(pid, |thread| thread.parent = parent);
+        }
+        let expected: Vec<String> = [200, 201, 500, 600].iter().map(|tid| format!("{tid} on 1")).collect();
+        assert_eq!(moved(&kernel), (4, expected), "neither the broker's child nor a stranger's");
         assert_eq!(moved(&kernel), (0, Vec::new()), "they are there");
     }
 
