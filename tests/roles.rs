@@ -121,8 +121,12 @@ mod at_rest {
         let Some(mut vm) = vm.start() else { return };
         let known = witnessed(&mut vm, &[cpus.second, cpus.first], &[("io1", cpus.second)]);
         let seen = Observer::watch(vm.pid(), Duration::from_millis(500));
-        assert!(seen.threads.values().all(|t| t.name() == "qemu-system-x86"));
         assert_known_in_place(&seen, &known);
+        // QEMU 11 says so where it is told not to.
+        if vm.stderr().contains("thread naming is unconditionally enabled") {
+            return skip("this QEMU names its threads, whatever debug-threads says");
+        }
+        assert!(seen.threads.values().all(|t| t.name() == "qemu-system-x86"));
     }
 }
 
