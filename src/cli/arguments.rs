@@ -492,7 +492,7 @@ pub(crate) enum Format {
     Env,
     /// Elements of a domain's XML
     Libvirt,
-    /// QEMU's -smp
+    /// QEMU's -smp, and -cpu where siblings need it
     Qemu,
     /// One JSON document on one line
     Json,

@@ -21,6 +21,8 @@ pub struct Plan {
     pub idle: CpuSet,
     /// The guest's topology that fits.
     pub guest: GuestTopology,
+    /// Whether the guest sees its threads only with the CPU feature `topoext` (AMD's processors).
+    pub needs_topoext: bool,
     /// Why these.
     pub reasons: Vec<Reason>,
 }
@@ -50,7 +52,11 @@ pub fn plan(host: &Topology, free: &Free, request: &Request) -> Result<Plan, NoP
     let chosen = choose(host, free, request)?;
     let arranged = arrange(&chosen, request);
     let guest = GuestTopology::of(&arranged.vcpus, host);
-    let reasons = reasons(&chosen, &arranged, host, free, request);
+    let needs_topoext = host.is_amd() && guest.threads > 1;
+    let mut reasons = reasons(&chosen, &arranged, host, free, request);
+    if needs_topoext {
+        reasons.push(Reason::Topoext);
+    }
     let Arranged { vcpus, iothreads, emulator, idle } = arranged;
-    Ok(Plan { vcpus, iothreads, emulator, idle, guest, reasons })
+    Ok(Plan { vcpus, iothreads, emulator, idle, guest, needs_topoext, reasons })
 }

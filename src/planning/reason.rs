@@ -43,6 +43,8 @@ pub enum Reason {
     Others(CpuSet),
     /// A vCPU is on the core of CPU 0, which has the host's own work.
     CpuZero,
+    /// An AMD processor shows siblings to its guest only with a CPU feature.
+    Topoext,
 }
 
 /// Why there is no plan.
@@ -109,6 +111,10 @@ impl fmt::Display for Reason {
             Self::IoThreadsShare => write!(f, "there are no cores left for each IOThread: they share"),
             Self::Others(cpus) => write!(f, "other programs may run on CPUs {cpus} too"),
             Self::CpuZero => write!(f, "a vCPU is on the core of CPU 0, which has the host's own work"),
+            Self::Topoext => write!(
+                f,
+                "the guest sees siblings on AMD's processors only with topoext: -cpu host,topoext=on"
+            ),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Topology {
     cpus: BTreeMap<CpuId, HostCpu>,
+    is_amd: bool,
 }
 
 /// What a CPU shares with others, each named by a number that means nothing but "the same one".
@@ -30,7 +31,20 @@ pub struct HostCpu {
 impl Topology {
     /// The topology of CPUs; of two with the same number the second counts.
     pub fn new(cpus: impl IntoIterator<Item = (CpuId, HostCpu)>) -> Self {
-        Self { cpus: cpus.into_iter().collect() }
+        Self { cpus: cpus.into_iter().collect(), is_amd: false }
+    }
+
+    /// The same, of processors that tell of siblings as AMD's do (CPUID leaf 8000001E, "topology extensions"). QEMU shows
+    /// that leaf to a guest only with `topoext`, which `-cpu host` leaves out (no_autoenable_flags in its
+    /// target/i386/cpu.c).
+    #[must_use]
+    pub fn of_amd(self, is_amd: bool) -> Self {
+        Self { is_amd, ..self }
+    }
+
+    /// See [`Topology::of_amd`].
+    pub fn is_amd(&self) -> bool {
+        self.is_amd
     }
 
     /// A CPU, if it is online.

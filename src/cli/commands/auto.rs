@@ -59,6 +59,9 @@ pub(crate) fn choose(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) 
             plan.guest
         ));
     }
+    if plan.needs_topoext && !command_line::has_topoext(&arguments.command) {
+        output.note("AMD's processors show the guest siblings only with topoext: -cpu host,topoext=on");
+    }
     Ok(Chosen { placement: present::variables(&plan), leases })
 }
 

@@ -160,15 +160,19 @@ pub(crate) fn environment(plans: &[Plan]) -> Vec<String> {
 pub(crate) fn libvirt(plans: &[Plan]) -> Vec<String> {
     let domain = |plan: &Plan| {
         let GuestTopology { sockets, cores, threads } = plan.guest;
-        [
+        let mut lines = vec![
             "<metadata>".to_owned(),
             format!("  {}", element(&variables(plan))),
             "</metadata>".to_owned(),
             format!("<vcpu>{}</vcpu>", plan.guest.vcpus()),
             "<cpu mode=\"host-passthrough\">".to_owned(),
             format!("  <topology sockets=\"{sockets}\" cores=\"{cores}\" threads=\"{threads}\"/>"),
-            "</cpu>".to_owned(),
-        ]
+        ];
+        if plan.needs_topoext {
+            lines.push("  <feature policy=\"require\" name=\"topoext\"/>".to_owned());
+        }
+        lines.push("</cpu>".to_owned());
+        lines
     };
     let several = plans.len() > 1;
     let numbered = (1..).zip(plans);
@@ -179,9 +183,13 @@ pub(crate) fn libvirt(plans: &[Plan]) -> Vec<String> {
         .collect()
 }
 
-/// QEMU's own option for each VM.
+/// QEMU's own options for each VM.
 pub(crate) fn qemu(plans: &[Plan]) -> Vec<String> {
-    plans.iter().map(|plan| smp(&plan.guest)).collect()
+    let options = |plan: &Plan| {
+        let cpu = if plan.needs_topoext { " -cpu host,topoext=on" } else { "" };
+        format!("{}{cpu}", smp(&plan.guest))
+    };
+    plans.iter().map(options).collect()
 }
 
 fn smp(guest: &GuestTopology) -> String {
@@ -224,6 +232,8 @@ struct PlannedVm {
     sockets: u32,
     cores: u32,
     threads: u32,
+    /// Whether the guest sees its threads only with the CPU feature of this name.
+    topoext: bool,
     /// The variables that place it so.
     environment: BTreeMap<&'static str, String>,
     /// Sentences.
@@ -247,6 +257,7 @@ pub(crate) fn print_json(output: &mut Output, plans: &[Plan], host: &Topology) -
         sockets: plan.guest.sockets,
         cores: plan.guest.cores,
         threads: plan.guest.threads,
+        topoext: plan.needs_topoext,
         environment: variables(plan).into_iter().collect(),
         reasons: plan.reasons.iter().map(ToString::to_string).collect(),
     };
@@ -322,6 +333,25 @@ why        all vCPUs share one cache
                       sockets=\"1\" cores=\"1\" threads=\"2\"/>\n</cpu>";
         assert!(xml.ends_with(second), "{xml}");
         assert_eq!(qemu(&plans)[0], "-smp 2,sockets=1,cores=1,threads=2");
+    }
+
+    #[test]
+    fn an_amd_processors_siblings_are_shown_to_the_guest() {
+        let host = host().of_amd(true);
+        let free = Free { available: host.cpus(), ..Free::default() };
+        let of = |vcpus, threads| {
+            let request = Request { vcpus, threads_per_core: Some(threads), ..Request::default() };
+            [plan(&host, &free, &request).unwrap()]
+        };
+        let plans = of(2, 2);
+        assert_eq!(qemu(&plans), ["-smp 2,sockets=1,cores=1,threads=2 -cpu host,topoext=on"]);
+        let xml = libvirt(&plans).join("\n");
+        let feature = "threads=\"2\"/>\n  <feature policy=\"require\" name=\"topoext\"/>\n</cpu>";
+        assert!(xml.ends_with(feature), "{xml}");
+        let table = table(&plans, &host, &free).join("\n");
+        assert!(table.ends_with("only with topoext: -cpu host,topoext=on"), "{table}");
+        // A guest without siblings needs none.
+        assert_eq!(qemu(&of(2, 1)), ["-smp 2,sockets=1,cores=2,threads=1"]);
     }
 
     #[test]

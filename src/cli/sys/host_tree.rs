@@ -2,8 +2,12 @@
 
 use crate::sys::kernel::Kernel;
 use pinning::{CpuId, CpuSet, MASK_WORDS};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
+
+/// What /proc/cpuinfo says of one CPU is shorter, with its list of features.
+const BEGINNING_BYTES: u64 = 8 << 10;
 
 /// The system files of a host, below a folder that stands for its `/`.
 #[derive(Debug, Clone)]
@@ -29,6 +33,17 @@ impl<'k> HostTree<'k> {
         // A copy that somebody made a page at a time is filled up with zeros.
         let text = text.split('\0').next().unwrap_or_default();
         Some(text.trim().to_owned())
+    }
+
+    /// The value of the first line `NAME : VALUE` in the beginning of a file with such lines for each CPU: to read all of
+    /// it takes long on a large host.
+    pub(crate) fn first_value(&self, file: impl AsRef<Path>, name: &str) -> Option<String> {
+        let mut beginning = Vec::new();
+        let file = File::open(self.kernel.locate(&self.root.join(file)).ok()?).ok()?;
+        file.take(BEGINNING_BYTES).read_to_end(&mut beginning).ok()?;
+        let text = String::from_utf8_lossy(&beginning);
+        let mut fields = text.lines().filter_map(|line| line.split_once(':'));
+        fields.find(|(field, _)| field.trim() == name).map(|(_, value)| value.trim().to_owned())
     }
 
     /// A number.

@@ -2,6 +2,7 @@
 
 use crate::sys::host_tree::{CPUS, HostTree, NODES};
 use crate::sys::near::{DEVICES, LOCAL_CPUS};
+use crate::sys::topology::{self, CPUINFO, VENDOR};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,9 @@ pub(crate) fn save(host: &HostTree<'_>, folder: &Path) -> io::Result<()> {
         if let Some(text) = host.text(&file) {
             write(&folder.join(file), &text)?;
         }
+    }
+    if let Some(vendor) = topology::vendor(host) {
+        write(&folder.join(CPUINFO), &format!("{VENDOR}\t: {vendor}"))?;
     }
     // A device's links are not copied; what they lead to is written where they begin.
     for (devices, link) in DEVICES {

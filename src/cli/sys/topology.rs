@@ -33,8 +33,20 @@ pub(crate) fn read(host: &HostTree<'_>) -> Topology {
     };
     let mut all: Vec<(CpuId, HostCpu)> = online.iter().map(cpu).collect();
     number_packages(host, &mut all);
-    Topology::new(all)
+    Topology::new(all).of_amd(vendor(host).is_some_and(|vendor| AMD.contains(&vendor.as_str())))
 }
+
+/// AMD, and Hygon, whose processors are AMD's.
+const AMD: [&str; 2] = ["AuthenticAMD", "HygonGenuine"];
+
+/// Who made the host's processors (cpuid(4)); `None` on another architecture than x86.
+pub(crate) fn vendor(host: &HostTree<'_>) -> Option<String> {
+    host.first_value(CPUINFO, VENDOR)
+}
+
+/// The file that says it, and how it is called there.
+pub(crate) const CPUINFO: &str = "proc/cpuinfo";
+pub(crate) const VENDOR: &str = "vendor_id";
 
 /// Gives the packages the numbers that the host has for them, where these tell all packages apart: some firmware counts
 /// anew in each NUMA node.
@@ -274,6 +286,20 @@ mod tests {
         let cpu = |node, core| HostCpu { node, core, capacity: 1024, ..HostCpu::default() };
         let expected = [(CpuId(0), cpu(0, 0)), (CpuId(1), cpu(0, 0)), (CpuId(2), cpu(1, 2))];
         assert_eq!(topology, Topology::new(expected));
+    }
+
+    #[test]
+    fn amds_processors_are_known_by_their_vendor() {
+        let kernel = FakeKernel::new();
+        let is_amd = || read(&HostTree::here(&kernel)).is_amd();
+        assert!(!is_amd());
+        for (vendor, expected) in [("AuthenticAMD", true), ("HygonGenuine", true), ("GenuineIntel", false)] {
+            let of_cpu = |cpu: u32| format!("processor\t: {cpu}\nvendor_id\t: {vendor}\nflags\t\t: fpu\n\n");
+            kernel.write("/proc/cpuinfo", (0..1000).map(of_cpu).collect::<String>());
+            assert_eq!(is_amd(), expected, "{vendor}");
+        }
+        kernel.write("/proc/cpuinfo", "processor\t: 0\nCPU implementer\t: 0x41\n");
+        assert!(!is_amd());
     }
 
     #[test]

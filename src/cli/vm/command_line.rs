@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Whether an argument is an option, for which QEMU takes two dashes too.
 fn is_option(argument: &OsStr, option: &str) -> bool {
@@ -68,6 +69,21 @@ pub(crate) fn smp(arguments: &[OsString]) -> Option<Smp> {
     let product = levels.try_fold(1u32, |product, number| product.checked_mul(*number))?;
     let vcpus = items.get("maxcpus").or(items.get("cpus")).copied().unwrap_or(product);
     (!items.is_empty() && vcpus > 0).then_some(Smp { vcpus, threads })
+}
+
+/// Whether a guest of the x86 architecture sees siblings on a processor of AMD's: its CPU has `topoext`, by name or as one
+/// of QEMU's models of an EPYC. True too for an emulator of another architecture.
+pub(crate) fn has_topoext(command: &[OsString]) -> bool {
+    let is_other = |word: &OsString| {
+        let name = Path::new(word).file_name().unwrap_or_default().to_string_lossy();
+        name.strip_prefix("qemu-system-").is_some_and(|machine| !machine.starts_with(['x', 'i']))
+    };
+    let has = |cpu: &OsStr| {
+        let cpu = cpu.to_string_lossy();
+        let names = cpu.split(',').any(|item| ["topoext", "+topoext", "topoext=on"].contains(&item));
+        names || (cpu.starts_with("EPYC") && !cpu.contains("topoext=off"))
+    };
+    command.iter().any(is_other) || values(command, "-cpu").last().is_some_and(has)
 }
 
 /// The ids of the IOThreads that QEMU's arguments create, in the order of creation.
@@ -143,6 +159,27 @@ mod tests {
         for arguments in [&["qemu"][..], &["qemu", "-smp"], &["qemu", "-smp", "many"], &["qemu", "-smp", "0"]]
         {
             assert_eq!(counted(arguments), None, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn a_cpu_with_topology_extensions_is_known() {
+        let has = |words: &str| has_topoext(&words.split(' ').map(OsString::from).collect::<Vec<_>>());
+        for words in [
+            "qemu-system-x86_64 -cpu host,topoext=on",
+            "kvm -cpu max,+topoext",
+            "qemu-system-x86_64 -cpu EPYC-Milan,x2apic=on",
+            "/usr/bin/qemu-system-aarch64 -cpu host",
+        ] {
+            assert!(has(words), "{words}");
+        }
+        for words in [
+            "qemu-system-x86_64 -smp 2",
+            "qemu-system-x86_64 -cpu host",
+            "qemu-system-i386 -cpu EPYC,topoext=off",
+            "./start-vm -cpu host,topoext=off",
+        ] {
+            assert!(!has(words), "{words}");
         }
     }
 
