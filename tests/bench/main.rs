@@ -13,6 +13,7 @@
 mod creation;
 mod exits;
 mod memory;
+mod plans;
 mod report;
 mod start;
 
@@ -28,4 +29,5 @@ fn main() {
     exits::measure(&mut report, &scratch);
     start::measure(&mut report);
     memory::measure(&mut report);
+    plans::measure(&mut report);
 }
