@@ -24,6 +24,11 @@ in_chroot() {
         mount -t proc proc "$to/proc"
         mount --rbind /sys "$to/sys"
         mount --rbind /dev "$to/dev"
+        # A device node of its own, since packages give /dev/kvm to a group that has another number there than here.
+        if [[ -e /dev/kvm ]]; then
+            [[ -e $to/var/lib/kvm ]] || cp -a /dev/kvm "$to/var/lib/kvm"
+            mount --bind "$to/var/lib/kvm" "$to/dev/kvm"
+        fi
         mount -t tmpfs tmpfs "$to/run"
         while [[ $1 != -- ]]; do
             mkdir -p "$to$1"
