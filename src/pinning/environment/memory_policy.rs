@@ -62,7 +62,7 @@ pub(crate) fn parse(text: &str, available: Option<&NodeSet>) -> ParsedMemoryPoli
     match nodes {
         Some(list) if !items::is_blank_text(list) => {
             let nodes = parsed.nodes(list, first, available);
-            parsed.policy = Some(make(nodes)).filter(|_| parsed.mistakes.is_empty());
+            parsed.policy = parsed.mistakes.is_empty().then(|| make(nodes));
         }
         _ => {
             let word = word.trim_matches(items::is_blank);

@@ -109,5 +109,5 @@ fn parse(mut reader: EnvironmentReader<'_>, nodes: Option<&NodeSet>) -> ParsedEn
     }
     let places = policy.entries.iter().any(|(name, _)| asks_for_placement(name.as_bytes()));
     let may_start = faults.is_empty() || on_error == OnError::Warn;
-    ParsedEnvironment { policy: Some(policy).filter(|_| places && may_start), faults, warnings, on_error }
+    ParsedEnvironment { policy: (places && may_start).then_some(policy), faults, warnings, on_error }
 }
