@@ -139,10 +139,12 @@ unsafe fn asks_for_a_class(attributes: *const pthread_attr_t) -> bool {
     /// pthread.h, the same on every architecture.
     const PTHREAD_EXPLICIT_SCHED: c_int = 1;
     let mut inherit = 0;
-    // SAFETY: as the caller upholds, and `inherit` can be written to.
-    !attributes.is_null()
-        && unsafe { pthread_attr_getinheritsched(attributes, &raw mut inherit) } == 0
-        && inherit == PTHREAD_EXPLICIT_SCHED
+    if attributes.is_null() {
+        return false;
+    }
+    // SAFETY: they were initialised, as the caller upholds, and `inherit` can be written to.
+    let known = unsafe { pthread_attr_getinheritsched(attributes, &raw mut inherit) } == 0;
+    known && inherit == PTHREAD_EXPLICIT_SCHED
 }
 
 /// Whether a thread must leave the CPUs of its creator (the calling thread), and neither QEMU's sandbox nor a filter of
