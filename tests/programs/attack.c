@@ -207,7 +207,8 @@ static void descriptors(void)
             fds[i] = i % 2 ? memory : sock;
         memcpy(CMSG_DATA(c), fds, count * sizeof *fds);
         for (int i = 0; i < 20; i++)
-            EXPECT(sendmsg(sock, &header, MSG_NOSIGNAL) == sizeof message);
+            /* The kernel lets a user have only so many in flight, where the broker is not as fast as we are. */
+            EXPECT(sendmsg(sock, &header, MSG_NOSIGNAL) == sizeof message || errno == ETOOMANYREFS);
         caught_up();
     }
 }
