@@ -151,7 +151,12 @@ impl Libvirt {
 
     /// Runs virsh.
     pub(crate) fn virsh(&self, arguments: &[&str]) -> Finished {
-        Program::new("virsh").args(["-q", "-c", &self.uri()]).args(arguments).run()
+        self.virsh_program(arguments).run()
+    }
+
+    /// virsh, ready to be started.
+    pub(crate) fn virsh_program(&self, arguments: &[&str]) -> Program {
+        Program::new("virsh").args(["-q", "-c", &self.uri()]).args(arguments)
     }
 
     /// Runs the command as installed: its exit status, and all that it says.

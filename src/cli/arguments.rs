@@ -43,6 +43,10 @@ pub(crate) enum Command {
     #[command(hide = true)]
     LibvirtHook(LibvirtHook),
     #[command(hide = true)]
+    LibvirtKeep(LibvirtKeep),
+    #[command(hide = true)]
+    LibvirtTake(LibvirtTake),
+    #[command(hide = true)]
     Generate(Generate),
     #[command(hide = true)]
     Complete(Complete),
@@ -549,6 +553,10 @@ pub(crate) struct LibvirtEnable {
     #[arg(long)]
     pub(crate) drop_cputune: bool,
 
+    /// Keep the CPUs of its vCPUs and IOThreads for it: it starts only while no other VM has leased one of them
+    #[arg(long)]
+    pub(crate) exclusive: bool,
+
     /// Only show what would be changed
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -673,6 +681,38 @@ pub(crate) struct LibvirtHook {
     /// What libvirt gives its hooks: domain, operation, sub-operation and more; the XML is on stdin.
     #[arg(last = true, value_name = "EVENT")]
     pub(crate) event: Vec<OsString>,
+}
+
+/// Keeps a domain's leases until its QEMU takes them: the hook starts it, with a socket for stdin.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LibvirtKeep {
+    /// Where libvirt keeps the pid files of its domains.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) pid_files: PathBuf,
+
+    /// The socket's file, which goes when this ends.
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) socket: PathBuf,
+
+    /// The descriptors of the leases.
+    #[arg(long, value_name = "FD", value_delimiter = ',')]
+    pub(crate) leases: Vec<i32>,
+
+    /// The domain's name.
+    #[arg(last = true, value_name = "DOMAIN")]
+    pub(crate) domain: OsString,
+}
+
+/// Takes a domain's leases and becomes QEMU: the wrapper becomes this.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LibvirtTake {
+    /// Where the leases are kept.
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) socket: PathBuf,
+
+    /// QEMU and its arguments.
+    #[arg(last = true, required = true, value_name = "QEMU")]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// Answer a shell what could come next on a line

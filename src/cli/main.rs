@@ -55,6 +55,8 @@ fn main() -> ExitCode {
         Command::Libvirt(arguments) => commands::libvirt::libvirt(&arguments, &kernel, &mut output),
         Command::Require(arguments) => commands::require::require(&arguments, &kernel, &mut output),
         Command::LibvirtHook(arguments) => commands::libvirt_hook::libvirt_hook(&arguments, &kernel),
+        Command::LibvirtKeep(arguments) => commands::libvirt_keep::libvirt_keep(&arguments, &kernel),
+        Command::LibvirtTake(arguments) => commands::libvirt_take::libvirt_take(&arguments),
         Command::Generate(arguments) => commands::generate::generate(&arguments),
         Command::Complete(arguments) => commands::complete::complete(&arguments, &kernel, &mut output),
     };

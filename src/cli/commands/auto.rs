@@ -1,7 +1,8 @@
 //! `pinshim run --auto` and `--exclusive`: chooses CPUs for the VM that is started, and keeps them for it.
 
 use crate::arguments::Run;
-use crate::lease::folder::{Folder, Lease};
+use crate::lease::folder::Folder;
+use crate::lease::leave_open::leave_open;
 use crate::lease::taken;
 use crate::output::exit_status::OWN_FAILURE;
 use crate::output::failure::Failure;
@@ -9,12 +10,11 @@ use crate::output::print::Output;
 use crate::present::plan as present;
 use crate::sys::host_tree::HostTree;
 use crate::sys::kernel::Kernel;
-use crate::sys::linux::keep_open;
 use crate::sys::topology;
 use crate::vm::{command_line, occupied};
-use pinning::{CpuSet, LEASES_VARIABLE};
+use pinning::CpuSet;
 use planning::{NoPlan, Plan, Request, Topology, plan};
-use std::os::fd::AsRawFd;
+use std::fs::File;
 use std::time::Duration;
 
 /// How long to wait before it is tried again whether there is room.
@@ -25,7 +25,7 @@ pub(crate) struct Chosen {
     /// The variables that say so.
     pub(crate) placement: Vec<(&'static str, String)>,
     /// Its leases, if they were asked for.
-    pub(crate) leases: Vec<Lease>,
+    pub(crate) leases: Vec<File>,
 }
 
 /// Chooses CPUs for the VM that a command starts.
@@ -71,7 +71,7 @@ fn attempt(
     host: &HostTree<'_>,
     topology: &Topology,
     request: &Request,
-) -> Result<Result<(Plan, Vec<Lease>), NoPlan>, Failure> {
+) -> Result<Result<(Plan, Vec<File>), NoPlan>, Failure> {
     let kernel = host.kernel();
     if !arguments.exclusive {
         let free = occupied::free(host, topology, &taken::of_user(kernel))?;
@@ -96,7 +96,7 @@ fn attempt(
 ///
 /// # Errors
 /// Somebody has one of them, and goes on to have it while it is waited for.
-pub(crate) fn lease(arguments: &Run, cpus: &CpuSet, kernel: &dyn Kernel) -> Result<Vec<Lease>, Failure> {
+pub(crate) fn lease(arguments: &Run, cpus: &CpuSet, kernel: &dyn Kernel) -> Result<Vec<File>, Failure> {
     if cpus.is_empty() {
         return Err(failure("--exclusive keeps the CPUs of vCPUs and IOThreads, and none is named")
             .next("give --vcpus, or --auto"));
@@ -128,13 +128,8 @@ fn is_leased(busy: &CpuSet, pid: Option<i32>) -> Failure {
 ///
 /// # Errors
 /// A descriptor cannot be kept open.
-pub(crate) fn hand_over(leases: &[Lease]) -> Result<Option<(&'static str, String)>, Failure> {
-    for lease in leases {
-        keep_open(&lease.file)
-            .map_err(|error| failure(format!("the lease of CPU {} cannot be kept: {error}", lease.cpu.0)))?;
-    }
-    let numbers: Vec<String> = leases.iter().map(|lease| lease.file.as_raw_fd().to_string()).collect();
-    Ok((!numbers.is_empty()).then(|| (LEASES_VARIABLE, numbers.join(","))))
+pub(crate) fn hand_over(leases: &[File]) -> Result<Option<(&'static str, String)>, Failure> {
+    leave_open(leases).map_err(|error| failure(format!("the leases cannot be kept: {error}")))
 }
 
 fn failure(what: impl Into<String>) -> Failure {

@@ -4,6 +4,7 @@ use crate::arguments::LibvirtEnable;
 use crate::libvirt::before_start::judge_before_start;
 use crate::libvirt::domain_file;
 use crate::libvirt::from_tuning;
+use crate::libvirt::placement_element::EXCLUSIVE;
 use crate::libvirt::target::Target;
 use crate::libvirt::virsh::Virsh;
 use crate::libvirt::wrapper;
@@ -83,6 +84,18 @@ fn placement(arguments: &LibvirtEnable, target: &Target) -> Result<Option<Vec<(S
             Some((_, taken_over)) => *taken_over = value,
             None => placement.push((variable.to_owned(), value)),
         }
+    }
+    if arguments.exclusive {
+        if placement.is_empty() {
+            placement = target.domain.placement.clone().unwrap_or_default();
+        }
+        if placement.is_empty() {
+            return Err(Failure::new(
+                "--exclusive keeps the CPUs that a placement in the domain's XML names",
+            )
+            .next("give --vcpus PLACEMENT too"));
+        }
+        placement.push((EXCLUSIVE.to_owned(), "yes".to_owned()));
     }
     Ok(Some(placement).filter(|placement| !placement.is_empty()))
 }

@@ -14,7 +14,7 @@ use crate::libvirt::domain_xml::Domain;
 use crate::libvirt::faults::Faults;
 use crate::libvirt::syslog::Log;
 use crate::libvirt::xml_input::XmlInput;
-use crate::libvirt::{before_start, domain_file, domain_log, follow, policy, verify, wrapper};
+use crate::libvirt::{before_start, domain_file, domain_log, exclusive, follow, policy, verify, wrapper};
 use crate::output::exit_status::{REFUSED, SUCCESS};
 use crate::output::failure::Done;
 use crate::sys::kernel::Kernel;
@@ -23,7 +23,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -226,14 +226,41 @@ impl Call<'_> {
                 warnings.iter().map(|warning| format!("warning: {warning}")).collect();
             let _ = domain_log::append(self.domain_logs, self.domain, &warnings);
         }
+        let leases = match self.lease(&domain) {
+            Ok(socket) => socket,
+            Err(why) => return self.refuse_because(why),
+        };
         let folder = self.kernel.locate(&self.folders.run.join("domains"));
-        let left =
-            folder.and_then(|folder| domain_file::write(&folder, self.domain, &domain.uuid, placement));
+        let left = folder.and_then(|folder| {
+            domain_file::write(&folder, self.domain, &domain.uuid, placement, leases.as_deref())
+        });
         match left {
             Ok(()) => SUCCESS,
             Err(error) => {
+                self.dismiss(leases.as_deref());
                 self.refuse_because(format_args!("the pinning could not be left for qemu-pinned: {error}"))
             }
+        }
+    }
+
+    /// Takes the leases of a domain that wants its CPUs for itself. The answer is the socket at which QEMU gets them.
+    fn lease(&self, domain: &Domain) -> Result<Option<PathBuf>, String> {
+        if !domain.is_exclusive {
+            return Ok(None);
+        }
+        let cpus =
+            policy::of_its_own(domain, self.kernel).map(|policy| policy.guest_cpus()).unwrap_or_default();
+        let leases = exclusive::lease(self.kernel, self.folders, &cpus)?;
+        let keeper = exclusive::start_keeper(self.kernel, self.folders, self.domain, &leases);
+        keeper
+            .map(Some)
+            .map_err(|error| format!("the domain's leases could not be left for qemu-pinned: {error}"))
+    }
+
+    /// Gives leases back that no QEMU has taken.
+    fn dismiss(&self, socket: Option<&Path>) {
+        if let Some(Err(error)) = socket.map(|socket| exclusive::dismiss(self.kernel, socket)) {
+            self.warning(format_args!("its leases were not given back: {error}"));
         }
     }
 
@@ -299,6 +326,8 @@ impl Call<'_> {
     }
 
     fn forget(&self) {
+        let left = domain_file::left(self.kernel, &self.folders.run.join("domains"), self.domain);
+        self.dismiss(left.ok().flatten().and_then(|left| left.leases).as_deref());
         let folder = self.kernel.locate(&self.folders.run.join("domains"));
         if let Err(error) = folder.and_then(|folder| domain_file::remove(&folder, self.domain)) {
             self.warning(format_args!("what qemu-pinned was left could not be removed: {error}"));

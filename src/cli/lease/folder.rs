@@ -31,13 +31,6 @@ pub(crate) struct Folder {
 #[derive(Debug)]
 pub(crate) struct Mutex(#[allow(dead_code, reason = "held for its lock")] File);
 
-/// A CPU's file with its lock.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    pub(crate) cpu: CpuId,
-    pub(crate) file: File,
-}
-
 impl Folder {
     /// The folder of the user that this command acts as: root's guards the host, another user's that user's own VMs.
     ///
@@ -63,12 +56,19 @@ impl Folder {
     /// # Errors
     /// It cannot be made, or it is not the user's alone.
     pub(crate) fn below(kernel: &dyn Kernel, run: &Path) -> Result<Self, Failure> {
-        let path = run.join("pinshim/leases");
-        let located = kernel.locate(&path).map_err(|error| unusable(&path, &error))?;
+        Self::at(kernel, &run.join("pinshim/leases"))
+    }
+
+    /// The folder of this path.
+    ///
+    /// # Errors
+    /// It cannot be made, or it is not the user's alone.
+    pub(crate) fn at(kernel: &dyn Kernel, path: &Path) -> Result<Self, Failure> {
+        let located = kernel.locate(path).map_err(|error| unusable(path, &error))?;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&located);
-        made.map_err(|error| unusable(&path, &error))?;
+        made.map_err(|error| unusable(path, &error))?;
         let folder = Self { path: located, user: kernel.user() };
-        folder.check().map_err(|error| unusable(&path, &error))?;
+        folder.check().map_err(|error| unusable(path, &error))?;
         Ok(folder)
     }
 
@@ -92,19 +92,27 @@ impl Folder {
     /// # Errors
     /// It takes longer than [`PATIENCE`].
     pub(crate) fn mutex(&self, kernel: &dyn Kernel) -> Result<Mutex, Failure> {
+        self.mutex_within(kernel, PATIENCE)
+    }
+
+    /// The same, for so long.
+    ///
+    /// # Errors
+    /// It takes longer.
+    pub(crate) fn mutex_within(&self, kernel: &dyn Kernel, patience: Duration) -> Result<Mutex, Failure> {
         let failed = |error: &io::Error| unusable(&self.path, error);
         let file = self.open(MUTEX).map_err(|error| failed(&error))?;
-        let until = kernel.now() + PATIENCE;
+        let until = kernel.now() + patience;
         while !kernel.try_lock(&file).map_err(|error| failed(&error))? {
             if kernel.now() > until {
-                return Err(Failure::new("others have been planning for two minutes"));
+                return Err(Failure::new(format!("others have been planning for {} s", patience.as_secs())));
             }
             kernel.sleep(PAUSE);
         }
         Ok(Mutex(file))
     }
 
-    /// Takes CPUs: all of them, or none and the CPUs that somebody has.
+    /// Takes CPUs: all of them, each as its file with the lock, or none and the CPUs that somebody has.
     ///
     /// # Errors
     /// A file cannot be opened or locked.
@@ -113,13 +121,13 @@ impl Folder {
         kernel: &dyn Kernel,
         cpus: &CpuSet,
         _mutex: &Mutex,
-    ) -> Result<Result<Vec<Lease>, CpuSet>, Failure> {
+    ) -> Result<Result<Vec<File>, CpuSet>, Failure> {
         let mut leases = Vec::new();
         let mut busy = CpuSet::new();
         for cpu in cpus.iter() {
             let file = self.open(&name(cpu)).map_err(|error| unusable(&self.path, &error))?;
             if kernel.try_lock(&file).map_err(|error| unusable(&self.path, &error))? {
-                leases.push(Lease { cpu, file });
+                leases.push(file);
             } else {
                 busy.insert(cpu);
             }

@@ -4,4 +4,5 @@
 //! CPU back when QEMU ends, however it ends.
 
 pub(crate) mod folder;
+pub(crate) mod leave_open;
 pub(crate) mod taken;

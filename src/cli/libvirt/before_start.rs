@@ -28,6 +28,11 @@ pub(crate) fn judge_before_start(kernel: &dyn Kernel, domain: &Domain) -> Judged
     judged.warnings.extend(&parsed.warnings);
     if let Some(policy) = policy::of_its_own(domain, kernel) {
         judged.faults.extend(unknown_threads(domain, &policy));
+        if domain.is_exclusive && policy.guest_cpus().is_empty() {
+            judged
+                .faults
+                .add("exclusive keeps the CPUs of vCPUs and IOThreads, and <pin:placement> names none");
+        }
         judged.warnings.extend(against_tuning(domain, &policy));
     }
     judged
@@ -148,6 +153,16 @@ mod tests {
         // Where QEMU's own CPUs are libvirt's choice, nothing is against it.
         assert_eq!(judged("vcpus='0@1,1@[2-3]'", tuning), fine());
         assert_eq!(judged("vcpus='0@1,1@[1-2]'", tuning), fine());
+    }
+
+    #[test]
+    fn what_is_to_be_exclusive_has_to_be_named() {
+        assert_eq!(judged("vcpus='*@1' emulator='0' exclusive='yes'", ""), fine());
+        let (faults, _) = judged("cpus='1' exclusive='yes'", "");
+        assert_eq!(
+            faults,
+            ["exclusive keeps the CPUs of vCPUs and IOThreads, and <pin:placement> names none"]
+        );
     }
 
     #[test]

@@ -26,6 +26,9 @@ const FOLDER_MODE: u32 = 0o755;
 /// The mode of a domain's file: every user may read it.
 const FILE_MODE: u32 = 0o644;
 
+/// The line that names the socket at which QEMU gets the domain's leases.
+const LEASES: &str = "LEASES";
+
 /// A longer file is not taken, by the wrapper neither.
 const FILE_BYTES: usize = 96 << 10;
 
@@ -39,13 +42,10 @@ pub(crate) fn write(
     domain: &OsStr,
     uuid: &str,
     variables: &[(String, String)],
+    leases: Option<&Path>,
 ) -> io::Result<()> {
-    let text = text(uuid, variables).map_err(|why| io::Error::new(ErrorKind::InvalidInput, why))?;
-    // The folder above belongs to the hook as well.
-    if let Some(run) = folder.parent() {
-        make_folder(run)?;
-    }
-    make_folder(folder)?;
+    let text = text(uuid, variables, leases).map_err(|why| io::Error::new(ErrorKind::InvalidInput, why))?;
+    make_folders(folder)?;
     // A name that no domain's file has: theirs never begin with a dot.
     let draft = folder.join(format!(".{}", std::process::id()));
     let _ = fs::remove_file(&draft);
@@ -63,6 +63,14 @@ pub(crate) fn write(
         let _ = fs::remove_file(&draft);
     }
     written
+}
+
+/// Makes the folder of the hook's files, and the one above it, which belongs to the hook as well.
+pub(crate) fn make_folders(folder: &Path) -> io::Result<()> {
+    if let Some(run) = folder.parent() {
+        make_folder(run)?;
+    }
+    make_folder(folder)
 }
 
 /// Makes a folder and those above it, each with the mode that QEMU's user needs. A folder that exists may
@@ -118,6 +126,9 @@ pub(crate) fn administrators(
         let fields = read(kernel, &path)?;
         let of_this_domain = |fields: &Fields| fields.uuid.as_deref().is_none_or(|of| of == uuid);
         if let Some(fields) = fields.filter(of_this_domain) {
+            if fields.leases.is_some() {
+                return Err(format!("{}: only the hook writes {LEASES}=", path.display()));
+            }
             return Ok(Some(fields.variables));
         }
     }
@@ -138,6 +149,8 @@ pub(crate) struct Fields {
     /// The UUID of the only domain that it is for, if it names one.
     pub(crate) uuid: Option<String>,
     pub(crate) variables: Vec<(String, String)>,
+    /// The socket at which QEMU gets the domain's leases, if it has some.
+    pub(crate) leases: Option<PathBuf>,
 }
 
 fn read(kernel: &dyn Kernel, path: &Path) -> Result<Option<Fields>, String> {
@@ -150,6 +163,7 @@ fn read(kernel: &dyn Kernel, path: &Path) -> Result<Option<Fields>, String> {
             Some((name, value)) if name == "UUID" => {
                 fields.uuid.get_or_insert(value);
             }
+            Some((name, value)) if name == LEASES => fields.leases = Some(PathBuf::from(value)),
             Some(variable) => fields.variables.push(variable),
         }
     }
@@ -160,6 +174,10 @@ fn read(kernel: &dyn Kernel, path: &Path) -> Result<Option<Fields>, String> {
 fn parse_line(line: &str) -> Result<Option<(String, String)>, String> {
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
+    }
+    if let Some(socket) = line.strip_prefix("LEASES=").filter(|socket| socket.starts_with('/')) {
+        check_value(LEASES, socket)?;
+        return Ok(Some((LEASES.to_owned(), socket.to_owned())));
     }
     let no_variable = || format!("this is no PIN_NAME=value: {}", shown(line));
     let (name, value) = line.split_once('=').ok_or_else(no_variable)?;
@@ -182,12 +200,17 @@ fn check_value(name: &str, value: &str) -> Result<(), String> {
 }
 
 /// The text of the hook's file. Each field is checked, whoever has checked it before.
-fn text(uuid: &str, variables: &[(String, String)]) -> Result<String, String> {
+fn text(uuid: &str, variables: &[(String, String)], leases: Option<&Path>) -> Result<String, String> {
     if !is_uuid(uuid) {
         return Err(format!("{} is no UUID", shown(uuid)));
     }
     let mut text =
         format!("# From the domain's XML, by pinshim's libvirt hook; gone when it ends.\nUUID={uuid}\n");
+    if let Some(socket) = leases {
+        let socket = socket.to_str().ok_or_else(|| format!("{} is no text", socket.display()))?;
+        check_value(LEASES, socket)?;
+        text.extend([LEASES, "=", socket, "\n"]);
+    }
     for (name, value) in variables {
         if !VARIABLES.iter().any(|variable| variable.places() && variable.name == name) {
             return Err(format!("{} places no threads", shown(name)));
@@ -269,8 +292,8 @@ mod tests {
         let domain = OsStr::new("we/b");
         let variables = pairs(&[("PIN_CPUS", "0-1")]);
         let other = UUID.replace('7', "8");
-        write(&folder, domain, UUID, &variables).unwrap();
-        write(&folder, domain, &other, &variables).unwrap();
+        write(&folder, domain, UUID, &variables, None).unwrap();
+        write(&folder, domain, &other, &variables, None).unwrap();
         let files: Vec<_> = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name()).collect();
         assert_eq!(files, ["we%2Fb.env"]);
         let text = fs::read_to_string(folder.join("we%2Fb.env")).unwrap();
@@ -286,7 +309,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let folder = scratch.path().join("domains");
         let refused = |uuid: &str, variables: &[(&str, &str)], why: &str| {
-            let error = write(&folder, OsStr::new("web"), uuid, &pairs(variables)).unwrap_err();
+            let error = write(&folder, OsStr::new("web"), uuid, &pairs(variables), None).unwrap_err();
             assert_eq!(error.to_string(), why);
             assert!(!folder.exists());
         };
@@ -304,7 +327,7 @@ mod tests {
         let all = VARIABLES.iter().filter(|variable| variable.places());
         let variables: Vec<(String, String)> =
             all.map(|variable| (variable.name.to_owned(), longest.clone())).collect();
-        assert!(text(UUID, &variables).is_ok());
+        assert!(text(UUID, &variables, Some(Path::new("/run/pinshim/domains/1.leases"))).is_ok());
     }
 
     #[test]
@@ -315,9 +338,11 @@ mod tests {
         let domain = OsStr::new("web");
         assert_eq!(left(&kernel, folder, domain), Ok(None));
         let variables = pairs(&[("PIN_CPUS", "0-1"), ("PIN_THREADS", "a=b@1")]);
-        write(&kernel.locate(folder).unwrap(), domain, UUID, &variables).unwrap();
-        let fields = Fields { uuid: Some(UUID.to_owned()), variables };
-        assert_eq!(left(&kernel, folder, domain), Ok(Some(fields)));
+        for leases in [None, Some(PathBuf::from("/run/pinshim/domains/7.leases"))] {
+            write(&kernel.locate(folder).unwrap(), domain, UUID, &variables, leases.as_deref()).unwrap();
+            let fields = Fields { uuid: Some(UUID.to_owned()), variables: variables.clone(), leases };
+            assert_eq!(left(&kernel, folder, domain), Ok(Some(fields)));
+        }
     }
 
     #[test]
@@ -347,6 +372,15 @@ mod tests {
     }
 
     #[test]
+    fn an_administrators_file_sends_qemu_to_no_socket() {
+        let kernel = FakeKernel::new();
+        kernel.act_as_owner();
+        kernel.write("/etc/pinshim/domains/web.env", "PIN_CPUS=0\nLEASES=/tmp/x\n");
+        let said = administrators(&kernel, Path::new("/etc/pinshim/domains"), OsStr::new("web"), UUID);
+        assert_eq!(said, Err("/etc/pinshim/domains/web.env: only the hook writes LEASES=".to_owned()));
+    }
+
+    #[test]
     fn a_line_that_is_not_understood_is_said() {
         let kernel = FakeKernel::new();
         kernel.act_as_owner();
@@ -357,6 +391,7 @@ mod tests {
             ("PIN_cpus=1", "this is no PIN_NAME=value: PIN_cpus=1"),
             ("PIN_CPUS=1\u{1b}", "the value of PIN_CPUS holds a control character"),
             ("UUID=1", "1 is no UUID"),
+            ("LEASES=x", "this is no PIN_NAME=value: LEASES=x"),
         ] {
             kernel.write("/etc/pinshim/domains/web.env", format!("# by hand\n\n{line}\n"));
             let said = administrators(&kernel, folder, OsStr::new("web"), UUID);

@@ -11,7 +11,7 @@
 use crate::libvirt::faults::Faults;
 use crate::libvirt::own_threads::OwnThreads;
 use crate::libvirt::placement_element::{
-    NAMESPACE, VALUE_BYTES, no_attributes, shown, value_of, variable_of,
+    self, EXCLUSIVE, NAMESPACE, VALUE_BYTES, no_attributes, shown, value_of, variable_of,
 };
 use crate::libvirt::tuning::Tuning;
 use pinning::VARIABLES;
@@ -47,6 +47,8 @@ pub(crate) struct Domain {
     pub(crate) emulator: String,
     /// The variables that its `<pin:placement>` stands for; `None` where it has no such element.
     pub(crate) placement: Option<Vec<(String, String)>>,
+    /// Whether that element wants the CPUs of vCPUs and IOThreads for this domain alone.
+    pub(crate) is_exclusive: bool,
     /// What is wrong with that element, and what else stands in a namespace of pinshim's.
     pub(crate) faults: Faults,
     /// The `PIN_*` variables of its `<qemu:env>` elements that pinshim knows, each once: the first counts.
@@ -124,10 +126,19 @@ impl Domain {
             return;
         }
         let placement = self.placement.get_or_insert_default();
-        if attributes.is_empty() {
-            self.faults.add(no_attributes());
+        let (exclusive, placing): (Vec<_>, Vec<_>) =
+            attributes.into_iter().partition(|(attribute, _)| attribute == EXCLUSIVE);
+        if placing.is_empty() {
+            self.faults.add(no_attributes(!exclusive.is_empty()));
         }
-        for (attribute, value) in attributes {
+        // A second one of the name is no XML.
+        for (_, value) in exclusive {
+            match placement_element::exclusive(&value) {
+                Ok(is_exclusive) => self.is_exclusive = is_exclusive,
+                Err(fault) => self.faults.add(fault),
+            }
+        }
+        for (attribute, value) in placing {
             match variable_of(&attribute).and_then(|variable| Ok((variable, value_of(&attribute, &value)?))) {
                 Ok((variable, value)) => placement.push((variable.to_owned(), value)),
                 Err(fault) => self.faults.add(fault),
@@ -558,7 +569,8 @@ mod tests {
             faults_of("emulators='1'"),
             ["<pin:placement> has no attribute emulators; did you mean emulator?"]
         );
-        let all = "cpus, vcpus, iothreads, emulator, workers, migration, vhost, threads, sched, memory, core";
+        let all = "cpus, vcpus, iothreads, emulator, workers, migration, vhost, threads, sched, memory, core, \
+                   exclusive";
         assert_eq!(
             faults_of("disks='1'"),
             [format!("<pin:placement> has no attribute disks; there are {all}")]
@@ -586,6 +598,24 @@ mod tests {
         assert_eq!(with("\n vcpus=1 "), ["<pin:placement> holds text: vcpus=1"]);
         assert_eq!(with("<![CDATA[1]]>"), ["<pin:placement> holds text: 1"]);
         assert_eq!(with("&amp;"), ["<pin:placement> holds text: &"]);
+    }
+
+    #[test]
+    fn a_domain_may_want_its_cpus_for_itself() {
+        let read = |attributes: &str| {
+            placement(&format!("<pin:placement xmlns:pin='{NAMESPACE}' {attributes}/>")).is_exclusive
+        };
+        assert!(read("vcpus='1' exclusive='yes'") && read("exclusive='yes' vcpus='1'"));
+        assert!(!read("vcpus='1'") && !read("vcpus='1' exclusive='no'"));
+        assert_eq!(
+            faults_of("vcpus='1' exclusive='true'"),
+            ["attribute exclusive: true is neither yes nor no"]
+        );
+        let faults = faults_of("exclusive='yes'");
+        assert!(
+            faults[0].starts_with("<pin:placement> has no attribute that places threads; "),
+            "{faults:?}"
+        );
     }
 
     #[test]

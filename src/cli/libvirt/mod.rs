@@ -7,6 +7,7 @@ pub(crate) mod domain_file;
 pub(crate) mod domain_log;
 pub(crate) mod domain_standing;
 pub(crate) mod domain_xml;
+pub(crate) mod exclusive;
 pub(crate) mod faults;
 pub(crate) mod follow;
 pub(crate) mod from_tuning;

@@ -15,6 +15,21 @@ pub(crate) const VALUE_BYTES: usize = 8000;
 /// So many characters of a stranger's word stand in a sentence.
 const SHOWN: usize = 60;
 
+/// The attribute that has the domain's CPUs kept for it: it stands for no variable.
+pub(crate) const EXCLUSIVE: &str = "exclusive";
+
+/// What that attribute says.
+///
+/// # Errors
+/// It says something else.
+pub(crate) fn exclusive(value: &str) -> Result<bool, String> {
+    match value {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err(format!("attribute {EXCLUSIVE}: {} is neither yes nor no", shown(value))),
+    }
+}
+
 /// The variable that an attribute stands for: the variable's name without `PIN_`, in small letters.
 ///
 /// # Errors
@@ -45,13 +60,14 @@ pub(crate) fn value_of(attribute: &str, value: &str) -> Result<String, String> {
     Ok(value.replace(char::is_whitespace, " "))
 }
 
-/// The sentence for an element without attributes.
-pub(crate) fn no_attributes() -> String {
-    format!("<pin:placement> has no attribute; {}", known())
+/// The sentence for an element without attributes, or without any but [`EXCLUSIVE`].
+pub(crate) fn no_attributes(is_exclusive: bool) -> String {
+    let that = if is_exclusive { " that places threads" } else { "" };
+    format!("<pin:placement> has no attribute{that}; {}", known())
 }
 
 fn known() -> String {
-    let all: Vec<String> = placing().map(attribute_of).collect();
+    let all: Vec<String> = placing().map(attribute_of).chain([EXCLUSIVE.to_owned()]).collect();
     format!("there are {}", all.join(", "))
 }
 

@@ -1,6 +1,6 @@
 //! The kernel: processes, threads, affinities and cpusets, and what CPUs a host has.
 //!
-//! Only `linux` and `rights` make system calls of their own, and only they have unsafe code.
+//! Only `linux`, `pass` and `rights` make system calls of their own, and only they have unsafe code.
 
 #[forbid(unsafe_code)]
 pub(crate) mod cgroup;
@@ -26,6 +26,7 @@ pub(crate) mod linux;
 pub(crate) mod near;
 #[forbid(unsafe_code)]
 pub(crate) mod numa_maps;
+pub(crate) mod pass;
 #[forbid(unsafe_code)]
 pub(crate) mod process;
 #[forbid(unsafe_code)]
