@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use harness::{
     Expected, LIBVIRT_SANDBOX, Observation, Program, Rule, ThreadSeen, TimeLimit, TwoCpus, brokers_of, judge,
-    kvm_missing, or_skip, skip, two_cpus, until,
+    kvm_missing, or_skip, scheduling_of, skip, two_cpus, until,
 };
 use libvirt_world::{Domain, Libvirt, Qemu};
 
@@ -504,6 +504,39 @@ fn has_cgroups(qemu: Qemu) -> bool {
 
 /// <cputune> that says the same as the placement, as people have it who come from it: there is nothing to say, and every
 /// thread is where it belongs, also the one that the kernel makes in the cgroup of a vCPU.
+#[test]
+fn a_domains_threads_have_the_class_and_the_memory_policy_of_its_xml() {
+    let _limit = TimeLimit::seconds(100);
+    let Some((mut libvirt, cpus)) = world(true) else { return };
+    let more = "sched='vcpus@batch:3,iothreads[iothread1]@other:2' memory='local'";
+    let domain = Domain::new(&libvirt, "class", true).placement(&format!("{} {more}", placement(cpus)));
+    libvirt.define(&domain);
+    let (qemu, observer) = libvirt.start_observed(&domain);
+    domain.wait_visits(1);
+    assert_in_place(&observer.finish(), cpus);
+    let outer = scheduling_of(0).expect("this thread's class").class;
+    let mut seen = Vec::new();
+    for (tid, name) in harness::threads(qemu.pid) {
+        // A worker may have ended since.
+        let Some(scheduling) = scheduling_of(tid) else { continue };
+        let expected = match name.as_str() {
+            name if name.starts_with("CPU ") => "batch:3",
+            "IO iothread1" => "other:2",
+            _ => &outer,
+        };
+        assert_eq!(scheduling.class, expected, "{name}");
+        seen.push(name);
+    }
+    assert!(["CPU 0/KVM", "CPU 1/KVM", "IO iothread1"].iter().all(|name| seen.iter().any(|s| s == name)));
+    // Not there where the kernel has no NUMA.
+    if let Ok(maps) = fs::read_to_string(format!("/proc/{}/numa_maps", qemu.pid)) {
+        let policy = maps.lines().next().and_then(|line| line.split_whitespace().nth(1));
+        assert_eq!(policy, Some("local"));
+    }
+    assert_eq!(libvirt.pinshim(&["check", &domain.name]), (0, String::new()));
+    nothing_is_left(&libvirt, &domain, qemu);
+}
+
 #[test]
 fn a_cputune_that_agrees_with_the_placement_is_silent() {
     let _limit = TimeLimit::seconds(150);
