@@ -99,6 +99,21 @@ expect_pinned_life() { # kvm|qemu [saved]
     virsh --quiet undefine web
 }
 
+# What exclusive="yes" promises: QEMU has the leases of its vCPUs' and IOThreads' CPUs, and nobody has them after it.
+expect_exclusive() { # kvm|qemu
+    local held
+    write_domain "$1" 'vcpus="4,5" iothreads="iothread1@6" emulator="1" exclusive="yes"'
+    virsh --quiet define web.xml
+    start_domain
+    wait_for_check
+    held=$(readlink /proc/"$vm"/fd/* | grep -c '^/run/pinshim/leases/cpu[456]$' || true)
+    [ "$held" = 3 ] || fail "$held leases: $(ls -l /proc/"$vm"/fd)"
+    ! flock --nonblock /run/pinshim/leases/cpu4 true || fail "the lease of CPU 4 is free"
+    virsh --quiet destroy web
+    until_true 30 flock --nonblock /run/pinshim/leases/cpu4 true
+    virsh --quiet undefine web
+}
+
 # The hook has verified each start, from outside, and nothing kept it from that.
 expect_hooks_word() {
     journalctl --identifier pinshim --output cat >hook.log
