@@ -507,7 +507,7 @@ fn has_cgroups(qemu: Qemu) -> bool {
 #[test]
 fn a_domains_threads_have_the_class_and_the_memory_policy_of_its_xml() {
     let _limit = TimeLimit::seconds(200);
-    let Some((mut libvirt, cpus)) = world(true) else { return };
+    let Some((libvirt, cpus)) = world(true) else { return };
     let more = "sched='vcpus@batch:3,iothreads[iothread1]@other:2' memory='local'";
     let domain = Domain::new(&libvirt, "class", true).placement(&format!("{} {more}", placement(cpus)));
     libvirt.define(&domain);
