@@ -17,7 +17,7 @@ const HOUSE: &[Crate] = &[
         imports: &[],
         floors: &[
             &["class", "cpus", "glob", "harmful", "kernel_thread", "process", "role", "tid"],
-            &["memory"],
+            &["memory", "sched_attributes"],
             &["policy"],
             &["environment"],
             &["status_page"],

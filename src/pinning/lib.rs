@@ -11,7 +11,7 @@
 //! | [`status_page`] | what the library writes for the command: its layout, making it, reading it |
 //! | `policy` | on which CPUs each thread belongs |
 //! | `cpus` | CPU numbers, sets, masks, cpulists |
-//! | `class` | how a thread is scheduled |
+//! | `class`, `sched_attributes` | how a thread is scheduled, and the kernel's form of that |
 //! | `role`, `kernel_thread` | what a thread is for, by its name |
 //! | `process` | what the library and the command must agree on about processes |
 //! | `memory` | NUMA nodes, and the policy by which memory is taken from them |
@@ -29,6 +29,7 @@ mod memory;
 mod policy;
 mod process;
 mod role;
+mod sched_attributes;
 pub mod status_page;
 mod tid;
 
@@ -48,4 +49,5 @@ pub use policy::{
 };
 pub use process::{BROKER_NAME, DELETED, EX_CONFIG, LEASES_VARIABLE, strip_deleted};
 pub use role::{Role, RoleKind, VcpuIndex};
+pub use sched_attributes::SchedAttributes;
 pub use tid::Tid;

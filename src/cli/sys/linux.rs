@@ -3,7 +3,7 @@
 //! glibc's own functions for affinities stop at 1024 CPUs, so the system calls are made directly.
 
 use crate::sys::kernel::Kernel;
-use pinning::{Class, ClassKind, CpuSet, MASK_WORDS, Tid};
+use pinning::{Class, CpuSet, MASK_WORDS, SchedAttributes, Tid};
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
@@ -67,34 +67,14 @@ impl Kernel for Linux {
 
     fn class(&self, tid: Tid) -> io::Result<Option<Class>> {
         let mut attributes = SchedAttributes::default();
-        let size = size_of::<SchedAttributes>();
+        let size = SchedAttributes::SIZE;
         // SAFETY: a struct of this size, which the kernel fills.
         let result = unsafe { libc::syscall(libc::SYS_sched_getattr, tid.0, &raw mut attributes, size, 0) };
-        if result < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let Some(kind) = ClassKind::from_number(attributes.policy) else { return Ok(None) };
-        let value = if kind.has_priority() {
-            i8::try_from(attributes.priority).ok()
-        } else {
-            i8::try_from(attributes.nice).ok()
-        };
-        let slice_us = u32::try_from(attributes.runtime / 1000).unwrap_or(0);
-        Ok(Some(Class { kind, value, slice_us }))
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(attributes.class()) }
     }
 
     fn set_class(&self, tid: Tid, class: Class) -> io::Result<()> {
-        let value = i32::from(class.value.unwrap_or(0));
-        let has_priority = class.kind.has_priority();
-        let attributes = SchedAttributes {
-            size: size_of::<SchedAttributes>() as u32,
-            policy: class.kind as u32,
-            flags: RESET_ON_FORK,
-            nice: if has_priority { 0 } else { value },
-            priority: if has_priority { value.unsigned_abs() } else { 0 },
-            runtime: u64::from(class.slice_us) * 1000,
-            ..SchedAttributes::default()
-        };
+        let attributes = SchedAttributes::new(class, true);
         // SAFETY: a struct of the size that it says, which the kernel only reads.
         let result = unsafe { libc::syscall(libc::SYS_sched_setattr, tid.0, &raw const attributes, 0) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
@@ -169,24 +149,6 @@ impl Kernel for Linux {
         Ok((lock.l_type != libc::F_UNLCK as libc::c_short).then_some(lock.l_pid))
     }
 }
-
-/// `struct sched_attr` of the kernel (linux/sched/types.h) in its first version, which every kernel takes.
-#[repr(C)]
-#[derive(Default)]
-struct SchedAttributes {
-    size: u32,
-    policy: u32,
-    flags: u64,
-    nice: i32,
-    priority: u32,
-    /// Nanoseconds: of a usual class its slice (Linux 6.12 on).
-    runtime: u64,
-    deadline: u64,
-    period: u64,
-}
-
-/// linux/sched.h: SCHED_FLAG_RESET_ON_FORK.
-const RESET_ON_FORK: u64 = 1;
 
 /// See [`Kernel::try_lock`].
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
@@ -263,6 +225,7 @@ pub(crate) fn memfd(name: &str, content: &[u8], seals: i32) -> File {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pinning::ClassKind;
 
     #[test]
     fn a_thread_of_another_process_is_not_ours() {

@@ -3,7 +3,7 @@
 
 use crate::sys::errno::Errno;
 use libc::c_int;
-use pinning::{Class, ClassKind, MASK_WORDS, Tid};
+use pinning::{Class, MASK_WORDS, SchedAttributes, Tid};
 use std::mem::MaybeUninit;
 
 /// A thread's affinity as the kernel gave it, on the stack.
@@ -67,24 +67,6 @@ pub(crate) fn create_core_cookie() -> Result<(), Errno> {
     call!(libc::SYS_prctl, libc::PR_SCHED_CORE, libc::PR_SCHED_CORE_CREATE, 0, WHOLE_PROCESS, 0).map(drop)
 }
 
-/// `struct sched_attr` of the kernel (linux/sched/types.h) in its first version, which every kernel takes.
-#[repr(C)]
-#[derive(Default)]
-struct Attributes {
-    size: u32,
-    policy: u32,
-    flags: u64,
-    nice: i32,
-    priority: u32,
-    /// Nanoseconds: of a usual class its slice (Linux 6.12 on).
-    runtime: u64,
-    deadline: u64,
-    period: u64,
-}
-
-/// linux/sched.h: SCHED_FLAG_RESET_ON_FORK.
-const RESET_ON_FORK: u64 = 1;
-
 /// How a thread is scheduled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Scheduling {
@@ -96,29 +78,15 @@ pub(crate) struct Scheduling {
 
 /// How a thread is scheduled; `Tid(0)` is the calling one. `None`: by a class that is not known here.
 pub(crate) fn scheduling(tid: Tid) -> Result<Option<Scheduling>, Errno> {
-    let mut attributes = Attributes::default();
-    let size = size_of::<Attributes>();
-    call!(libc::SYS_sched_getattr, tid.0, &raw mut attributes, size, 0)?;
-    let Some(kind) = ClassKind::from_number(attributes.policy) else { return Ok(None) };
-    let value = if kind.has_priority() { attributes.priority as i8 } else { attributes.nice as i8 };
-    let slice_us = u32::try_from(attributes.runtime / 1000).unwrap_or(0);
-    let class = Class { kind, value: Some(value), slice_us };
-    Ok(Some(Scheduling { class, reset_on_fork: attributes.flags & RESET_ON_FORK != 0 }))
+    let mut attributes = SchedAttributes::default();
+    call!(libc::SYS_sched_getattr, tid.0, &raw mut attributes, SchedAttributes::SIZE, 0)?;
+    let reset_on_fork = attributes.resets_on_fork();
+    Ok(attributes.class().map(|class| Scheduling { class, reset_on_fork }))
 }
 
 /// Has a thread scheduled so. A slice of 0 is the kernel's choice.
 pub(crate) fn set_scheduling(tid: Tid, scheduling: Scheduling) -> Result<(), Errno> {
-    let Class { kind, value, slice_us } = scheduling.class;
-    let value = i32::from(value.unwrap_or(0));
-    let attributes = Attributes {
-        size: size_of::<Attributes>() as u32,
-        policy: kind as u32,
-        flags: if scheduling.reset_on_fork { RESET_ON_FORK } else { 0 },
-        nice: if kind.has_priority() { 0 } else { value },
-        priority: if kind.has_priority() { value.unsigned_abs() } else { 0 },
-        runtime: u64::from(slice_us) * 1000,
-        ..Attributes::default()
-    };
+    let attributes = SchedAttributes::new(scheduling.class, scheduling.reset_on_fork);
     call!(libc::SYS_sched_setattr, tid.0, &raw const attributes, 0).map(drop)
 }
 
