@@ -237,8 +237,8 @@ mod tests {
     use crate::arguments::{Command, from_words};
     use crate::output::transcript::said;
     use crate::sys::fake::{FakeKernel, ms};
-    use crate::vm::sample::{WEB, threads_of_web, web};
-    use pinning::{Class, ClassKind, Role, VcpuIndex};
+    use crate::vm::sample::{WEB, threads_of_web, web, web_with_a_librarys_thread};
+    use pinning::{Class, ClassKind};
 
     fn checked(kernel: &FakeKernel, words: &str) -> (u8, String) {
         let Command::Check(arguments) = from_words(&format!("pinshim check {words}")) else {
@@ -274,18 +274,8 @@ web (PID 100): 1 of 5 threads NOT where they belong
     #[test]
     fn a_thread_whose_class_differs_is_named() {
         let kernel = FakeKernel::new();
-        threads_of_web(&kernel)
-            .page(&[
-                ("PIN_VCPUS", "1,2"),
-                ("PIN_EMULATOR", "0"),
-                ("PIN_SCHED", "vcpus@rr:2,workers@batch:0:3ms"),
-            ])
-            .lists(100, Role::Emulator, 0, "")
-            .lists(101, Role::Vcpu(VcpuIndex(0)), 0, "CPU 0/KVM")
-            .lists(102, Role::Vcpu(VcpuIndex(1)), 0, "CPU 1/KVM")
-            .lists(103, Role::Emulator, 0, "")
-            .lists(104, Role::Worker, 0, "worker");
-        kernel.move_to(103, "0");
+        let sched = ("PIN_SCHED", "vcpus@rr:2,workers@batch:0:3ms");
+        web_with_a_librarys_thread(&kernel, &[("PIN_VCPUS", "1,2"), ("PIN_EMULATOR", "0"), sched]);
         let class = |kind, value, slice_us| Class { kind, value: Some(value), slice_us };
         kernel.change(101, |thread| thread.class = class(ClassKind::Rr, 2, 0));
         kernel.change(102, |thread| thread.class = class(ClassKind::Fifo, 2, 0));

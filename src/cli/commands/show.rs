@@ -233,9 +233,9 @@ mod tests {
     use crate::arguments::{Command, from_words};
     use crate::output::transcript::said;
     use crate::sys::fake::{FakeKernel, ms};
-    use crate::vm::sample::{WEB, threads_of_web, web};
+    use crate::vm::sample::{WEB, threads_of_web, web, web_with_a_librarys_thread};
     use pinning::status_page::{Header, State};
-    use pinning::{Class, ClassKind, Role, VcpuIndex};
+    use pinning::{Class, ClassKind, Role};
     use std::mem::offset_of;
 
     fn said_of(kernel: &FakeKernel, words: &str) -> (u8, String) {
@@ -268,15 +268,9 @@ TID  ROLE      NAME             EXPECTED  ALLOWED  LAST    TIME  MIGR  STATE
     #[test]
     fn there_is_a_column_for_classes_where_one_is_not_the_usual_one() {
         let kernel = FakeKernel::new();
-        threads_of_web(&kernel)
-            .page(&[("PIN_VCPUS", "1,2"), ("PIN_EMULATOR", "0"), ("PIN_SCHED", "vcpus@fifo:1")])
-            .header(offset_of!(Header, start_class), &0x1_0001u64.to_ne_bytes())
-            .lists(100, Role::Emulator, 0, "")
-            .lists(101, Role::Vcpu(VcpuIndex(0)), 0, "CPU 0/KVM")
-            .lists(102, Role::Vcpu(VcpuIndex(1)), 0, "CPU 1/KVM")
-            .lists(103, Role::Emulator, 0, "")
-            .lists(104, Role::Worker, 0, "worker");
-        kernel.move_to(103, "0");
+        let sched = ("PIN_SCHED", "vcpus@fifo:1");
+        web_with_a_librarys_thread(&kernel, &[("PIN_VCPUS", "1,2"), ("PIN_EMULATOR", "0"), sched])
+            .header(offset_of!(Header, start_class), &0x1_0001u64.to_ne_bytes());
         let class = |kind, value| Class { kind, value: Some(value), slice_us: 0 };
         kernel.change(101, |thread| thread.class = class(ClassKind::Fifo, 1));
         kernel.change(103, |thread| thread.class = class(ClassKind::Rr, 9));

@@ -20,12 +20,25 @@ pub(crate) fn web(kernel: &FakeKernel) -> FakeProcess<'_> {
 /// The same with further variables.
 pub(crate) fn web_with<'k>(kernel: &'k FakeKernel, further: &[(&str, &str)]) -> FakeProcess<'k> {
     let placement = [("PIN_VCPUS", "1,2"), ("PIN_IOTHREADS", "io1@3"), ("PIN_EMULATOR", "0")];
-    threads_of_web(kernel)
-        .page(&[&placement, further].concat())
-        .lists(100, Role::Emulator, 0, "")
+    listed(threads_of_web(kernel).page(&[&placement, further].concat()), Role::IoThread(b"io1"), "IO io1")
+}
+
+/// The same with this placement, and a thread of a library's in the place of the IOThread's.
+pub(crate) fn web_with_a_librarys_thread<'k>(
+    kernel: &'k FakeKernel,
+    placement: &[(&str, &str)],
+) -> FakeProcess<'k> {
+    let web = listed(threads_of_web(kernel).page(placement), Role::Emulator, "");
+    kernel.move_to(103, "0");
+    web
+}
+
+/// Lists the threads of `web`, of which 103 is this one.
+fn listed<'k>(web: FakeProcess<'k>, role: Role<'_>, name: &str) -> FakeProcess<'k> {
+    web.lists(100, Role::Emulator, 0, "")
         .lists(101, Role::Vcpu(VcpuIndex(0)), 0, "CPU 0/KVM")
         .lists(102, Role::Vcpu(VcpuIndex(1)), 0, "CPU 1/KVM")
-        .lists(103, Role::IoThread(b"io1"), 0, "IO io1")
+        .lists(103, role, 0, name)
         .lists(104, Role::Worker, 0, "worker")
 }
 
