@@ -5,6 +5,13 @@ use crate::output::failure::Failure;
 use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
 use pinning::CpuSet;
+use std::time::Duration;
+
+/// How often to look for who has a lease, and how long to wait in between. Under libvirt leases go from the hook through
+/// another process to QEMU: a look at one process after the other may miss all of them, and while they are passed on
+/// nobody has them open.
+const LOOKS: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Leased CPUs, and the processes that have them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,15 +37,21 @@ pub(crate) fn of_user(kernel: &dyn Kernel) -> Vec<Leased> {
 pub(crate) fn leased(kernel: &dyn Kernel, folder: &Folder, mutex: &Mutex) -> Result<Vec<Leased>, Failure> {
     let mut left = folder.leased(kernel, mutex)?;
     let mut all: Vec<Leased> = Vec::new();
-    if left.is_empty() {
-        return Ok(all);
-    }
-    let no_proc = |error| Failure::new(format!("/proc cannot be read: {error}"));
-    for process in Process::all(kernel).map_err(no_proc)? {
-        let cpus = held_by(kernel, folder, process).intersection(&left);
-        if !cpus.is_empty() && u32::try_from(process.pid) != Ok(std::process::id()) {
-            left = left.difference(&cpus);
-            all.push(Leased { cpus, pid: Some(process.pid) });
+    for look in 0..LOOKS {
+        if left.is_empty() {
+            break;
+        }
+        if look > 0 {
+            kernel.sleep(PAUSE);
+            left = left.intersection(&folder.leased(kernel, mutex)?);
+        }
+        let no_proc = |error| Failure::new(format!("/proc cannot be read: {error}"));
+        for process in Process::all(kernel).map_err(no_proc)? {
+            let cpus = held_by(kernel, folder, process).intersection(&left);
+            if !cpus.is_empty() && u32::try_from(process.pid) != Ok(std::process::id()) {
+                left = left.difference(&cpus);
+                all.push(Leased { cpus, pid: Some(process.pid) });
+            }
         }
     }
     if !left.is_empty() {

@@ -41,8 +41,9 @@ const DISMISSED: Duration = Duration::from_millis(500);
 
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// The subcommand that is the keeper, by which it is known as one.
-pub(crate) const KEEPER: &str = "libvirt-keep";
+/// The subcommands that are the keeper and, before it, the hook, by which they are known as those.
+const KEEPER: &str = "libvirt-keep";
+const HOOK: &str = "libvirt-hook";
 
 /// Leases these CPUs in the hook's folder.
 ///
@@ -75,8 +76,10 @@ fn holder(kernel: &dyn Kernel, folders: &Folders, leased: &Leased) -> String {
     let Some(pid) = leased.pid else { return "another VM".to_owned() };
     let process = Process { kernel, pid };
     let arguments = process.arguments();
-    if process.user() == Some(kernel.user()) && arguments.get(1).is_some_and(|word| word == KEEPER) {
-        let domain = arguments.last().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let is_before_qemu = |word: &OsString| word == KEEPER || word == HOOK;
+    if process.user() == Some(kernel.user()) && arguments.get(1).is_some_and(is_before_qemu) {
+        let domain = arguments.iter().skip_while(|word| *word != "--").nth(1);
+        let domain = domain.map(|name| name.to_string_lossy()).unwrap_or_default();
         return format!("domain {domain}, which is about to start,");
     }
     let names = kernel.names_in(&folders.pid_files).into_iter().flatten();
@@ -283,6 +286,16 @@ mod tests {
         keeper.thread(200, "pinshim", "0").user(kernel.user());
         hold(200, 2);
         let about_to = "domain db, which is about to start, has leased 2";
+        assert_eq!(refused(), format!("domain web (PID 100) has leased 1; {about_to}"));
+        kernel.end_process(200);
+        // Whoever gets it while it is looked for is found.
+        let hook = ["/usr/bin/pinshim", HOOK, "--run", "/run/pinshim", "--", "db", "prepare", "begin", "-"];
+        kernel.at(kernel.now() + Duration::from_millis(15), move |kernel| {
+            kernel.process(300, &hook).thread(300, "pinshim", "0").user(kernel.user());
+            let link = kernel.path("/proc/300/fd/9");
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(kernel.path("/run/pinshim/leases/cpu2"), link).unwrap();
+        });
         assert_eq!(refused(), format!("domain web (PID 100) has leased 1; {about_to}"));
         // What was free is free again.
         drop(first);
