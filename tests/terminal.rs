@@ -46,7 +46,7 @@ fn a_table_is_readable_on_a_terminal_that_is_narrow_or_does_not_know_its_size() 
         let line = format!("stty {size}; \"$PINSHIM\" show $$");
         let Some(finished) = on_a_terminal("dumb", &line) else { return };
         let header = finished.stdout.lines().find(|line| line.contains("ROLE")).unwrap_or_default();
-        for word in ["TID", "ROLE", "NAME", "EXPECTED", "ALLOWED", "LAST", "TIME", "MIGR", "STATE"] {
+        for word in ["TID", "ROLE", "NAME", "EXPECTED", "ALLOWED", "LAST", "TIME", "MIGR", "DELAY", "STATE"] {
             assert!(header.contains(word), "{size}: {word}: {finished:?}");
         }
     }

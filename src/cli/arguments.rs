@@ -231,7 +231,8 @@ pub(crate) enum Wanted {
 ///
 /// Without a VM, all pinned VMs that this user may see. EXPECTED is where QEMU's own environment puts the
 /// thread, ALLOWED where the kernel lets it run, LAST the CPU that it ran on last, TIME its CPU time, MIGR how
-/// often it went from one CPU to another. A VM that runs without the library is shown too, by PID or name; roles
+/// often it went from one CPU to another, DELAY how long it was ready to run and did not, since the look before: 20 ms, and
+/// with --watch the time between two looks. A VM that runs without the library is shown too, by PID or name; roles
 /// with a ? could not be told from its threads' names.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -316,6 +317,8 @@ pub(crate) enum Column {
     Time,
     /// How often it went from one CPU to another
     Migr,
+    /// How long it was ready to run and did not, since the look before
+    Delay,
     /// What the library's register says of it
     Register,
     /// Whether it is where it belongs
@@ -824,6 +827,13 @@ fn first_sentence(text: &str) -> String {
     let lines = text.lines().take_while(|line| !line.trim().is_empty());
     let sentence = lines.map(str::trim).collect::<Vec<_>>().join(" ");
     sentence.strip_prefix("error: ").unwrap_or(&sentence).to_owned()
+}
+
+impl Show {
+    /// Whether it shows how long threads waited, which takes two looks.
+    pub(crate) fn shows_delays(&self) -> bool {
+        !self.by_cpu && (self.columns.is_empty() || self.columns.contains(&Column::Delay))
+    }
 }
 
 /// The subcommand that a line of words asks for.

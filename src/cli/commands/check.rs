@@ -4,7 +4,7 @@ use crate::arguments::{Check, Wanted};
 use crate::output::exit_status::{NOT_PINNED, OFF, SUCCESS};
 use crate::output::failure::{Done, Failure};
 use crate::output::print::Output;
-use crate::output::text::count;
+use crate::output::text::{count, short};
 use crate::present::json::{self, Checked, CheckedAll, CheckedOne};
 use crate::present::table;
 use crate::sys::kernel::Kernel;
@@ -33,7 +33,7 @@ type Subject<'k> = Result<Vm<'k>, Failure>;
 
 /// What became of the check of a VM.
 enum Outcome {
-    Judged(Watched, Comparison),
+    Judged(Box<Watched>, Comparison),
     NotPinned(String),
     Failed(Failure),
 }
@@ -111,7 +111,7 @@ fn outcomes(
     let outcome = |began| match began {
         Err(outcome) => outcome,
         Ok(comparison) => match watched.next() {
-            Some(Ok(watched)) => Outcome::Judged(watched, comparison),
+            Some(Ok(watched)) => Outcome::Judged(Box::new(watched), comparison),
             Some(Err(failure)) => Outcome::Failed(failure),
             None => Outcome::Failed(Failure::new("it was not watched")),
         },
@@ -223,8 +223,10 @@ fn line(offence: &Offence, of: u64) -> String {
     let looks =
         if *looks == of { String::new() } else { format!(" (in {looks} of {})", count(of as usize, "look")) };
     let belongs = if expected.is_empty() { String::new() } else { format!(" belongs on {expected}") };
+    let waited = vm_thread.delay.filter(|delay| !delay.is_zero());
+    let waited = waited.map(|delay| format!(", waited {} for its CPU", short(delay))).unwrap_or_default();
     format!(
-        "  {} {} ({}){belongs}: {verdict}{looks}",
+        "  {} {} ({}){belongs}: {verdict}{looks}{waited}",
         vm_thread.thread.tid,
         vm_thread.name,
         table::role(vm_thread)
@@ -311,12 +313,17 @@ web (PID 100): 1 of 5 threads NOT where they belong
         let kernel = FakeKernel::new();
         web(&kernel);
         kernel.move_to(101, "0");
+        kernel.at(ms(20), |kernel| kernel.change(101, |thread| thread.schedstat = Some((0, 3_000_000, 2))));
         let document = concat!(
             r#"{"version":1,"pid":100,"name":"web","user":1000,"pinned":true,"ok":false,"looks":2,"seconds":0.02,"threads":5,"#,
             r#""offenders":[{"tid":101,"role":"vcpu","role_from":"library","vcpu":0,"vhost_worker":null,"#,
             r#""name":"CPU 0/KVM","#,
-            r#""expected":"1","allowed":"0","class":null,"expected_class":null,"last_cpu":1,"cpu_seconds":0.0,"migrations":null,"#,
-            r#""register":"placed","verdict":"off","words":"OFF: may run on 0","looks":2}],"notes":[],"#,
+            r#""expected":"1","allowed":"0","class":null,"expected_class":null,"last_cpu":1,"cpu_seconds":0.0,"migrations":null,"delay_seconds":0.003,"#,
+            r#""register":"placed","verdict":"off","words":"OFF: may run on 0","looks":2}],"#,
+            r#""delays":[{"role":"emulator","threads":1,"delay_seconds":0.0,"longest_at_most_seconds":0.0},"#,
+            r#"{"role":"vcpu","threads":2,"delay_seconds":0.003,"longest_at_most_seconds":0.003},"#,
+            r#"{"role":"iothread","threads":1,"delay_seconds":0.0,"longest_at_most_seconds":0.0},"#,
+            r#"{"role":"worker","threads":1,"delay_seconds":0.0,"longest_at_most_seconds":0.0}],"notes":[],"#,
             r#""exit_status":1,"error":null}"#,
             "\n"
         );
@@ -332,7 +339,7 @@ web (PID 100): 1 of 5 threads NOT where they belong
         assert_eq!(checked(&kernel, "web"), (3, format!("web (PID 100) is not pinned: {why}\n")));
         let document = format!(
             "{{\"version\":1,\"pid\":100,\"name\":\"web\",\"user\":1000,\"pinned\":false,\"ok\":false,\"looks\":0,\
-             \"seconds\":0.0,\"threads\":0,\"offenders\":[],\"notes\":[\"{why}\"],\"exit_status\":3,\"error\":null}}\n"
+             \"seconds\":0.0,\"threads\":0,\"offenders\":[],\"delays\":[],\"notes\":[\"{why}\"],\"exit_status\":3,\"error\":null}}\n"
         );
         assert_eq!(checked(&kernel, "web --json"), (3, document));
     }

@@ -11,11 +11,12 @@ use crate::output::text::count;
 use crate::present::by_cpu;
 use crate::present::json::{self, ByCpu, Shown, ShownVm};
 use crate::present::table::{self, Row};
-use crate::present::vm_report::VmReport;
+use crate::present::vm_report::{Delays, VmReport};
 use crate::sys::cpuset;
 use crate::sys::held::Held;
 use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
+use crate::verdict::waits::Waits;
 use crate::verdict::watch::PAUSE;
 use crate::vm::find;
 use crate::vm::look::Vm;
@@ -36,9 +37,9 @@ pub(crate) fn show(arguments: &Show, kernel: &dyn Kernel, output: &mut Output) -
 }
 
 fn shown(arguments: &Show, kernel: &dyn Kernel, output: &mut Output) -> Done {
-    let mut watched = HashMap::new();
+    let mut before = Before::default();
     loop {
-        let report = Report::take(arguments, kernel, &mut watched)?;
+        let report = Report::take(arguments, kernel, &mut before)?;
         if arguments.json && arguments.by_cpu {
             let errors = report.failures.iter().map(ToString::to_string).collect();
             json::print(output, &ByCpu::new(by_cpu::document(&report.vms, &cpuset::online(kernel)), errors))?;
@@ -61,6 +62,15 @@ fn shown(arguments: &Show, kernel: &dyn Kernel, output: &mut Output) -> Done {
     }
 }
 
+/// What is known of the VMs that were shown before.
+#[derive(Default)]
+struct Before<'k> {
+    /// The processes by the ids that the user named.
+    held: HashMap<i32, Held<'k>>,
+    /// What their threads had waited then.
+    waits: HashMap<i32, Waits>,
+}
+
 /// All there is to show at one moment.
 struct Report<'k> {
     vms: Vec<VmReport<'k>>,
@@ -72,12 +82,13 @@ struct Report<'k> {
 }
 
 impl<'k> Report<'k> {
-    /// `watched` has the processes that were shown before by the ids that the user named.
-    fn take(
-        arguments: &Show,
-        kernel: &'k dyn Kernel,
-        watched: &mut HashMap<i32, Held<'k>>,
-    ) -> Result<Self, Failure> {
+    fn take(arguments: &Show, kernel: &'k dyn Kernel, before: &mut Before<'k>) -> Result<Self, Failure> {
+        let Before { held, waits } = before;
+        let mut delays = |vm: &Vm<'_>| match waits.remove(&vm.process.pid) {
+            _ if !arguments.shows_delays() => Delays::NotAsked,
+            Some(waits) => Delays::Since(waits),
+            None => Delays::SinceFirstLook,
+        };
         let wanted = arguments.which.wanted();
         let none_named = wanted.is_empty();
         if arguments.qmp.is_some() && wanted.len() != 1 {
@@ -99,7 +110,8 @@ impl<'k> Report<'k> {
                     found.not_looked_at += 1;
                     continue;
                 }
-                match VmReport::first(vm, namesakes) {
+                let delays = delays(&vm);
+                match VmReport::first(vm, namesakes, delays) {
                     Ok(report) => reports.push(report),
                     Err(failure) if process.is_alive() => failures.push(failure),
                     // A VM that ends while it is looked at is no failure.
@@ -121,19 +133,20 @@ impl<'k> Report<'k> {
                 let vm = find::wanted(kernel, wanted)?;
                 // A name may go over to another process, an id may not.
                 if is_named_by_id(wanted, vm.process.pid)
-                    && !watched.entry(vm.process.pid).or_insert_with(|| Held::new(vm.process)).is_same()
+                    && !held.entry(vm.process.pid).or_insert_with(|| Held::new(vm.process)).is_same()
                 {
                     return Err(vm.ended());
                 }
+                let delays = delays(&vm);
                 match &arguments.qmp {
-                    Some(socket) => VmReport::asking(vm, socket),
-                    None => VmReport::first(vm, Vec::new()),
+                    Some(socket) => VmReport::asking(vm, socket, delays),
+                    None => VmReport::first(vm, Vec::new(), delays),
                 }
             });
             let (vms, failures) = sorted(named);
             Self { vms, not_pinned: Vec::new(), unreadable: Vec::new(), failures, none_named }
         };
-        // One pause for all of them, and none where every verdict is certain.
+        // One pause for all of them, and none where nothing is open.
         if report.vms.iter().any(VmReport::is_open) {
             kernel.sleep(PAUSE);
             let (vms, failures) = sorted(report.vms.into_iter().map(VmReport::again));
@@ -142,15 +155,16 @@ impl<'k> Report<'k> {
                 report.failures.extend(failures);
             }
         }
+        *waits = report.vms.iter().map(|vm| (vm.vm.process.pid, vm.waits.clone())).collect();
         Ok(report)
     }
 
     fn document(&self) -> Shown {
         let pids = |processes: &[Process<'_>]| processes.iter().map(|process| process.pid).collect();
-        let vms = self
-            .vms
-            .iter()
-            .map(|report| ShownVm::new(&report.vm, &report.look, &report.verdicts, report.notes.clone()));
+        let vm = |VmReport { vm, look, verdicts, notes, interval, .. }: &VmReport<'_>| {
+            ShownVm::new(vm, look, verdicts, notes.clone(), *interval)
+        };
+        let vms = self.vms.iter().map(vm);
         let errors = self.failures.iter().map(ToString::to_string).collect();
         Shown::new(vms.collect(), pids(&self.not_pinned), pids(&self.unreadable), errors)
     }
@@ -253,15 +267,15 @@ mod tests {
         let text = "\
 web (PID 100): 5 threads, all where they belong
   PIN_VCPUS=1,2 PIN_IOTHREADS=io1@3 PIN_EMULATOR=0
-TID  ROLE      NAME             EXPECTED  ALLOWED  LAST    TIME  MIGR  STATE
-100  emulator  qemu-system-x86  0         0           0   0.00s     0  ok
-101  vcpu 0    CPU 0/KVM        1         1           1  95.12s     1  ok
-102  vcpu 1    CPU 1/KVM        2         2           2   0.00s     0  ok
-103  iothread  IO io1           3         3           3   0.00s     0  ok
-104  worker    worker           0         0           0   0.00s     0  ok
+TID  ROLE      NAME             EXPECTED  ALLOWED  LAST    TIME  MIGR  DELAY  STATE
+100  emulator  qemu-system-x86  0         0           0   0.00s     0      0  ok
+101  vcpu 0    CPU 0/KVM        1         1           1  95.12s     1      0  ok
+102  vcpu 1    CPU 1/KVM        2         2           2   0.00s     0      0  ok
+103  iothread  IO io1           3         3           3   0.00s     0      0  ok
+104  worker    worker           0         0           0   0.00s     0      0  ok
 ";
         assert_eq!(said_of(&kernel, "web"), (0, text.to_owned()));
-        assert_eq!(kernel.now(), ms(0), "a look that leaves nothing open needs no second one");
+        assert_eq!(kernel.now(), ms(20), "how long threads wait takes two looks");
         assert_eq!(said_of(&kernel, ""), (0, text.to_owned()));
     }
 
@@ -306,13 +320,13 @@ TID  CLASS           STATE
         let text = "\
 web (PID 100): 2 of 6 threads NOT where they belong
   PIN_VCPUS=1,2 PIN_IOTHREADS=io1@3 PIN_EMULATOR=0
-TID  ROLE       NAME             EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
-100  emulator   qemu-system-x86  0         0           0  0.00s     0  ok
-101  vcpu 0     CPU 0/KVM        1         0-3         1  0.00s     0  OFF: may also run on 0,2-3
-102  vcpu 1     CPU 1/KVM        2         3           2  0.00s     0  OFF: may run on 3
-103  iothread   IO io1           3         3           3  0.00s     0  ok
-104  worker     worker           0         0           0  0.00s     0  ok
-105  emulator?  SPICE Worker     0         0           0  0.00s     0  ok
+TID  ROLE       NAME             EXPECTED  ALLOWED  LAST   TIME  MIGR  DELAY  STATE
+100  emulator   qemu-system-x86  0         0           0  0.00s     0      0  ok
+101  vcpu 0     CPU 0/KVM        1         0-3         1  0.00s     0      0  OFF: may also run on 0,2-3
+102  vcpu 1     CPU 1/KVM        2         3           2  0.00s     0      0  OFF: may run on 3
+103  iothread   IO io1           3         3           3  0.00s     0      0  ok
+104  worker     worker           0         0           0  0.00s     0      0  ok
+105  emulator?  SPICE Worker     0         0           0  0.00s     0      0  ok
   `pinshim apply 100` puts threads back where they belong, or says what is in the way
   EXPECTED is what QEMU was started with; a policy given to `pinshim apply` is not remembered
   so far 1 pin cut by a cpuset
@@ -358,6 +372,37 @@ PID  VM   TID  ROLE      ALLOWED
 200  -    200  emulator  1
 ";
         assert_eq!(said_of(&kernel, "-o pid,VM,tid,role,allowed"), (0, text.to_owned()));
+        assert_eq!(kernel.now(), ms(0), "a look that leaves nothing open needs no second one");
+    }
+
+    #[test]
+    fn how_long_threads_waited_since_the_look_before_is_shown() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        let waits = |tid, ns: u64| {
+            move |kernel: &FakeKernel| kernel.change(tid, |thread| thread.schedstat = Some((0, ns, 2)))
+        };
+        waits(101, 500_000_000)(&kernel);
+        kernel.at(ms(20), waits(101, 503_100_000));
+        kernel.at(ms(20), |kernel| kernel.change(102, |thread| thread.schedstat = None));
+        let delays = |text: &str| {
+            let words = text.lines().filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned);
+            words.collect::<Vec<_>>().join(" ")
+        };
+        let (_, text) = said_of(&kernel, "web -o tid,delay");
+        assert_eq!(delays(&text), "DELAY 0 3.1ms - 0 0");
+        // Then since the round before, and of a thread that is new all that it has waited.
+        kernel.at(ms(500), waits(101, 503_200_000));
+        kernel.at(ms(1500), waits(101, 520_200_000));
+        kernel.at(ms(1500), |kernel| {
+            let vm = kernel.existing(100).thread(105, "worker", "0");
+            vm.lists(105, Role::Worker, 0, "worker");
+        });
+        kernel.at(ms(1500), waits(105, 7_000_000));
+        kernel.at(ms(2500), |kernel| kernel.end_process(100));
+        let (_, text) = said_of(&kernel, "100 --watch 1 -o tid,delay");
+        let (text, _) = text.split_once("2> ").unwrap();
+        assert_eq!(delays(text), "DELAY 0 0 - 0 0 DELAY 0 100µs - 0 0 DELAY 0 17ms - 0 0 7.0ms DELAY");
     }
 
     #[test]
@@ -387,8 +432,7 @@ PID  VM   TID  ROLE      ALLOWED
         let kernel = FakeKernel::new();
         web(&kernel).thread(105, "TC tc0", "2-3").lists(105, Role::Exempt, 0, "TC tc0");
         let (status, text) = said_of(&kernel, "web");
-        let last =
-            "105  exempt    TC tc0           -         2-3         2  0.00s     0  exempt: placed by QEMU";
+        let last = "105  exempt    TC tc0           -         2-3         2  0.00s     0      0  exempt: placed by QEMU";
         assert_eq!((status, text.lines().last().unwrap()), (0, last));
         assert!(said_of(&kernel, "web --json").1.contains(r#""expected":null,"allowed":"2-3""#));
     }
@@ -403,10 +447,10 @@ PID  VM   TID  ROLE      ALLOWED
         assert_eq!((status, kernel.now()), (0, ms(20)));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "web (PID 100): 1 of 7 threads NOT where they belong");
-        let last =
-            "105  emulator?  live_migration   0         0           1  0.00s     0  ok, has not run since";
+        let last = "105  emulator?  live_migration   0         0           1  0.00s     0      0  ok, has not run since";
         assert_eq!(lines[8], last);
-        let last = "106  emulator?  SPICE Worker     0         1           1  0.00s     0  OFF: may run on 1";
+        let last =
+            "106  emulator?  SPICE Worker     0         1           1  0.00s     0      0  OFF: may run on 1";
         assert_eq!(lines[9], last);
     }
 
@@ -416,13 +460,13 @@ PID  VM   TID  ROLE      ALLOWED
         threads_of_web(&kernel).thread(105, "qemu-system-x86", "0-3");
         let text = "\
 web (PID 100): NOT PINNED, 6 threads
-TID  ROLE       NAME             EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
-100  emulator   qemu-system-x86  -         0           0  0.00s     0  -
-101  vcpu 0     CPU 0/KVM        -         1           1  0.00s     0  -
-102  vcpu 1     CPU 1/KVM        -         2           2  0.00s     0  -
-103  iothread   IO io1           -         3           3  0.00s     0  -
-104  worker     worker           -         0           0  0.00s     0  -
-105  emulator?  qemu-system-x86  -         0-3         0  0.00s     0  -
+TID  ROLE       NAME             EXPECTED  ALLOWED  LAST   TIME  MIGR  DELAY  STATE
+100  emulator   qemu-system-x86  -         0           0  0.00s     0      0  -
+101  vcpu 0     CPU 0/KVM        -         1           1  0.00s     0      0  -
+102  vcpu 1     CPU 1/KVM        -         2           2  0.00s     0      0  -
+103  iothread   IO io1           -         3           3  0.00s     0      0  -
+104  worker     worker           -         0           0  0.00s     0      0  -
+105  emulator?  qemu-system-x86  -         0-3         0  0.00s     0      0  -
   it was started without the library (LD_PRELOAD in /proc/100/environ does not name it)
   roles with a ? could not be told from the threads' names
 ";
@@ -445,8 +489,8 @@ No pinned VM is running that you may look into.
         assert_eq!(said_of(&kernel, ""), (0, text.to_owned()));
         let text = "\
 web (PID 200, user root): 1 thread, where they belong is not known
-TID  ROLE      NAME             EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
-200  emulator  qemu-system-x86  -         0           0  0.00s     0  -
+TID  ROLE      NAME             EXPECTED  ALLOWED  LAST   TIME  MIGR  DELAY  STATE
+200  emulator  qemu-system-x86  -         0           0  0.00s     0      0  -
   it belongs to user root, and only user root or root (CAP_SYS_PTRACE) may look into it
 ";
         assert_eq!(said_of(&kernel, "200"), (0, text.to_owned()));
@@ -458,8 +502,8 @@ TID  ROLE      NAME             EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
         kernel.process(100, &["/bin/sh"]).thread(100, "sh", "0-3");
         let text = "\
 sh (PID 100): NOT PINNED, 1 thread
-TID  ROLE      NAME  EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
-100  emulator  sh    -         0-3         0  0.00s     0  -
+TID  ROLE      NAME  EXPECTED  ALLOWED  LAST   TIME  MIGR  DELAY  STATE
+100  emulator  sh    -         0-3         0  0.00s     0      0  -
   it was started without the library (LD_PRELOAD in /proc/100/environ does not name it)
   process 100 (sh) does not look like a QEMU
 2> pinshim: no QEMU is called \"db\"; `pinshim show` without a name lists the pinned VMs
@@ -475,14 +519,14 @@ TID  ROLE      NAME  EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
         kernel.at(ms(1500), |kernel| kernel.end_process(100));
         let once = "\
 sh (PID 100): NOT PINNED, 1 thread
-TID  ROLE      NAME  EXPECTED  ALLOWED  LAST   TIME  MIGR  STATE
-100  emulator  sh    -         0           0  0.00s     0  -
+TID  ROLE      NAME  EXPECTED  ALLOWED  LAST   TIME  MIGR  DELAY  STATE
+100  emulator  sh    -         0           0  0.00s     0      0  -
   it was started without the library (LD_PRELOAD in /proc/100/environ does not name it)
   process 100 (sh) does not look like a QEMU
 ";
         let end = "2> pinshim: there is no process 100; `pinshim show` without a name lists the pinned VMs\n";
         assert_eq!(said_of(&kernel, "100 --watch 1"), (2, format!("{once}{once}{end}")));
-        assert_eq!(kernel.now(), ms(2000));
+        assert_eq!(kernel.now(), ms(2020));
     }
 
     #[test]
@@ -539,7 +583,7 @@ No pinned VM is running that you may look into.
         let (status, text) = said_of(&kernel, "100 --watch 1");
         assert!(!text.contains("bash"), "{text}");
         assert!(text.ends_with("\n2> pinshim: process 100 has ended\n"), "{text}");
-        assert_eq!((status, kernel.now()), (2, ms(1000)));
+        assert_eq!((status, kernel.now()), (2, ms(1020)));
     }
 
     #[test]
@@ -554,18 +598,18 @@ No pinned VM is running that you may look into.
             r#""policy":{"PIN_EMULATOR":"0","PIN_IOTHREADS":"io1@3","PIN_VCPUS":"1,2"},"#,
             r#""broker":null,"sandboxed":false,"settled":false,"#,
             r#""counters":{"created":0,"unlisted":0,"brokered":0,"cut":0,"refused":0,"put_back":0,"filtered":0,"class_refused":0},"#,
-            r#""threads":["#,
+            r#""interval_seconds":0.02,"threads":["#,
             r#"{"tid":100,"role":"emulator","role_from":"library","vcpu":null,"vhost_worker":null,"#,
             r#""name":"qemu-system-x86","#,
-            r#""expected":"0","allowed":"0","class":null,"expected_class":null,"last_cpu":0,"cpu_seconds":0.0,"migrations":0,"#,
+            r#""expected":"0","allowed":"0","class":null,"expected_class":null,"last_cpu":0,"cpu_seconds":0.0,"migrations":0,"delay_seconds":0.0,"#,
             r#""register":"placed","verdict":"ok","words":"ok"},"#,
             r#"{"tid":101,"role":"vcpu","role_from":"library","vcpu":0,"vhost_worker":null,"#,
             r#""name":"CPU 0/KVM","#,
-            r#""expected":"1","allowed":"1","class":null,"expected_class":null,"last_cpu":1,"cpu_seconds":0.0,"migrations":0,"#,
+            r#""expected":"1","allowed":"1","class":null,"expected_class":null,"last_cpu":1,"cpu_seconds":0.0,"migrations":0,"delay_seconds":0.0,"#,
             r#""register":"placed","verdict":"ok","words":"ok"},"#,
             r#"{"tid":104,"role":"worker","role_from":"library","vcpu":null,"vhost_worker":null,"#,
             r#""name":"worker","#,
-            r#""expected":"0","allowed":"0","class":null,"expected_class":null,"last_cpu":0,"cpu_seconds":0.0,"migrations":0,"#,
+            r#""expected":"0","allowed":"0","class":null,"expected_class":null,"last_cpu":0,"cpu_seconds":0.0,"migrations":0,"delay_seconds":0.0,"#,
             r#""register":"born","verdict":"newborn","words":"being born"}]}],"#,
             r#""not_pinned":[200],"unreadable":[],"errors":[]}"#,
             "\n"

@@ -2,6 +2,7 @@
 
 use pinning::is_harmful;
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// Bytes that others chose as text for one line: each harmful character becomes `?`.
 pub(crate) fn harmless(bytes: &[u8]) -> String {
@@ -31,6 +32,21 @@ pub(crate) fn is_plain_word(word: &str) -> bool {
 /// as it is.
 pub(crate) fn in_command<'a>(name: &'a str, otherwise: &'a str) -> &'a str {
     if is_plain_word(name) { name } else { otherwise }
+}
+
+/// A short time: `0`, `0.4µs`, `12µs`, `3.1ms`, `250ms`, `1.25s`.
+pub(crate) fn short(time: Duration) -> String {
+    let nanoseconds = time.as_nanos();
+    let in_units = |unit: f64, name: &str| {
+        let value = nanoseconds as f64 / unit;
+        if value < 9.95 { format!("{value:.1}{name}") } else { format!("{value:.0}{name}") }
+    };
+    match nanoseconds {
+        0 => "0".to_owned(),
+        1..=999_499 => in_units(1e3, "µs"),
+        999_500..=999_499_999 => in_units(1e6, "ms"),
+        _ => format!("{:.2}s", time.as_secs_f64()),
+    }
 }
 
 /// A count with its noun.
@@ -66,6 +82,16 @@ mod tests {
         for name in ["", "-web", "web;reboot", "$(reboot)", "a b", "a'b", "a\nb", "größe", "~", "a*"] {
             assert_eq!(in_command(name, "NAME"), "NAME", "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_short_time_has_the_unit_that_fits() {
+        let shown = |ns| short(Duration::from_nanos(ns));
+        let times =
+            [0, 40, 400, 9_949, 12_345, 999_499, 999_500, 3_140_000, 250_000_000, 999_499_999, 1_254_000_000];
+        let texts =
+            ["0", "0.0µs", "0.4µs", "9.9µs", "12µs", "999µs", "1.0ms", "3.1ms", "250ms", "999ms", "1.25s"];
+        assert_eq!(times.map(shown), texts);
     }
 
     #[test]

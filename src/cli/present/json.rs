@@ -8,12 +8,13 @@ use crate::output::print::Output;
 use crate::present::table::role_from;
 use crate::verdict::against_qmp::Comparison;
 use crate::verdict::judge::Verdict;
-use crate::verdict::watch::{Offence, Watched};
+use crate::verdict::watch::{Offence, RoleDelay, Watched};
 use crate::vm::expected::VmThread;
 use crate::vm::look::{Look, Vm};
 use pinning::RoleKind;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The version of every document.
 pub(crate) const VERSION: u32 = 1;
@@ -51,6 +52,8 @@ pub(crate) struct ShownVm {
     /// Whether a vCPU has run.
     settled: Option<bool>,
     counters: Option<Counters>,
+    /// The time in which the threads' delays came to be.
+    interval_seconds: Option<f64>,
     threads: Vec<ShownThread>,
 }
 
@@ -88,6 +91,8 @@ pub(crate) struct ShownThread {
     last_cpu: u32,
     cpu_seconds: f64,
     migrations: Option<u64>,
+    /// How long it was ready to run and did not, in the time that was looked at.
+    delay_seconds: Option<f64>,
     /// What the library's register says: `born`, `placed`, `cut`, `refused` or `left alone`.
     register: Option<String>,
     /// `ok`, `off`, `ran-off`, `class`, `cut`, `newborn`, `ending`, `exempt` or `unknown`.
@@ -113,6 +118,8 @@ pub(crate) struct Checked {
     threads: usize,
     /// The threads that were off their sets.
     offenders: Vec<Offender>,
+    /// How long the threads of each role waited.
+    delays: Vec<Delays>,
     /// Where QEMU's own answer (`--qmp`) differs, what it cannot tell, and why a process is not pinned.
     notes: Vec<String>,
     exit_status: u8,
@@ -162,6 +169,27 @@ impl CheckedAll {
     }
 }
 
+/// How long the threads of a role were ready to run and did not.
+#[derive(Debug, Serialize)]
+struct Delays {
+    role: String,
+    threads: usize,
+    delay_seconds: f64,
+    /// The most of one thread between two looks.
+    longest_at_most_seconds: f64,
+}
+
+impl Delays {
+    fn new((role, delay): (&RoleKind, &RoleDelay)) -> Self {
+        Self {
+            role: role.to_string(),
+            threads: delay.threads,
+            delay_seconds: delay.total.as_secs_f64(),
+            longest_at_most_seconds: delay.longest.as_secs_f64(),
+        }
+    }
+}
+
 /// A thread that was off its set.
 #[derive(Debug, Serialize)]
 pub(crate) struct Offender {
@@ -185,7 +213,13 @@ impl Shown {
 
 impl ShownVm {
     /// A VM, one look at it and the verdicts.
-    pub(crate) fn new(vm: &Vm<'_>, look: &Look, verdicts: &[Verdict], notes: Vec<String>) -> Self {
+    pub(crate) fn new(
+        vm: &Vm<'_>,
+        look: &Look,
+        verdicts: &[Verdict],
+        notes: Vec<String>,
+        interval: Option<Duration>,
+    ) -> Self {
         let snapshot = look.content.as_ref().ok().map(|content| &content.snapshot);
         let counters = snapshot.map(|snapshot| snapshot.counters);
         Self {
@@ -208,6 +242,7 @@ impl ShownVm {
                 filtered: counters.filtered,
                 class_refused: counters.class_refused,
             }),
+            interval_seconds: interval.map(|interval| interval.as_secs_f64()),
             threads: look.threads.iter().zip(verdicts).map(|(m, v)| ShownThread::new(m, v)).collect(),
         }
     }
@@ -231,6 +266,7 @@ impl ShownThread {
             last_cpu: thread.last_cpu.0,
             cpu_seconds: thread.cpu_time.as_secs_f64(),
             migrations: thread.migrations,
+            delay_seconds: vm_thread.delay.map(|delay| delay.as_secs_f64()),
             register: vm_thread.state.map(|state| state.to_string()),
             verdict: verdict.word(),
             words: verdict.to_string(),
@@ -252,6 +288,7 @@ impl Checked {
             seconds: 0.0,
             threads: 0,
             offenders: Vec::new(),
+            delays: Vec::new(),
             notes: Vec::new(),
             exit_status: FAILED,
             error: None,
@@ -276,6 +313,7 @@ impl Checked {
             seconds: watched.time.as_secs_f64(),
             threads: watched.threads,
             offenders: watched.offences.iter().map(offender).collect(),
+            delays: watched.delays.iter().map(Delays::new).collect(),
             notes: comparison.differences.iter().chain(&comparison.not_told).cloned().collect(),
             exit_status,
             ..Self::nothing_of(vm)
@@ -458,7 +496,6 @@ mod tests {
     use pinning::{Class, CpuSet};
     use serde_json::Value;
     use std::collections::BTreeSet;
-    use std::time::Duration;
 
     const DOCUMENT: &str = include_str!("../../../docs/command.md");
 
@@ -513,8 +550,12 @@ mod tests {
         let vm = find::named(&kernel, "web").unwrap();
         let look = vm.look(&Ask::default()).unwrap();
         let verdicts = vec![Verdict::Ok; look.threads.len()];
-        let shown =
-            Shown::new(vec![ShownVm::new(&vm, &look, &verdicts, Vec::new())], vec![1], vec![1], Vec::new());
+        let shown = Shown::new(
+            vec![ShownVm::new(&vm, &look, &verdicts, Vec::new(), None)],
+            vec![1],
+            vec![1],
+            Vec::new(),
+        );
         let shown = serde_json::to_value(shown).unwrap();
         assert_eq!(fields(&shown), documented(SHOWN));
         let shown = &shown["vms"][0];
@@ -528,6 +569,7 @@ mod tests {
         assert_eq!(fields(&checked), documented(CHECKED));
         let added = quoted(meaning(CHECKED, "offenders"));
         assert_eq!(fields(&checked["offenders"][0]), &documented(THREAD) | &added);
+        assert_eq!(fields(&checked["delays"][0]), quoted(meaning(CHECKED, "delays")));
         let not_pinned = serde_json::to_value(Checked::not_pinned(&vm, "x".to_owned())).unwrap();
         assert_eq!(fields(&not_pinned), documented(CHECKED));
         let failure = Failure::new("x");

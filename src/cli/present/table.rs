@@ -5,7 +5,7 @@
 use crate::arguments::Column;
 use crate::output::line::{Emphasis, Line};
 use crate::output::style::Style;
-use crate::output::text::one_line;
+use crate::output::text::{one_line, short};
 use crate::verdict::judge::Verdict;
 use crate::vm::expected::VmThread;
 use crate::vm::identify::Evidence;
@@ -13,14 +13,14 @@ use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Wi
 use pinning::RoleKind;
 use std::time::Duration;
 
-/// The width where there is no terminal to ask.
-const WIDTH: u16 = 100;
+/// The width where there is no terminal to ask: most rows are whole lines then.
+const WIDTH: u16 = 110;
 
 /// A narrower terminal breaks the lines of the table: that is easier to read than columns of single letters.
 const NARROWEST: u16 = 80;
 
 /// The columns of a VM's table; that of the class only where one differs from the usual one.
-const USUAL: [Column; 10] = [
+const USUAL: [Column; 11] = [
     Column::Tid,
     Column::Role,
     Column::Name,
@@ -30,6 +30,7 @@ const USUAL: [Column; 10] = [
     Column::Last,
     Column::Time,
     Column::Migr,
+    Column::Delay,
     Column::State,
 ];
 
@@ -75,7 +76,7 @@ pub(crate) fn lines(headers: &[&str], rows: Vec<(Vec<String>, Option<Emphasis>)>
             MARK => {
                 column.set_constraint(ColumnConstraint::ContentWidth);
             }
-            "TID" | "PID" | "LAST" | "TIME" | "MIGR" | "CPU" | "THREADS" => {
+            "TID" | "PID" | "LAST" | "TIME" | "MIGR" | "DELAY" | "CPU" | "THREADS" => {
                 column.set_cell_alignment(CellAlignment::Right);
                 column.set_constraint(ColumnConstraint::ContentWidth);
             }
@@ -140,6 +141,7 @@ fn header(column: Column) -> &'static str {
         Column::Last => "LAST",
         Column::Time => "TIME",
         Column::Migr => "MIGR",
+        Column::Delay => "DELAY",
         Column::Register => "REGISTER",
         Column::State => "STATE",
     }
@@ -161,6 +163,7 @@ fn cell(row: &Row<'_>, column: Column) -> String {
         Column::Last => thread.last_cpu.to_string(),
         Column::Time => time(thread.cpu_time),
         Column::Migr => or_none(thread.migrations.map(|count| count.to_string())),
+        Column::Delay => or_none(vm_thread.delay.map(short)),
         Column::Register => or_none(vm_thread.state.map(|state| state.to_string())),
         Column::State => row.verdict.to_string(),
     }
@@ -226,10 +229,12 @@ mod tests {
                 migrations: Some(12_345_678),
                 ..vcpu.thread
             };
-            VmThread { thread, index: Some(index), expected: Some(many.clone()), ..vcpu }
+            let delay = Some(Duration::from_millis(999));
+            VmThread { thread, delay, index: Some(index), expected: Some(many.clone()), ..vcpu }
         };
         let off = Verdict::Off(Off::AlsoOn(many.clone()));
-        let table = render(&[vm_thread(250), vm_thread(251)], &[off, Verdict::Ok], Style::default());
+        let style = Style { size: Some((100, 24)), ..Style::default() };
+        let table = render(&[vm_thread(250), vm_thread(251)], &[off, Verdict::Ok], style);
         assert!(table[0].written(true).starts_with("\x1b[1m"), "{:?}", table[0]);
         // A row of several lines has one emphasis.
         let second = table.iter().position(|line| line.written(false).contains("vcpu 251")).unwrap();
@@ -238,9 +243,9 @@ mod tests {
         assert!(table[1..second].iter().all(is_red) && !table[second..].iter().any(is_red), "{table:?}");
         let table: String = table.iter().map(|line| line.written(false)).collect();
         let widest = table.lines().map(|line| line.chars().count()).max();
-        assert!(widest.is_some_and(|widest| widest <= usize::from(WIDTH)), "{widest:?}\n{table}");
+        assert!(widest.is_some_and(|widest| widest <= 100), "{widest:?}\n{table}");
         // Nothing that stands for one thing is broken in two.
-        for whole in ["4194303", "vcpu 250", "CPU 250/KVM", "1000h00m", "12345678", "249"] {
+        for whole in ["4194303", "vcpu 250", "CPU 250/KVM", "1000h00m", "12345678", "999ms", "249"] {
             assert!(table.contains(whole), "{whole}\n{table}");
         }
     }

@@ -11,6 +11,7 @@ use crate::sys::threads::Migrations;
 use crate::verdict::against_qmp::Comparison;
 use crate::verdict::judge::{Judge, Verdict};
 use crate::verdict::not_judged::not_judged;
+use crate::verdict::waits::Waits;
 use crate::verdict::{against_qmp, at_start, diagnosis, vhost_in_kernel};
 use crate::vm::find::is_qemu;
 use crate::vm::identify::Evidence;
@@ -20,6 +21,7 @@ use crate::vm::qmp::{self, Ids};
 use crate::vm::unmet::unmet_by;
 use pinning::RoleKind;
 use std::path::Path;
+use std::time::Duration;
 
 /// So many characters of a variable's value are shown; `--json` has all of it.
 const VALUE: usize = 2000;
@@ -33,6 +35,11 @@ pub(crate) struct VmReport<'k> {
     judge: Judge,
     pub(crate) look: Look,
     pub(crate) verdicts: Vec<Verdict>,
+    /// The time in which the threads' delays came to be; `None`: there was one look only.
+    pub(crate) interval: Option<Duration>,
+    delays: Delays,
+    /// What the threads had waited at its last look.
+    pub(crate) waits: Waits,
     /// Sentences: why it is not pinned, what else is to be known.
     pub(crate) notes: Vec<String>,
     /// Sentences on other processes that give themselves the VM's name, and on what QEMU itself says.
@@ -41,14 +48,25 @@ pub(crate) struct VmReport<'k> {
     ids: Option<Ids>,
 }
 
+/// Since when a report counts how long threads wait.
+#[derive(Debug)]
+pub(crate) enum Delays {
+    /// It does not.
+    NotAsked,
+    /// Since its own first look, so that there has to be another one.
+    SinceFirstLook,
+    /// Since an earlier report's last look.
+    Since(Waits),
+}
+
 impl<'k> VmReport<'k> {
     /// The report of one look. `namesakes` are sentences on other processes that give themselves the VM's name.
-    pub(crate) fn first(vm: Vm<'k>, namesakes: Vec<String>) -> Result<Self, Failure> {
-        Self::look(vm, namesakes, None, Judge::default())
+    pub(crate) fn first(vm: Vm<'k>, namesakes: Vec<String>, delays: Delays) -> Result<Self, Failure> {
+        Self::look(vm, namesakes, None, Judge::default(), delays)
     }
 
     /// The report of one look, with the answer of the QEMU behind a QMP socket.
-    pub(crate) fn asking(vm: Vm<'k>, socket: &Path) -> Result<Self, Failure> {
+    pub(crate) fn asking(vm: Vm<'k>, socket: &Path, delays: Delays) -> Result<Self, Failure> {
         let (ids, further) = if vm.is_pinned() {
             let (ids, Comparison { differences, not_told }) = against_qmp::compared(&vm, socket)?;
             (ids, not_told.into_iter().chain(differences).collect())
@@ -57,25 +75,48 @@ impl<'k> VmReport<'k> {
             let not_told = Vec::from_iter(ids.not_told());
             (ids, not_told)
         };
-        Self::look(vm, further, Some(ids), Judge::default())
+        Self::look(vm, further, Some(ids), Judge::default(), delays)
     }
 
-    fn look(vm: Vm<'k>, further: Vec<String>, ids: Option<Ids>, mut judge: Judge) -> Result<Self, Failure> {
-        let look = vm.look(&Ask { migrations: Migrations::Count, ids: ids.as_ref(), ..Ask::default() })?;
+    fn look(
+        vm: Vm<'k>,
+        further: Vec<String>,
+        ids: Option<Ids>,
+        mut judge: Judge,
+        delays: Delays,
+    ) -> Result<Self, Failure> {
+        let at = vm.process.kernel.now();
+        let mut look =
+            vm.look(&Ask { migrations: Migrations::Count, ids: ids.as_ref(), ..Ask::default() })?;
         let verdicts = judge.judge(&look.threads);
+        let waits = Waits::of(&look.threads, at);
+        let interval = match &delays {
+            Delays::Since(before) => {
+                before.fill_in(&mut look.threads);
+                Some(at.saturating_sub(before.at))
+            }
+            _ => None,
+        };
         let mut notes = notes(&vm, &look, &verdicts);
         notes.extend_from_slice(&further);
-        Ok(Self { vm, judge, look, verdicts, notes, further, ids })
+        Ok(Self { vm, judge, look, verdicts, interval, delays, waits, notes, further, ids })
     }
 
     /// Whether a second look would tell more.
     pub(crate) fn is_open(&self) -> bool {
-        self.verdicts.iter().any(Verdict::needs_another_look)
+        matches!(self.delays, Delays::SinceFirstLook) || self.verdicts.iter().any(Verdict::needs_another_look)
     }
 
     /// The report of a second look, where the first left something open.
     pub(crate) fn again(self) -> Result<Self, Failure> {
-        if self.is_open() { Self::look(self.vm, self.further, self.ids, self.judge) } else { Ok(self) }
+        if !self.is_open() {
+            return Ok(self);
+        }
+        let delays = match self.delays {
+            Delays::SinceFirstLook => Delays::Since(self.waits),
+            delays => delays,
+        };
+        Self::look(self.vm, self.further, self.ids, self.judge, delays)
     }
 
     /// The report for people.

@@ -85,6 +85,8 @@ pub(crate) struct FakeThread {
     pub(crate) cpu_time: u64,
     pub(crate) switches: u64,
     pub(crate) migrations: Option<u64>,
+    /// Nanoseconds that it ran and waited, and how often it got a CPU.
+    pub(crate) schedstat: Option<(u64, u64, u64)>,
     /// `None`: this user may not ask for it.
     pub(crate) core_cookie: Option<u64>,
     /// The kernel's flags of it (PF_… in include/linux/sched.h).
@@ -331,6 +333,13 @@ impl FakeKernel {
         if let Some(migrations) = thread.migrations {
             self.write(format!("{folder}/sched"), format!("se.nr_migrations    :    {migrations}\n"));
         }
+        match thread.schedstat {
+            Some((ran, waited, runs)) => {
+                self.write(format!("{folder}/schedstat"), format!("{ran} {waited} {runs}\n"))
+            }
+            // There is none yet, or it was there.
+            None => _ = fs::remove_file(self.path(format!("{folder}/schedstat"))),
+        }
         // The process's own status is that of its main thread.
         if tid.0 == thread.pid {
             self.write(format!("/proc/{tid}/status"), status);
@@ -389,6 +398,7 @@ impl FakeProcess<'_> {
             cpu_time: 0,
             switches: 1,
             migrations: Some(0),
+            schedstat: Some((0, 0, 1)),
             core_cookie: Some(0),
             flags: 0,
             cpuset: None,

@@ -35,6 +35,8 @@ pub(crate) mod rights;
 #[forbid(unsafe_code)]
 pub(crate) mod saved_host;
 #[forbid(unsafe_code)]
+pub(crate) mod schedstat;
+#[forbid(unsafe_code)]
 pub(crate) mod thread_cgroup;
 #[forbid(unsafe_code)]
 pub(crate) mod threads;

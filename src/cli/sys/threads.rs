@@ -5,6 +5,7 @@
 //! proc_pid_stat(5).
 
 use crate::sys::process::Process;
+use crate::sys::schedstat::Schedstat;
 use pinning::{Class, ClassKind, CpuId, CpuSet, Tid};
 use std::io;
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub(crate) struct Thread {
     pub(crate) switches: u64,
     /// How often it has gone from one CPU to another, where the kernel tells (CONFIG_SCHED_DEBUG).
     pub(crate) migrations: Option<u64>,
+    /// How long it ran and how long it waited for a CPU, where the kernel tells (CONFIG_SCHED_INFO).
+    pub(crate) schedstat: Option<Schedstat>,
 }
 
 /// One thread and no other: an id alone may be used again for a later thread.
@@ -101,6 +104,9 @@ fn read(process: Process<'_>, tid: Tid, migrations: Migrations) -> Option<Thread
     let status = kernel.read(folder.join("status")).ok()?;
     let stat = kernel.read(folder.join("stat")).ok()?;
     let mut thread = parse(tid, &String::from_utf8_lossy(&status), &stat, kernel.ticks_per_second())?;
+    let has_run = thread.switches > 0 || !thread.cpu_time.is_zero();
+    let schedstat = kernel.read_text(folder.join("schedstat")).ok();
+    thread.schedstat = schedstat.and_then(|text| Schedstat::parse(&text, has_run));
     if migrations == Migrations::Count {
         thread.migrations = kernel.read_text(folder.join("sched")).ok().as_deref().and_then(parse_sched);
     }
@@ -206,6 +212,7 @@ fn parse(tid: Tid, status: &str, stat: &[u8], ticks_per_second: u64) -> Option<T
         cpu_time: Duration::from_millis(ticks.saturating_mul(1000) / ticks_per_second.max(1)),
         switches,
         migrations: None,
+        schedstat: None,
     })
 }
 
@@ -295,5 +302,7 @@ mod tests {
         let own = threads.iter().find(|thread| thread.tid == tid).unwrap();
         assert_eq!(own.allowed, kernel.affinity(tid).unwrap());
         assert!(own.allowed.contains(own.last_cpu));
+        let runs = own.schedstat.map(|stat| stat.runs);
+        assert!(runs.is_none_or(|runs| runs > 0), "{own:?}");
     }
 }

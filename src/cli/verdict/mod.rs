@@ -7,4 +7,5 @@ pub(crate) mod judge;
 pub(crate) mod not_judged;
 pub(crate) mod vhost_in_kernel;
 pub(crate) mod wait;
+pub(crate) mod waits;
 pub(crate) mod watch;

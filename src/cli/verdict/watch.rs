@@ -4,9 +4,11 @@ use crate::output::failure::Failure;
 use crate::sys::kernel::Kernel;
 use crate::sys::threads::ThreadKey;
 use crate::verdict::judge::{Judge, Verdict};
+use crate::verdict::waits::Waits;
 use crate::vm::expected::VmThread;
 use crate::vm::look::{Ask, Look, Vm};
-use std::collections::{BTreeMap, HashSet};
+use pinning::RoleKind;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 /// The time between two looks. A thread places itself within microseconds, or on a busy machine within some
@@ -27,6 +29,19 @@ pub(crate) struct Watched {
     pub(crate) time: Duration,
     /// How many threads were seen, including those that have ended since.
     pub(crate) threads: usize,
+    /// How long the threads of each role were ready to run and did not; a role of which the kernel does not tell is not there.
+    pub(crate) delays: BTreeMap<RoleKind, RoleDelay>,
+}
+
+/// How long the threads of a role were ready to run and did not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct RoleDelay {
+    /// Of how many threads it is known.
+    pub(crate) threads: usize,
+    /// All of them together.
+    pub(crate) total: Duration,
+    /// The most of any of them between two looks: none waited longer at a stretch.
+    pub(crate) longest: Duration,
 }
 
 /// A thread off its set.
@@ -72,10 +87,19 @@ pub(crate) fn watch(
 struct Watch<'a> {
     vm: &'a Vm<'a>,
     judge: Judge,
-    threads: HashSet<ThreadKey>,
+    threads: HashMap<ThreadKey, Seen>,
+    /// What the threads had waited at the look before.
+    waits: Option<Waits>,
     offences: BTreeMap<ThreadKey, Offence>,
     /// The last look has left a thread that cannot be judged yet.
     is_open: bool,
+}
+
+/// What is kept of every thread.
+struct Seen {
+    role: RoleKind,
+    /// How long it has waited so far, and the most between two looks.
+    delay: Option<(Duration, Duration)>,
 }
 
 impl<'a> Watch<'a> {
@@ -83,19 +107,27 @@ impl<'a> Watch<'a> {
         Self {
             vm,
             judge: Judge::default(),
-            threads: HashSet::new(),
+            threads: HashMap::new(),
+            waits: None,
             offences: BTreeMap::new(),
             is_open: false,
         }
     }
 
     fn look(&mut self) -> Result<(), Failure> {
+        let at = self.vm.process.kernel.now();
         let look = look(self.vm)?;
+        let before = self.waits.replace(Waits::of(&look.threads, at));
         let verdicts = self.judge.judge(&look.threads);
         self.is_open = false;
         for (vm_thread, verdict) in look.threads.into_iter().zip(verdicts) {
             let key = vm_thread.thread.key();
-            self.threads.insert(key);
+            let seen = self.threads.entry(key).or_insert(Seen { role: vm_thread.role, delay: None });
+            seen.role = vm_thread.role;
+            if let Some(wait) = before.as_ref().and_then(|before| before.since(&vm_thread.thread)) {
+                let (total, longest) = seen.delay.unwrap_or_default();
+                seen.delay = Some((total + wait.waited, longest.max(wait.waited)));
+            }
             self.is_open |= matches!(verdict, Verdict::Unsure | Verdict::NotPlacedYet);
             if verdict.is_offence() {
                 let looks = self.offences.get(&key).map_or(0, |before| before.looks) + 1;
@@ -106,8 +138,21 @@ impl<'a> Watch<'a> {
     }
 
     fn finished(self, looks: u64, time: Duration) -> Watched {
-        let offences = self.offences.into_values().collect();
-        Watched { offences, looks, time, threads: self.threads.len() }
+        let offence = |(key, mut offence): (ThreadKey, Offence)| {
+            let delay = self.threads.get(&key).and_then(|seen| seen.delay);
+            offence.vm_thread.delay = delay.map(|(total, _)| total);
+            offence
+        };
+        let offences = self.offences.into_iter().map(offence).collect();
+        let mut delays = BTreeMap::new();
+        for seen in self.threads.values() {
+            let Some((total, longest)) = seen.delay else { continue };
+            let of_role: &mut RoleDelay = delays.entry(seen.role).or_default();
+            of_role.threads += 1;
+            of_role.total += total;
+            of_role.longest = of_role.longest.max(longest);
+        }
+        Watched { offences, looks, time, threads: self.threads.len(), delays }
     }
 }
 
@@ -207,6 +252,33 @@ mod tests {
         kernel.at(ms(40), |kernel| kernel.move_to(105, "0"));
         // Either was seen off its set once only.
         assert_eq!(watched(&kernel, ms(40)), (none(), 3, 7));
+    }
+
+    #[test]
+    fn how_long_threads_waited_is_counted_for_each_role() {
+        let kernel = FakeKernel::new();
+        let vm = web(&kernel);
+        // What was before counts for nothing.
+        kernel.change(101, |thread| thread.schedstat = Some((0, 500_000_000, 9)));
+        vm.thread(105, "worker", "0").lists(105, pinning::Role::Worker, 0, "worker");
+        let waits = |tid, ns, runs| {
+            move |kernel: &FakeKernel| kernel.change(tid, |thread| thread.schedstat = Some((0, ns, runs)))
+        };
+        kernel.at(ms(20), waits(101, 503_000_000, 10));
+        kernel.at(ms(40), waits(101, 504_000_000, 12));
+        kernel.at(ms(40), waits(102, 2_000_000, 2));
+        kernel.at(ms(40), |kernel| kernel.end(104));
+        kernel.at(ms(20), |kernel| kernel.change(103, |thread| thread.schedstat = None));
+        kernel.move_to(101, "0");
+        let vm = find::named(&kernel, "web").unwrap();
+        let watched = watch(&kernel, &[&vm], ms(60), |_, _| {}).pop().unwrap().unwrap();
+        let delays = watched.delays.iter().map(|(role, delay)| {
+            (role.to_string(), delay.threads, delay.total.as_millis(), delay.longest.as_millis())
+        });
+        let delays: Vec<_> = delays.collect();
+        let of = |role: &str, threads, total, longest| (role.to_owned(), threads, total, longest);
+        assert_eq!(delays, [of("emulator", 1, 0, 0), of("vcpu", 2, 6, 3), of("worker", 2, 0, 0)]);
+        assert_eq!(watched.offences[0].vm_thread.delay, Some(ms(4)));
     }
 
     #[test]

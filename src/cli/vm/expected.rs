@@ -11,6 +11,7 @@ use crate::vm::vhost_workers::VhostWorkers;
 use crate::vm::whole_ids;
 use pinning::status_page::State;
 use pinning::{CpuSet, KernelThread, Policy, Role, RoleKind, SetId};
+use std::time::Duration;
 
 /// A thread and where it belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,9 @@ pub(crate) struct VmThread {
     pub(crate) may_be: Vec<String>,
     /// What keeps it from its set: it has all the CPUs of its set that this cpuset leaves it.
     pub(crate) held_by: Option<Cpuset>,
+    /// How long it was ready to run and did not, in the time that was looked at; `None` where that is not known. One look alone
+    /// cannot tell.
+    pub(crate) delay: Option<Duration>,
 }
 
 impl VmThread {
@@ -108,6 +112,7 @@ fn vm_thread(
         state: identified.listed.map(|listed| listed.state),
         may_be: identified.may_be,
         held_by: None,
+        delay: None,
         thread,
     }
 }

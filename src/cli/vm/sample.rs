@@ -67,6 +67,7 @@ pub(crate) fn thread(tid: i32, comm: &str) -> Thread {
         cpu_time: Duration::ZERO,
         switches: 0,
         migrations: None,
+        schedstat: None,
     }
 }
 
@@ -84,5 +85,6 @@ pub(crate) fn vm_thread(tid: i32, role: RoleKind, name: &str) -> VmThread {
         home_assumed: false,
         may_be: Vec::new(),
         held_by: None,
+        delay: None,
     }
 }
