@@ -10,12 +10,18 @@ cd "$(mktemp -d)"
 modprobe --all kvm_amd vhost_net tun
 
 failures=0
-trap 'echo "line ${LINENO} of the case or of lib.sh failed: $BASH_COMMAND"' ERR
+# Where the case is, for one that is not over in time.
+trap 'printf "%s:%s: %s\n" "${BASH_SOURCE##*/}" "$LINENO" "$BASH_COMMAND" >/run/lab-at' DEBUG
+trap 'echo "${BASH_SOURCE##*/}:$LINENO: this failed: $BASH_COMMAND"' ERR
 trap 'status=$?; [ "$failures" = 0 ] || status=1; exit $status' EXIT
 
-# Notes a failure.
+# Notes a failure, with the line of the case.
 fail() { # WHAT
-    echo "FAILED: $*"
+    local call
+    for ((call = 0; call < ${#FUNCNAME[@]} - 2; call++)); do
+        [[ ${BASH_SOURCE[call + 1]} == */host/* ]] || break
+    done
+    echo "FAILED: ${BASH_SOURCE[call + 1]##*/}:${BASH_LINENO[call]}: $*"
     failures=$((failures + 1))
 }
 
@@ -31,13 +37,19 @@ try() { # COMMAND...
     output=$("$@" 2>&1) || status=$?
 }
 
-# A command's status, and what its output must hold.
+# A command's status, and what its output must hold. It has $patience seconds.
+patience=30
 expect() { # STATUS TEXT COMMAND...
-    local status=0 output wanted=$1 text=$2
+    local status=0 output wanted=$1 text=$2 wrong=()
     shift 2
-    output=$("$@" 2>&1) || status=$?
-    [ "$status" = "$wanted" ] || fail "$*: status $status, not $wanted: $output"
-    [[ $output == *"$text"* ]] || fail "$*: it does not say '$text': $output"
+    output=$(timeout --kill-after=5 "$patience" "$@" 2>&1) || status=$?
+    if [ "$status" = 124 ] || [ "$status" = 137 ]; then
+        wrong+=("it was still running after $patience s")
+    elif [ "$status" != "$wanted" ]; then
+        wrong+=("status $status, not $wanted")
+    fi
+    [[ $output == *"$text"* ]] || wrong+=("it does not say '$text'")
+    [ ${#wrong[@]} = 0 ] || fail "$*: $(printf '%s; ' "${wrong[@]}")it said: $output"
 }
 
 # Waits until a command succeeds.
@@ -71,23 +83,38 @@ make_guest() {
     )
 }
 
-# Starts a VM under the library; returns when its guest runs. Its process is $vm.
-start_vm() { # NAME=VALUE... -- QEMU-ARGUMENT...
-    local variables=()
+# Starts a VM by a command that becomes QEMU, such as `pinshim run --cpus 1`; returns when its guest runs. Its process is
+# $vm. stdin and stdout are QEMU's.
+start_vm_by() { # COMMAND... -- QEMU-ARGUMENT...
+    local by=()
     while [ "$1" != -- ]; do
-        variables+=("$1")
+        by+=("$1")
         shift
     done
     shift
     [ ${#guest[@]} -gt 0 ] || make_guest
     rm -f serial
-    env "${variables[@]}" LD_PRELOAD="$product/target/release/libpinshim.so" \
-        qemu-system-x86_64 "${guest[@]}" "$@" 2>qemu.log &
+    # Without a redirection of its own, what runs in the background would have no stdin.
+    "${by[@]}" qemu-system-x86_64 "${guest[@]}" "$@" <&0 2>qemu.log &
     vm=$!
-    until_true 60 guest_runs || { cat qemu.log && exit 1; }
+    until_true 120 runs_or_ended || true
+    guest_runs || { echo "there is no VM: $(cat qemu.log)" && exit 1; }
 }
 guest_runs() {
     grep -q fib serial 2>/dev/null
+}
+runs_or_ended() {
+    guest_runs || [ ! -d "/proc/$vm" ]
+}
+
+# Starts a VM under the library, as `start_vm_by` does.
+start_vm() { # NAME=VALUE... -- QEMU-ARGUMENT...
+    start_vm_by env LD_PRELOAD="$product/target/release/libpinshim.so" "$@"
+}
+
+# The CPUs of one thread in a placement as `pinshim plan` prints it: of `[0-1],3` entry 0 is 0-1, and entry 1 is 3.
+entry() { # NUMBER PLACEMENT
+    grep -oE '\[[^]]*\]|[0-9]+' <<<"$2" | sed -n "$(($1 + 1)){s/[][]//g;p}"
 }
 
 end_vm() {
