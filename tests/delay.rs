@@ -56,3 +56,48 @@ kvm_and_tcg!(
     what_a_tcg_vcpu_waits_beside_a_busy_process_is_shown,
     what_a_vcpu_waits_beside_a_busy_process_is_shown
 );
+
+fn a_busy_process_on_a_vcpus_cpu_is_named(accel: Accel) {
+    let _limit = TimeLimit::seconds(100);
+    let Some(cpus) = two_cpus() else { return };
+    let Some(vm) = vm(accel, cpus) else { return };
+    let pid = vm.pid().to_string();
+    // It gets the most of its CPU, whatever else runs there; without the right to that it is one of several.
+    let hog = Program::new("nice").args(["-n", "-20", "sh", "-c", "while :; do :; done"]);
+    let hog = hog.affinity(&[cpus.second]).start();
+    let words = ["check", &pid, "--for", "1.5", "--max-delay", "1ms"];
+    let checked = pinshim(&words);
+    assert_eq!((checked.code(), &*checked.stderr), (1, ""), "{checked:?}");
+    assert!(
+        checked.stdout.contains(" (vcpu 0) waited ") && checked.stdout.contains("(by schedstat)"),
+        "{checked:?}"
+    );
+    let name = format!("on CPU {} in these ", cpus.second);
+    let named = checked.stdout.lines().find(|line| line.trim_start().starts_with(&name)).unwrap_or_default();
+    assert!(named.contains(&format!(" (PID {}) ", hog.pid())), "{checked:?}");
+    let document = document(&pinshim(&[&words[..], &["--json"]].concat()).stdout);
+    let late = &document["late"][0];
+    assert_eq!((&late["role"], &late["cpu"]), (&"vcpu".into(), &cpus.second.into()), "{document}");
+    assert!(late["waited_seconds"].as_f64() > Some(0.001) && document["ok"] == false, "{document}");
+}
+
+kvm_and_tcg!(
+    a_busy_process_on_a_kvm_vcpus_cpu_is_named,
+    a_busy_process_on_a_tcg_vcpus_cpu_is_named,
+    a_busy_process_on_a_vcpus_cpu_is_named
+);
+
+fn a_vm_that_keeps_a_generous_limit_passes(accel: Accel) {
+    let _limit = TimeLimit::seconds(100);
+    let Some(cpus) = two_cpus() else { return };
+    let Some(vm) = vm(accel, cpus) else { return };
+    let pid = vm.pid().to_string();
+    let words = ["check", &pid, "--for", "1", "--max-delay", "100s", "--max-delay", "emulator=100s"];
+    pinshim(&words).assert_clean();
+}
+
+kvm_and_tcg!(
+    a_kvm_guest_that_keeps_a_generous_limit_passes,
+    a_tcg_guest_that_keeps_a_generous_limit_passes,
+    a_vm_that_keeps_a_generous_limit_passes
+);

@@ -7,6 +7,7 @@ use crate::output::failure::Failure;
 use crate::output::print::Output;
 use crate::output::style::Colour;
 use clap::{ArgGroup, Parser, Subcommand};
+use pinning::RoleKind;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -336,12 +337,13 @@ pub(crate) enum Column {
 #[derive(Debug, clap::Args)]
 #[command(
     group = ArgGroup::new("which").args(["vms", "pids", "all"]).required(true).multiple(true),
-    after_long_help = "Exit status: 0 if every thread is where it belongs, 1 if one is not (they are named), 3 if the \
-        process is not pinned, 2 if it cannot be checked, 74 if the output cannot be written.\n\n\
+    after_long_help = "Exit status: 0 if every thread is where it belongs, 1 if one is not, or waited too long \
+        (they are named), 3 if the process is not pinned, 2 if it cannot be checked, 74 if the output cannot be written.\n\n\
         Examples:\n  \
         pinshim check web\n  \
         pinshim check web --wait 30\n  \
         pinshim check 1234 --for 60 --qmp /run/vm/qmp.sock\n  \
+        pinshim check web --for 10 --max-delay 5s --max-delay iothreads=10s\n  \
         pinshim check --all --json | jq '.vms[] | select(.ok | not)'"
 )]
 pub(crate) struct Check {
@@ -363,6 +365,14 @@ pub(crate) struct Check {
     /// Watch it for so many seconds
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     pub(crate) time: Option<Duration>,
+
+    /// Fail too if a vCPU waited longer than TIME for its CPU at a stretch, such as 40us; for other threads iothreads=1ms
+    ///
+    /// May be given again, once for each of vcpus, iothreads, emulator, workers, migration and vhost. By the kernel's counts
+    /// (schedstat), which bound the longest wait between two looks: a thread whose waits may have been too long, though
+    /// nobody can know it, counts too and is said to be one. Each is named with who used its CPU meanwhile.
+    #[arg(long, value_name = "[WHO=]TIME", value_parser = max_delay)]
+    pub(crate) max_delay: Vec<MaxDelay>,
 
     /// Compare vCPUs and IOThreads with QEMU's own answer on this QMP socket
     ///
@@ -776,6 +786,49 @@ fn absolute_path(text: &str) -> Result<String, String> {
     }
 }
 
+/// How long a role's threads may wait for a CPU at a stretch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MaxDelay {
+    pub(crate) role: RoleKind,
+    pub(crate) limit: Duration,
+}
+
+/// What the roles are called on the command line, as in `PIN_SCHED` where that has them.
+const ROLE_WORDS: [(&str, RoleKind); 6] = [
+    ("vcpus", RoleKind::Vcpu),
+    ("iothreads", RoleKind::IoThread),
+    ("emulator", RoleKind::Emulator),
+    ("workers", RoleKind::Worker),
+    ("migration", RoleKind::Migration),
+    ("vhost", RoleKind::Vhost),
+];
+
+/// What a role is called on the command line.
+pub(crate) fn role_word(role: RoleKind) -> &'static str {
+    ROLE_WORDS.iter().find(|(_, known)| *known == role).map_or("threads", |(word, _)| word)
+}
+
+/// Parses `40us` and `iothreads=1ms`.
+fn max_delay(text: &str) -> Result<MaxDelay, String> {
+    let (who, time) = text.split_once('=').unwrap_or(("vcpus", text));
+    let role = ROLE_WORDS.iter().find(|(word, _)| *word == who).map(|(_, role)| *role).ok_or_else(|| {
+        let words = ROLE_WORDS.map(|(word, _)| word).join(", ");
+        format!("say whose time it is by one of {words}")
+    })?;
+    let digits = time.trim_end_matches(|c: char| c.is_alphabetic());
+    let unit = match time.get(digits.len()..) {
+        Some("us" | "µs" | "μs") => 1e-6,
+        Some("ms") => 1e-3,
+        Some("s") => 1.0,
+        _ => return Err("write a time with its unit, such as 40us, 1ms or 2s".to_owned()),
+    };
+    let number: f64 = digits.parse().map_err(|_| "write a time such as 40us or 0.5ms".to_owned())?;
+    if !(1e-6..=1000.0).contains(&(number * unit)) {
+        return Err("name a time from 1us to 1000s".to_owned());
+    }
+    Ok(MaxDelay { role, limit: Duration::from_secs_f64(number * unit) })
+}
+
 /// Parses a number of seconds, between 0.01 and 10000000.
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "write a number of seconds, such as 10 or 0.5".to_owned())?;
@@ -901,6 +954,25 @@ mod tests {
         assert_eq!(sizes, [1, 2 << 10, 3 << 20, 4 << 30, 5 << 40].map(Ok));
         for text in ["", "G", "4X", "4GB", "-1G", "1.5G", "0", "99999999999T"] {
             assert!(memory_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_longest_delay_has_a_unit_and_is_for_vcpus_where_nobody_is_named() {
+        let of = |role, microseconds| Ok(MaxDelay { role, limit: Duration::from_micros(microseconds) });
+        assert_eq!(max_delay("40us"), of(RoleKind::Vcpu, 40));
+        assert_eq!(
+            max_delay("vcpus=1.5µs"),
+            Ok(MaxDelay { role: RoleKind::Vcpu, limit: Duration::from_nanos(1500) })
+        );
+        assert_eq!(max_delay("iothreads=1ms"), of(RoleKind::IoThread, 1000));
+        assert_eq!(max_delay("workers=0.5s"), of(RoleKind::Worker, 500_000));
+        let bad = [
+            "", "40", "us", "-1us", "0us", "0.5us", "1001s", "nanus", "infs", "1e9s", "4 ms", "x=1ms",
+            "=1ms", "vcpus=",
+        ];
+        for text in bad {
+            assert!(max_delay(text).is_err(), "{text}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! `pinshim check`: the proof, for people and scripts.
 
-use crate::arguments::{Check, Wanted};
+use crate::arguments::{Check, Wanted, role_word};
 use crate::output::exit_status::{NOT_PINNED, OFF, SUCCESS};
 use crate::output::failure::{Done, Failure};
 use crate::output::print::Output;
@@ -10,6 +10,7 @@ use crate::present::table;
 use crate::sys::kernel::Kernel;
 use crate::verdict::against_qmp::{self, Comparison};
 use crate::verdict::at_start;
+use crate::verdict::max_delay::{Late, Limits, Source};
 use crate::verdict::not_judged::not_judged;
 use crate::verdict::watch::{self, Offence, Watched};
 use crate::verdict::{diagnosis, vhost_in_kernel, wait};
@@ -17,12 +18,14 @@ use crate::vm::find;
 use crate::vm::look::{Ask, Look, Vm};
 use crate::vm::page::Missing;
 use crate::vm::unmet::unmet_by;
+use pinning::Tid;
 use std::time::Duration;
 
 /// Watches VMs and judges.
 pub(crate) fn check(arguments: &Check, kernel: &dyn Kernel, output: &mut Output) -> Done {
-    let done = found(arguments, kernel).and_then(|subjects| {
-        let outcomes = outcomes(arguments, kernel, &subjects, output);
+    let done = Limits::new(&arguments.max_delay).and_then(|limits| {
+        let subjects = found(arguments, kernel)?;
+        let outcomes = outcomes(arguments, &limits, kernel, &subjects, output);
         say(arguments, &subjects, outcomes, output)
     });
     done.or_else(|failure| Ok(failure.report_as(arguments.json, output)))
@@ -42,7 +45,9 @@ impl Outcome {
     fn exit_status(&self) -> u8 {
         match self {
             Outcome::Judged(watched, comparison)
-                if watched.offences.is_empty() && comparison.differences.is_empty() =>
+                if watched.offences.is_empty()
+                    && watched.late.is_empty()
+                    && comparison.differences.is_empty() =>
             {
                 SUCCESS
             }
@@ -89,6 +94,7 @@ fn one<'k>(wanted: &Wanted, kernel: &'k dyn Kernel, time: Duration) -> Subject<'
 /// What becomes of the check of each of them.
 fn outcomes(
     arguments: &Check,
+    limits: &Limits,
     kernel: &dyn Kernel,
     subjects: &[Subject<'_>],
     output: &mut Output,
@@ -98,25 +104,46 @@ fn outcomes(
     let to_watch = subjects.iter().zip(&began).filter(|(_, began)| began.is_ok());
     let vms: Vec<&Vm<'_>> = to_watch.filter_map(|(subject, _)| subject.as_ref().ok()).collect();
     let time = arguments.time.unwrap_or_default();
+    step_aside(kernel, &vms, limits);
     let mut said = 0;
-    let progress = |elapsed: Duration, off: usize| {
+    let progress = |elapsed: Duration, off: usize, late: usize| {
         if elapsed.as_secs() > said {
             said = elapsed.as_secs();
             let off = if off == 0 { "no thread".to_owned() } else { count(off, "thread") };
-            output.progress(&format!("{said} of {} s, {off} off so far", time.as_secs_f64().ceil()));
+            let late = if limits.is_empty() { String::new() } else { format!(", {late} too late") };
+            output.progress(&format!("{said} of {} s, {off} off{late} so far", time.as_secs_f64().ceil()));
         }
     };
-    let mut watched = watch::watch(kernel, &vms, time, progress).into_iter();
+    let mut watched = watch::watch(kernel, &vms, time, limits, progress).into_iter();
     output.end_progress();
-    let outcome = |began| match began {
+    let outcome = |began: Result<Comparison, Outcome>| match began {
         Err(outcome) => outcome,
-        Ok(comparison) => match watched.next() {
-            Some(Ok(watched)) => Outcome::Judged(Box::new(watched), comparison),
+        Ok(mut comparison) => match watched.next() {
+            Some(Ok(watched)) => {
+                let unseen = watched
+                    .unseen
+                    .iter()
+                    .map(|role| format!("no thread was seen for which --max-delay {}= is", role_word(*role)));
+                comparison.not_told.extend(unseen);
+                Outcome::Judged(Box::new(watched), comparison)
+            }
             Some(Err(failure)) => Outcome::Failed(failure),
             None => Outcome::Failed(Failure::new("it was not watched")),
         },
     };
     began.into_iter().map(outcome).collect()
+}
+
+/// Leaves the CPUs of threads that may not wait, if there are others: they would wait for this command.
+fn step_aside(kernel: &dyn Kernel, vms: &[&Vm<'_>], limits: &Limits) {
+    let Ok(own) = kernel.affinity(Tid(0)) else { return };
+    let looks = vms.iter().filter_map(|vm| vm.look(&Ask::default()).ok()).flat_map(|look| look.threads);
+    let theirs = looks.filter(|vm_thread| limits.of(vm_thread.role).is_some());
+    let left = theirs.fold(own.clone(), |left, vm_thread| left.difference(&vm_thread.thread.allowed));
+    if !left.is_empty() && left != own {
+        // Where it may not, it is one of those who use the CPU, and is named.
+        let _ = kernel.set_affinity(Tid(0), left.words());
+    }
 }
 
 /// Compares a VM with what its policy names and, where that is asked for, with QEMU's own answer. `Err`: there is nothing to watch.
@@ -134,6 +161,13 @@ fn begin(arguments: &Check, vm: Result<&Vm<'_>, Failure>) -> Result<Comparison, 
             return Err(Outcome::Failed(Failure::new(format!("process {process} cannot be checked: {why}"))));
         }
     };
+    if !arguments.max_delay.is_empty() && threads.iter().all(|thread| thread.thread.schedstat.is_none()) {
+        let why = "this kernel does not tell how long threads wait (CONFIG_SCHED_INFO)";
+        return Err(Outcome::Failed(Failure::new(format!(
+            "process {} cannot be checked: {why}",
+            vm.process.pid
+        ))));
+    }
     let mut comparison = match &arguments.qmp {
         Some(socket) => against_qmp::compared(vm, socket).map_err(Outcome::Failed)?.1,
         None => Comparison::default(),
@@ -213,6 +247,17 @@ fn lines(vm: &Vm<'_>, watched: &Watched, differences: &[String]) -> Vec<String> 
         lines.push(format!("{}: {off} of {all} NOT where they belong", vm.title()));
         lines.extend(watched.offences.iter().map(|offence| line(offence, watched.looks)));
     }
+    if !watched.late.is_empty() {
+        let (late, all) = (watched.late.len(), count(watched.threads, "thread"));
+        let have = match watched.late.iter().filter(|late| late.is_proven()).count() {
+            0 => "MAY have waited",
+            proven if proven == late => "waited",
+            _ => "waited, or MAY have waited,",
+        };
+        let by = Source::Schedstat;
+        lines.push(format!("{}: {late} of {all} {have} too long for a CPU (by {by})", vm.title()));
+        lines.extend(watched.late.iter().flat_map(|late| late_lines(late, watched.looks)));
+    }
     lines.extend(differences.iter().map(|difference| format!("{}: {difference}", vm.title())));
     lines
 }
@@ -231,6 +276,20 @@ fn line(offence: &Offence, of: u64) -> String {
         vm_thread.name,
         table::role(vm_thread)
     )
+}
+
+fn late_lines(late: &Late, looks: u64) -> Vec<String> {
+    let Late { vm_thread, intervals, .. } = late;
+    let of = looks.saturating_sub(1);
+    let often = if *intervals == of || late.goes_on {
+        String::new()
+    } else {
+        format!(" (in {intervals} of {})", count(of as usize, "time"))
+    };
+    let (tid, name, role) = (vm_thread.thread.tid, &vm_thread.name, table::role(vm_thread));
+    let mut lines = vec![format!("  {tid} {name} ({role}) {}{often}", late.words())];
+    lines.extend(late.culprits.iter().map(|culprits| format!("    {}", culprits.words())));
+    lines
 }
 
 #[cfg(test)]
@@ -323,11 +382,102 @@ web (PID 100): 1 of 5 threads NOT where they belong
             r#""delays":[{"role":"emulator","threads":1,"delay_seconds":0.0,"longest_at_most_seconds":0.0},"#,
             r#"{"role":"vcpu","threads":2,"delay_seconds":0.003,"longest_at_most_seconds":0.003},"#,
             r#"{"role":"iothread","threads":1,"delay_seconds":0.0,"longest_at_most_seconds":0.0},"#,
-            r#"{"role":"worker","threads":1,"delay_seconds":0.0,"longest_at_most_seconds":0.0}],"notes":[],"#,
+            r#"{"role":"worker","threads":1,"delay_seconds":0.0,"longest_at_most_seconds":0.0}],"delays_by":"schedstat","late":[],"notes":[],"#,
             r#""exit_status":1,"error":null}"#,
             "\n"
         );
         assert_eq!(checked(&kernel, "web --json"), (1, document.to_owned()));
+    }
+
+    /// The VM `web`, whose vCPU 0 waits twice for CPU 1, on which a hog runs.
+    fn web_beside_a_hog() -> FakeKernel {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        (100..105).for_each(|tid| kernel.change(tid, |thread| thread.is_asleep = true));
+        kernel.process(50, &["/bin/hog"]).thread(50, "hog", "1");
+        let stat =
+            |tid, stat| move |kernel: &FakeKernel| kernel.change(tid, |thread| thread.schedstat = Some(stat));
+        kernel.at(ms(20), stat(101, (0, 3_100_000, 5)));
+        kernel.at(ms(20), stat(50, (17_000_000, 0, 1)));
+        kernel.at(ms(40), stat(101, (0, 3_150_000, 7)));
+        kernel.at(ms(40), stat(103, (0, 900_000, 7)));
+        kernel
+    }
+
+    #[test]
+    fn a_thread_that_waits_longer_than_it_may_is_named_with_who_used_its_cpu() {
+        let kernel = web_beside_a_hog();
+        let text = "\
+web (PID 100): 1 of 5 threads waited too long for a CPU (by schedstat)
+  101 CPU 0/KVM (vcpu 0) waited 3.1ms in 20ms, in at most 4 stretches: one of at least 775µs; it may wait 40µs (in 2 of 5 times)
+    on CPU 1 in these 20ms: hog (PID 50) 17ms
+";
+        assert_eq!(checked(&kernel, "web --for 0.1 --max-delay 40us"), (1, text.to_owned()));
+        let kernel = web_beside_a_hog();
+        let text = "\
+web (PID 100): 2 of 5 threads MAY have waited too long for a CPU (by schedstat)
+  101 CPU 0/KVM (vcpu 0) waited 3.1ms in 20ms, in at most 4 stretches: MAY have waited longer than 1.0ms in one of them \
+                    (in 1 of 5 times)
+    on CPU 1 in these 20ms: hog (PID 50) 17ms
+  103 IO io1 (iothread) waited 900µs in 20ms, in at most 6 stretches: MAY have waited longer than 500µs in one of them \
+                    (in 1 of 5 times)
+    on CPU 3 in these 20ms: no other thread that can be seen
+";
+        let words = "web --for 0.1 --max-delay 1ms --max-delay iothreads=500us";
+        assert_eq!(checked(&kernel, words), (1, text.to_owned()));
+        let kernel = web_beside_a_hog();
+        let (status, text) = checked(&kernel, "web --for 0.1 --json --max-delay 1ms");
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (status, &document["ok"], &document["offenders"]),
+            (1, &false.into(), &serde_json::json!([]))
+        );
+        let late = &document["late"][0];
+        assert_eq!([&late["tid"], &late["cpu"], &late["stretches"]], [101, 1, 4]);
+        assert_eq!([&late["waited_seconds"], &late["at_least_seconds"]], [0.0031, 0.000775]);
+        assert_eq!(late["culprits"]["threads"][0]["pid"], 50);
+    }
+
+    #[test]
+    fn threads_that_keep_their_limits_are_in_order() {
+        let kernel = web_beside_a_hog();
+        let words = "web --for 0.1 --max-delay 10s --max-delay iothreads=0.9ms";
+        assert_eq!(checked(&kernel, words), (0, String::new()));
+        // It has left the CPUs of those that may not wait, and stays where there is no other.
+        let own = || kernel.affinity(Tid(0)).unwrap().to_string();
+        assert_eq!(own(), "0");
+        assert_eq!(checked(&kernel, "web --max-delay workers=1us"), (0, String::new()));
+        assert_eq!(own(), "0");
+        let text = "2> pinshim: web (PID 100): no thread was seen for which --max-delay migration= is\n";
+        assert_eq!(checked(&kernel, "web --max-delay migration=1ms"), (0, text.to_owned()));
+    }
+
+    #[test]
+    fn a_vcpu_that_gets_no_cpu_at_all_does_not_pass() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        let text = "\
+web (PID 100): 2 of 5 threads waited too long for a CPU (by schedstat)
+  101 CPU 0/KVM (vcpu 0) has been ready to run for 2.00s and has not run; it may wait 1.0ms
+    on CPU 1 in these 20ms: no other thread that can be seen
+  102 CPU 1/KVM (vcpu 1) has been ready to run for 2.00s and has not run; it may wait 1.0ms
+    on CPU 2 in these 20ms: no other thread that can be seen
+";
+        assert_eq!(checked(&kernel, "web --max-delay 1ms"), (1, text.to_owned()));
+        assert_eq!(kernel.now(), ms(2000));
+    }
+
+    #[test]
+    fn where_the_kernel_does_not_tell_no_limit_can_be_checked() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        (100..105).for_each(|tid| kernel.change(tid, |thread| thread.schedstat = None));
+        assert_eq!(checked(&kernel, "web"), (0, String::new()));
+        let why = "2> pinshim: process 100 cannot be checked: this kernel does not tell how long threads wait \
+                   (CONFIG_SCHED_INFO)\n";
+        assert_eq!(checked(&kernel, "web --max-delay 1ms"), (2, why.to_owned()));
+        let why = "2> pinshim: --max-delay has two limits for vcpus\n";
+        assert_eq!(checked(&kernel, "web --max-delay 1ms --max-delay vcpus=2ms"), (2, why.to_owned()));
     }
 
     #[test]
@@ -339,7 +489,7 @@ web (PID 100): 1 of 5 threads NOT where they belong
         assert_eq!(checked(&kernel, "web"), (3, format!("web (PID 100) is not pinned: {why}\n")));
         let document = format!(
             "{{\"version\":1,\"pid\":100,\"name\":\"web\",\"user\":1000,\"pinned\":false,\"ok\":false,\"looks\":0,\
-             \"seconds\":0.0,\"threads\":0,\"offenders\":[],\"delays\":[],\"notes\":[\"{why}\"],\"exit_status\":3,\"error\":null}}\n"
+             \"seconds\":0.0,\"threads\":0,\"offenders\":[],\"delays\":[],\"delays_by\":null,\"late\":[],\"notes\":[\"{why}\"],\"exit_status\":3,\"error\":null}}\n"
         );
         assert_eq!(checked(&kernel, "web --json"), (3, document));
     }

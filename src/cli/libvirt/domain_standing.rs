@@ -12,6 +12,7 @@ use crate::libvirt::wrapper;
 use crate::output::failure::Failure;
 use crate::output::text::{count, in_command};
 use crate::sys::kernel::Kernel;
+use crate::verdict::max_delay::Limits;
 use crate::verdict::watch;
 use crate::vm::look::{Ask, Vm};
 use crate::vm::page::Missing;
@@ -163,7 +164,8 @@ fn running(kernel: &dyn Kernel, folders: &Folders, name: &str) -> Result<Running
         Err(missing) => return Ok(Running::Unknown(missing.to_string())),
         Ok(_) => {}
     }
-    let watched = watch::watch(kernel, &[&vm], Duration::ZERO, |_, _| {}).into_iter().next();
+    let watched =
+        watch::watch(kernel, &[&vm], Duration::ZERO, &Limits::default(), |_, _, _| {}).into_iter().next();
     let watched = watched.unwrap_or_else(|| Err(vm.ended()))?;
     Ok(match watched.offences.len() {
         0 => Running::Pinned(watched.threads),

@@ -7,7 +7,9 @@ use crate::output::failure::Failure;
 use crate::output::print::Output;
 use crate::present::table::role_from;
 use crate::verdict::against_qmp::Comparison;
+use crate::verdict::culprits::Culprits;
 use crate::verdict::judge::Verdict;
+use crate::verdict::max_delay::{Late, Source};
 use crate::verdict::watch::{Offence, RoleDelay, Watched};
 use crate::vm::expected::VmThread;
 use crate::vm::look::{Look, Vm};
@@ -120,6 +122,10 @@ pub(crate) struct Checked {
     offenders: Vec<Offender>,
     /// How long the threads of each role waited.
     delays: Vec<Delays>,
+    /// How that is known.
+    delays_by: Option<String>,
+    /// The threads that waited longer at a stretch than `--max-delay` lets them, or may have.
+    late: Vec<LateThread>,
     /// Where QEMU's own answer (`--qmp`) differs, what it cannot tell, and why a process is not pinned.
     notes: Vec<String>,
     exit_status: u8,
@@ -186,6 +192,91 @@ impl Delays {
             threads: delay.threads,
             delay_seconds: delay.total.as_secs_f64(),
             longest_at_most_seconds: delay.longest.as_secs_f64(),
+        }
+    }
+}
+
+/// A thread that waited longer at a stretch than it may, or may have: the worst time between two looks.
+#[derive(Debug, Serialize)]
+struct LateThread {
+    tid: i32,
+    role: String,
+    role_from: &'static str,
+    vcpu: Option<u32>,
+    name: String,
+    cpu: u32,
+    limit_seconds: f64,
+    interval_seconds: f64,
+    waited_seconds: f64,
+    /// In so many stretches at most.
+    stretches: u64,
+    at_least_seconds: f64,
+    /// Whether one was longer than the limit for certain.
+    proven: bool,
+    /// Whether it got no CPU at all.
+    goes_on: bool,
+    /// How often a time between two looks was such a one.
+    intervals: u64,
+    words: String,
+    culprits: Option<Used>,
+}
+
+/// Who used the CPU that a thread waited for.
+#[derive(Debug, Serialize)]
+struct Used {
+    seconds: f64,
+    threads: Vec<UsedBy>,
+    interrupts: BTreeMap<String, u64>,
+    softirqs: BTreeMap<String, u64>,
+}
+
+/// A thread that ran there last.
+#[derive(Debug, Serialize)]
+struct UsedBy {
+    pid: i32,
+    tid: i32,
+    name: String,
+    ran_seconds: f64,
+}
+
+impl LateThread {
+    fn new(late: &Late) -> Self {
+        let shown = ShownThread::new(&late.vm_thread, &Verdict::Unknown);
+        let ShownThread { tid, role, role_from, vcpu, name, last_cpu, .. } = shown;
+        Self {
+            tid,
+            role,
+            role_from,
+            vcpu,
+            name,
+            cpu: last_cpu,
+            limit_seconds: late.limit.as_secs_f64(),
+            interval_seconds: late.interval.as_secs_f64(),
+            waited_seconds: late.wait.waited.as_secs_f64(),
+            stretches: late.stretches,
+            at_least_seconds: late.at_least().as_secs_f64(),
+            proven: late.is_proven(),
+            goes_on: late.goes_on,
+            intervals: late.intervals,
+            words: late.words(),
+            culprits: late.culprits.as_ref().map(Used::new),
+        }
+    }
+}
+
+impl Used {
+    fn new(culprits: &Culprits) -> Self {
+        let threads = culprits.threads.iter().map(|culprit| UsedBy {
+            pid: culprit.pid,
+            tid: culprit.tid,
+            name: culprit.name.clone(),
+            ran_seconds: culprit.time.as_secs_f64(),
+        });
+        Self {
+            seconds: culprits.window.as_secs_f64(),
+            threads: threads.collect(),
+            interrupts: culprits.interrupts.iter().cloned().collect(),
+            softirqs: culprits.softirqs.iter().cloned().collect(),
         }
     }
 }
@@ -289,6 +380,8 @@ impl Checked {
             threads: 0,
             offenders: Vec::new(),
             delays: Vec::new(),
+            delays_by: None,
+            late: Vec::new(),
             notes: Vec::new(),
             exit_status: FAILED,
             error: None,
@@ -314,6 +407,8 @@ impl Checked {
             threads: watched.threads,
             offenders: watched.offences.iter().map(offender).collect(),
             delays: watched.delays.iter().map(Delays::new).collect(),
+            delays_by: (!watched.delays.is_empty()).then(|| Source::Schedstat.to_string()),
+            late: watched.late.iter().map(LateThread::new).collect(),
             notes: comparison.differences.iter().chain(&comparison.not_told).cloned().collect(),
             exit_status,
             ..Self::nothing_of(vm)
@@ -484,8 +579,10 @@ pub(crate) fn print(output: &mut Output, document: &impl Serialize) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::fake::FakeKernel;
+    use crate::arguments::MaxDelay;
+    use crate::sys::fake::{FakeKernel, ms};
     use crate::verdict::judge::Off;
+    use crate::verdict::max_delay::Limits;
     use crate::verdict::watch;
     use crate::vm::class::OtherClass;
     use crate::vm::find;
@@ -536,6 +633,8 @@ mod tests {
     const VM: &str = "| field of a VM |";
     const THREAD: &str = "| field of a thread |";
     const CHECKED: &str = "`pinshim check --json`:";
+    const LATE: &str = "| field of a thread that waited |";
+    const USED_BY: &str = "| field of a thread that ran |";
     const BY_CPU: &str = "`pinshim show --by-cpu --json`:";
     const THREAD_OF_CPU: &str = "| field of a CPU's thread |";
     const APPLIED: &str = "`pinshim apply --json`:";
@@ -563,13 +662,24 @@ mod tests {
         assert_eq!(fields(&shown["counters"]), quoted(meaning(VM, "counters")));
         assert_eq!(fields(&shown["threads"][0]), documented(THREAD));
 
-        let watched = watch::watch(&kernel, &[&vm], Duration::ZERO, |_, _| {}).pop().unwrap().unwrap();
+        let limits = Limits::new(&[MaxDelay { role: RoleKind::Vcpu, limit: ms(1) }]).unwrap();
+        kernel.at(ms(20), |kernel| kernel.change(101, |thread| thread.schedstat = Some((0, 3_000_000, 2))));
+        kernel.at(ms(20), |kernel| {
+            kernel.change(100, |thread| (thread.last_cpu, thread.schedstat) = (1, Some((9, 0, 1))))
+        });
+        let watched =
+            watch::watch(&kernel, &[&vm], Duration::ZERO, &limits, |_, _, _| {}).pop().unwrap().unwrap();
         let checked =
             serde_json::to_value(Checked::new(&vm, &watched, &Comparison::default(), SUCCESS)).unwrap();
         assert_eq!(fields(&checked), documented(CHECKED));
         let added = quoted(meaning(CHECKED, "offenders"));
         assert_eq!(fields(&checked["offenders"][0]), &documented(THREAD) | &added);
         assert_eq!(fields(&checked["delays"][0]), quoted(meaning(CHECKED, "delays")));
+        let late = &checked["late"][0];
+        assert_eq!(fields(late), documented(LATE));
+        let used = &late["culprits"];
+        assert_eq!(fields(used), quoted(meaning(LATE, "culprits")));
+        assert_eq!(fields(&used["threads"][0]), documented(USED_BY));
         let not_pinned = serde_json::to_value(Checked::not_pinned(&vm, "x".to_owned())).unwrap();
         assert_eq!(fields(&not_pinned), documented(CHECKED));
         let failure = Failure::new("x");

@@ -73,6 +73,7 @@ pub(crate) struct FakeThread {
     /// The process that started its process.
     pub(crate) parent: i32,
     pub(crate) is_stopped: bool,
+    pub(crate) is_asleep: bool,
     pub(crate) inner: i32,
     pub(crate) allowed: CpuSet,
     pub(crate) last_cpu: u32,
@@ -312,7 +313,11 @@ impl FakeKernel {
             switches = thread.switches,
         );
         self.write(format!("{folder}/status"), &status);
-        let state = if thread.is_stopped { 'T' } else { 'R' };
+        let state = match (thread.is_stopped, thread.is_asleep) {
+            (true, _) => 'T',
+            (false, true) => 'S',
+            (false, false) => 'R',
+        };
         let fields: Vec<String> = (4..=52)
             .map(|field| match field {
                 4 => thread.parent.to_string(),
@@ -389,6 +394,7 @@ impl FakeProcess<'_> {
             user: USER,
             parent: 1,
             is_stopped: false,
+            is_asleep: false,
             inner: tid,
             last_cpu: first,
             class: Class::USUAL,

@@ -20,6 +20,10 @@ pub(crate) mod host;
 #[forbid(unsafe_code)]
 pub(crate) mod host_tree;
 #[forbid(unsafe_code)]
+pub(crate) mod host_use;
+#[forbid(unsafe_code)]
+pub(crate) mod interrupts;
+#[forbid(unsafe_code)]
 pub(crate) mod kernel;
 pub(crate) mod linux;
 #[forbid(unsafe_code)]

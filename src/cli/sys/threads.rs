@@ -143,6 +143,13 @@ pub(crate) fn is_user_worker(process: Process<'_>, tid: Tid) -> bool {
     flags.is_some_and(|flags| flags & 0x4010 == 0x4000)
 }
 
+/// A thread's comm and the CPU that it ran on last; `None` if the process has no such thread.
+pub(crate) fn last_run(process: Process<'_>, tid: Tid) -> Option<(Vec<u8>, CpuId)> {
+    let stat = stat(process, tid)?;
+    let stat = Stat::parse(&stat)?;
+    Some((stat.comm.to_vec(), CpuId(u32::try_from(stat.number(39)?).ok()?)))
+}
+
 /// The text of a thread's `stat` file; `None` if the process has no such thread.
 fn stat(process: Process<'_>, tid: Tid) -> Option<Vec<u8>> {
     process.kernel.read(process.file(&format!("task/{tid}/stat"))).ok()

@@ -2,8 +2,10 @@
 
 pub(crate) mod against_qmp;
 pub(crate) mod at_start;
+pub(crate) mod culprits;
 pub(crate) mod diagnosis;
 pub(crate) mod judge;
+pub(crate) mod max_delay;
 pub(crate) mod not_judged;
 pub(crate) mod vhost_in_kernel;
 pub(crate) mod wait;

@@ -3,7 +3,9 @@
 use crate::output::failure::Failure;
 use crate::sys::kernel::Kernel;
 use crate::sys::threads::ThreadKey;
+use crate::verdict::culprits::Surroundings;
 use crate::verdict::judge::{Judge, Verdict};
+use crate::verdict::max_delay::{Late, Limits, MaxDelays};
 use crate::verdict::waits::Waits;
 use crate::vm::expected::VmThread;
 use crate::vm::look::{Ask, Look, Vm};
@@ -18,6 +20,10 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 /// How long a watch goes on beyond its time for a thread that cannot be judged yet.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// The same for a thread that may be waiting for a CPU: it may as well run on a CPU without a timer's tick (nohz_full), and then
+/// its counts stand still for a second (kernel/sched/core.c, sched_tick_remote).
+const LONGEST_RUN: Duration = Duration::from_secs(2);
+
 /// What was seen.
 #[derive(Debug)]
 pub(crate) struct Watched {
@@ -31,6 +37,10 @@ pub(crate) struct Watched {
     pub(crate) threads: usize,
     /// How long the threads of each role were ready to run and did not; a role of which the kernel does not tell is not there.
     pub(crate) delays: BTreeMap<RoleKind, RoleDelay>,
+    /// The threads that waited longer at a stretch than they may, or may have.
+    pub(crate) late: Vec<Late>,
+    /// The roles with a limit for that of which no thread was seen.
+    pub(crate) unseen: Vec<RoleKind>,
 }
 
 /// How long the threads of a role were ready to run and did not.
@@ -54,16 +64,19 @@ pub(crate) struct Offence {
 }
 
 /// Looks at some VMs for a time, twice at least: at all of them in turn, so that they are watched at the same time.
-/// The answers are in their order. `progress` hears after every look how long it has gone on, and how many threads were
-/// off their sets so far.
+/// The answers are in their order. `limits` say how long threads may wait for a CPU. `progress` hears after every look how
+/// long it has gone on, and how many threads so far were off their sets, and how many waited too long.
 pub(crate) fn watch(
     kernel: &dyn Kernel,
     vms: &[&Vm<'_>],
     time: Duration,
-    mut progress: impl FnMut(Duration, usize),
+    limits: &Limits,
+    mut progress: impl FnMut(Duration, usize, usize),
 ) -> Vec<Result<Watched, Failure>> {
     let began = kernel.now();
-    let mut watches: Vec<Result<Watch<'_>, Failure>> = vms.iter().map(|vm| Ok(Watch::new(vm))).collect();
+    let mut watches: Vec<Result<Watch<'_>, Failure>> =
+        vms.iter().map(|vm| Ok(Watch::new(vm, limits))).collect();
+    let mut surroundings = (!limits.is_empty()).then(|| Surroundings::new(kernel));
     let mut looks = 0;
     loop {
         for watch in &mut watches {
@@ -73,10 +86,27 @@ pub(crate) fn watch(
         }
         looks += 1;
         let elapsed = kernel.now().saturating_sub(began);
-        progress(elapsed, watches.iter().flatten().map(|watch| watch.offences.len()).sum());
+        let of_all = |count: fn(&Watch<'_>) -> usize| watches.iter().flatten().map(count).sum();
+        progress(elapsed, of_all(|watch| watch.offences.len()), of_all(|watch| watch.max_delays.count()));
         let is_open = watches.iter().flatten().any(|watch| watch.is_open);
+        let may_wait = watches.iter().flatten().any(|watch| watch.max_delays.is_open(began + time));
         let are_left = watches.iter().any(Result::is_ok);
-        if !are_left || (looks >= 2 && elapsed >= time && (!is_open || elapsed >= time + GRACE)) {
+        let is_over = looks >= 2
+            && elapsed >= time
+            && (!is_open || elapsed >= time + GRACE)
+            && (!may_wait || elapsed >= time + LONGEST_RUN);
+        let is_last = is_over || !are_left;
+        if is_last {
+            watches.iter_mut().flatten().for_each(|watch| watch.max_delays.give_up(LONGEST_RUN));
+        }
+        if let Some(surroundings) = &mut surroundings {
+            let asked = watches.iter().flatten().any(|watch| watch.max_delays.asks_for_culprits());
+            if surroundings.is_due() || (is_last && asked) {
+                surroundings.look(asked);
+                watches.iter_mut().flatten().for_each(|watch| watch.max_delays.name_culprits(surroundings));
+            }
+        }
+        if is_last {
             return watches.into_iter().map(|watch| Ok(watch?.finished(looks, elapsed))).collect();
         }
         kernel.sleep(PAUSE);
@@ -91,6 +121,7 @@ struct Watch<'a> {
     /// What the threads had waited at the look before.
     waits: Option<Waits>,
     offences: BTreeMap<ThreadKey, Offence>,
+    max_delays: MaxDelays<'a>,
     /// The last look has left a thread that cannot be judged yet.
     is_open: bool,
 }
@@ -103,13 +134,14 @@ struct Seen {
 }
 
 impl<'a> Watch<'a> {
-    fn new(vm: &'a Vm<'a>) -> Self {
+    fn new(vm: &'a Vm<'a>, limits: &'a Limits) -> Self {
         Self {
             vm,
             judge: Judge::default(),
             threads: HashMap::new(),
             waits: None,
             offences: BTreeMap::new(),
+            max_delays: MaxDelays::new(limits),
             is_open: false,
         }
     }
@@ -118,6 +150,7 @@ impl<'a> Watch<'a> {
         let at = self.vm.process.kernel.now();
         let look = look(self.vm)?;
         let before = self.waits.replace(Waits::of(&look.threads, at));
+        self.max_delays.look(before.as_ref(), at, &look.threads);
         let verdicts = self.judge.judge(&look.threads);
         self.is_open = false;
         for (vm_thread, verdict) in look.threads.into_iter().zip(verdicts) {
@@ -152,7 +185,8 @@ impl<'a> Watch<'a> {
             of_role.total += total;
             of_role.longest = of_role.longest.max(longest);
         }
-        Watched { offences, looks, time, threads: self.threads.len(), delays }
+        let (late, unseen) = self.max_delays.finished();
+        Watched { offences, looks, time, threads: self.threads.len(), delays, late, unseen }
     }
 }
 
@@ -175,7 +209,7 @@ mod tests {
     /// Watches the VM `web` for a time: each offence as `TID VERDICT xLOOKS`, and how many looks and threads.
     fn watched(kernel: &FakeKernel, time: Duration) -> (Vec<String>, u64, usize) {
         let vm = find::named(kernel, "web").unwrap();
-        let watched = watch(kernel, &[&vm], time, |_, _| {}).pop().unwrap().unwrap();
+        let watched = watch(kernel, &[&vm], time, &Limits::default(), |_, _, _| {}).pop().unwrap().unwrap();
         let offences = watched.offences.iter().map(|offence| {
             format!("{} {} x{}", offence.vm_thread.thread.tid, offence.verdict, offence.looks)
         });
@@ -271,7 +305,8 @@ mod tests {
         kernel.at(ms(20), |kernel| kernel.change(103, |thread| thread.schedstat = None));
         kernel.move_to(101, "0");
         let vm = find::named(&kernel, "web").unwrap();
-        let watched = watch(&kernel, &[&vm], ms(60), |_, _| {}).pop().unwrap().unwrap();
+        let watched =
+            watch(&kernel, &[&vm], ms(60), &Limits::default(), |_, _, _| {}).pop().unwrap().unwrap();
         let delays = watched.delays.iter().map(|(role, delay)| {
             (role.to_string(), delay.threads, delay.total.as_millis(), delay.longest.as_millis())
         });
@@ -292,7 +327,7 @@ mod tests {
         kernel.at(ms(40), |kernel| kernel.end_process(100));
         kernel.at(ms(60), |kernel| kernel.move_to(200, "0"));
         let vms = ["web", "200"].map(|word| find::named(&kernel, word).unwrap());
-        let watched = watch(&kernel, &[&vms[0], &vms[1]], ms(100), |_, _| {});
+        let watched = watch(&kernel, &[&vms[0], &vms[1]], ms(100), &Limits::default(), |_, _, _| {});
         assert_eq!((watched.len(), kernel.now()), (2, ms(100)));
         assert_eq!(watched[0].as_ref().unwrap_err().to_string(), "process 100 has ended");
         let offences = &watched[1].as_ref().unwrap().offences;
