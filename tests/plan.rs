@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use harness::{
-    Accel, Finished, HwlocHost, Program, Scratch, TimeLimit, VmBuilder, command, cpus_of, or_skip,
-    own_mounts_missing, planned_groups, two_cpus,
+    Accel, Finished, HwlocHost, Program, Scratch, TimeLimit, VmBuilder, alone, command, cpus_of, or_skip,
+    planned_groups, two_cpus,
 };
 use serde_json::Value;
 
@@ -22,10 +22,9 @@ fn plan(arguments: &[&str]) -> Finished {
 /// A plan for this machine as if it ran no other VM, since a plan leaves those their CPUs: they are not seen from a PID
 /// namespace of its own. Where there can be none, there had better be no other VM.
 fn planned(arguments: &[&str]) -> Value {
-    let program = if own_mounts_missing().is_none() {
-        Program::new("unshare").args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(command())
-    } else {
-        Program::new(command())
+    let program = match alone() {
+        Some([first, rest @ ..]) => Program::new(first).args(rest).arg(command()),
+        _ => Program::new(command()),
     };
     let finished = program.arg("plan").args(arguments).args(["--format", "json"]).run();
     serde_json::from_str(&finished.assert_clean().stdout).unwrap()

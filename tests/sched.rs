@@ -20,7 +20,7 @@ use std::time::Duration;
 use harness::{
     Accel, Bus, ChildCpuset, Daemon, Drive, EX_CONFIG, Finished, LIBVIRT_SANDBOX, NOBODY, Observer, Program,
     Scratch, Source, TimeLimit, TwoCpus, VmBuilder, command, compile, compile_library, cpus_of_thread,
-    kvm_and_tcg, library, or_skip, pinshim, root_missing, scheduling_of, skip, two_cpus,
+    give_usual_class, kvm_and_tcg, library, or_skip, pinshim, root_missing, scheduling_of, skip, two_cpus,
 };
 use serde_json::json;
 
@@ -215,8 +215,7 @@ fn the_command_shows_checks_and_mends_classes() {
     };
     assert_eq!(row(&shown, vcpu), format!("{vcpu} batch:3 ok"), "{shown:?}");
 
-    // As anybody may: its slice stays the kernel's, and its nice value only rises.
-    Program::new("chrt").args(["--other", "--pid", "0", &vcpu.to_string()]).run().assert_clean();
+    give_usual_class(vcpu).expect("change the class of a thread of one's own");
     let checked = pinshim(&["check", &pid]);
     let line = format!("(vcpu 0) belongs on {}: CLASS other:3: should be batch:3", cpus.second);
     assert!(checked.code() == 1 && checked.stdout.contains(&line), "{checked:?}");

@@ -61,12 +61,12 @@ pub use process::{Finished, Process, Program};
 pub use qemu::{object_missing, qemu, run_as};
 pub use qmp::Qmp;
 pub use qtest::Qtest;
-pub use scheduling::{Scheduling, scheduling_of};
+pub use scheduling::{Scheduling, give_usual_class, scheduling_of};
 pub use scratch::Scratch;
 pub use skip::{or_skip, skip};
 pub use threads::{children_of, threads};
 pub use time_limit::TimeLimit;
-pub use user::{NOBODY, Uid, hide_other_users, own_mounts_missing, root_missing};
+pub use user::{NOBODY, Uid, alone, hide_other_users, own_mounts_missing, root_missing};
 pub use vm::{Accel, Aio, Bus, Drive, LIBVIRT_SANDBOX, Vm, VmBuilder};
 
 /// How a target ends that was given a bad value: `EX_CONFIG` of sysexits.h.

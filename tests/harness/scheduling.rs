@@ -38,6 +38,19 @@ pub fn scheduling_of(tid: u32) -> Option<Scheduling> {
     })
 }
 
+/// Gives a thread the usual class and leaves its nice value (sched_setscheduler(2)), as anybody may for his own. Later
+/// versions of chrt(1) ask for a nice value of 0, too.
+///
+/// # Errors
+/// There is no such thread, or it is another user's.
+pub fn give_usual_class(tid: u32) -> std::io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: a struct that lives across the call, which only reads it.
+    let result =
+        unsafe { libc::sched_setscheduler(tid as libc::pid_t, libc::SCHED_OTHER, &raw const parameters) };
+    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
 /// A class, as `PIN_SCHED` has it.
 pub(crate) fn words(policy: u32, nice: i32, priority: u32) -> String {
     match policy {

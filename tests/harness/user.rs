@@ -57,3 +57,15 @@ pub fn own_mounts_missing() -> Option<String> {
     (tried.code() != 0)
         .then(|| format!("a program cannot have mounts of its own here: {}", tried.stderr.trim()))
 }
+
+/// The words before a command that is to see no process but its own, in a PID namespace; `None` where it can have none.
+pub fn alone() -> Option<&'static [&'static str]> {
+    const AS_ROOT: &[&str] = &["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    const AS_USER: &[&str] =
+        &["unshare", "--user", "--map-current-user", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    let works = |words: &&&[&str]| {
+        let [program, arguments @ ..] = **words else { return false };
+        crate::Program::new(program).args(arguments).arg("true").run().code() == 0
+    };
+    [AS_ROOT, AS_USER].iter().find(works).copied()
+}
