@@ -105,7 +105,8 @@ fn of_help(subcommand: &[&str]) -> Vec<String> {
 fn all() -> Vec<String> {
     let documents =
         DOCUMENTS.iter().flat_map(|name| of_document(&fs::read_to_string(root().join(name)).unwrap()));
-    let helps: [&[&str]; 7] = [&[], &["run"], &["show"], &["check"], &["apply"], &["plan"], &["libvirt"]];
+    let helps: [&[&str]; 8] =
+        [&[], &["run"], &["show"], &["check"], &["apply"], &["plan"], &["doctor"], &["libvirt"]];
     let all: Vec<String> = documents.chain(helps.iter().flat_map(|subcommand| of_help(subcommand))).collect();
     assert!(all.len() > 40, "{all:#?}");
     all
@@ -132,6 +133,7 @@ fn kind(line: &str) -> Option<Kind> {
         if begins(&[
             "pinshim run --auto",
             "pinshim plan",
+            "pinshim doctor",
             "pinshim libvirt",
             "pinshim show --leases",
             "env $(pinshim plan",
@@ -217,8 +219,9 @@ fn what_chooses_cpus_or_needs_libvirt_is_understood() {
     command();
     let _limit = TimeLimit::seconds(60);
     for line in all().iter().map(|line| plain(line)).filter(|line| kind(line) == Some(Kind::Understood)) {
-        // What follows is a command, or a comment.
-        let own = line.split(" -- ").next().unwrap().split(" # ").next().unwrap();
+        // What follows is a command, a comment, or what reads it.
+        let own =
+            line.split(" -- ").next().unwrap().split(" # ").next().unwrap().split(" | ").next().unwrap();
         let own = own.strip_prefix("env $(").map_or(own, |inner| inner.split(')').next().unwrap());
         let finished = shell(&format!("{} --help", own.trim_end()));
         assert_eq!((finished.code(), &*finished.stderr), (0, ""), "{line}");

@@ -73,7 +73,7 @@ const HOUSE: &[Crate] = &[
             &["arguments", "preload", "sys"],
             &["lease"],
             &["vm"],
-            &["libvirt", "verdict"],
+            &["doctor", "libvirt", "verdict"],
             &["present"],
             &["commands"],
             &["main"],

@@ -38,6 +38,7 @@ pub(crate) enum Command {
     Check(Check),
     Apply(Apply),
     Plan(Plan),
+    Doctor(Doctor),
     Libvirt(Libvirt),
     #[command(hide = true)]
     Require(Require),
@@ -500,6 +501,40 @@ pub(crate) struct Plan {
     pub(crate) save_host: Option<PathBuf>,
 }
 
+/// Say what on this host works against pinning, for a VM or a set of CPUs, and what to do about each
+///
+/// One line a finding: `fix` is to be mended, `note` may matter or could not be read, `ok` is as it should be. Each says what
+/// was read, in which file, and what to do: who else may run on the vCPUs' CPUs and their SMT siblings, interrupts, the
+/// kernel's own threads and work, speeds and sleep states, cgroups, isolation, memory on other NUMA nodes, KVM's settings.
+/// Nothing is changed. Without root's rights what only root may read is a note.
+///
+/// Without a VM, all pinned VMs. With --cpus, the CPUs of a VM that is to be started.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_long_help = "Exit status: 0 if there is nothing to fix, 1 if there is, 2 if something could not be looked at, 74 if \
+        the output cannot be written.\n\n\
+        Examples:\n  \
+        pinshim doctor web\n  \
+        pinshim doctor --cpus 2-3\n  \
+        pinshim doctor --json | jq -r '.examined[].findings[] | select(.grade == \"fix\") | .to_do'"
+)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) which: Which,
+
+    /// Look at these CPUs, as those of vCPUs of a VM that is to be started
+    #[arg(long, value_name = "SET", allow_hyphen_values = true, conflicts_with_all = ["vms", "pids"])]
+    pub(crate) cpus: Option<String>,
+
+    /// Print one JSON document on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Colour what is to be mended
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub(crate) color: Colour,
+}
+
 /// How a plan is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
@@ -908,7 +943,7 @@ mod tests {
 
     #[test]
     fn the_help_of_a_subcommand_names_its_exit_statuses() {
-        for name in ["run", "show", "check", "apply", "plan", "libvirt"] {
+        for name in ["run", "show", "check", "apply", "plan", "doctor", "libvirt"] {
             let command = Arguments::command().find_subcommand(name).unwrap().clone();
             let help = command.get_after_long_help().unwrap().to_string();
             let line = help.lines().find_map(|line| line.strip_prefix("Exit status: ")).unwrap();

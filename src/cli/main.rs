@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`commands`] | one file for each subcommand |
 //! | [`present`] | how a look at a VM is written: a table for people, JSON for programs |
+//! | [`doctor`] | what on a host works against pinning |
 //! | [`verdict`], [`libvirt`] | whether threads are where they belong; what libvirt's hook needs |
 //! | [`lease`] | CPUs that a VM has for itself |
 //! | [`vm`] | a VM seen from outside: its QEMU, its status page, who its threads are and where they belong |
@@ -18,6 +19,8 @@
 mod arguments;
 #[forbid(unsafe_code)]
 mod commands;
+#[forbid(unsafe_code)]
+mod doctor;
 #[forbid(unsafe_code)]
 mod lease;
 #[forbid(unsafe_code)]
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => commands::check::check(&arguments, &kernel, &mut output),
         Command::Apply(arguments) => commands::apply::apply(&arguments, &kernel, &mut output),
         Command::Plan(arguments) => commands::plan::plan_vms(&arguments, &kernel, &mut output),
+        Command::Doctor(arguments) => commands::doctor::doctor(&arguments, &kernel, &mut output),
         Command::Libvirt(arguments) => commands::libvirt::libvirt(&arguments, &kernel, &mut output),
         Command::Require(arguments) => commands::require::require(&arguments, &kernel, &mut output),
         Command::LibvirtHook(arguments) => commands::libvirt_hook::libvirt_hook(&arguments, &kernel),

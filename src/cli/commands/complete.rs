@@ -170,7 +170,7 @@ mod tests {
     fn subcommands_are_offered_but_for_hidden_ones() {
         for line in ["", "help "] {
             let words = offered(line);
-            for subcommand in ["run", "show", "check", "apply"] {
+            for subcommand in ["run", "show", "check", "apply", "doctor"] {
                 assert!(words.iter().any(|word| word == subcommand), "{line}: {words:?}");
             }
             for hidden in ["generate", "libvirt-hook", "complete", "require"] {

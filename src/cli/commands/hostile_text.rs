@@ -2,7 +2,7 @@
 //! terminal, a log or a file.
 
 use crate::arguments::{Command, from_words};
-use crate::commands::{apply, check, show};
+use crate::commands::{apply, check, doctor, show};
 use crate::output::transcript::said;
 use crate::sys::fake::FakeKernel;
 use crate::vm::sample::web;
@@ -17,6 +17,7 @@ fn written(kernel: &FakeKernel, words: &str) -> (u8, String) {
     said(|output| match command {
         Command::Show(arguments) => show::show(&arguments, kernel, output),
         Command::Check(arguments) => check::check(&arguments, kernel, output),
+        Command::Doctor(arguments) => doctor::doctor(&arguments, kernel, output),
         Command::Apply(arguments) => apply::apply(&arguments, kernel, output),
         other => panic!("{other:?}"),
     })
@@ -84,13 +85,14 @@ proptest! {
         kernel.move_to(101, "0-3");
         for words in [
             "show", "show --json", "show 100", "check 100", "check 100 --json", "apply 100 --dry-run",
-            "apply 100 --cpus 9", "apply 100 --vcpus [1-2],2", "apply 100",
+            "apply 100 --cpus 9", "apply 100 --vcpus [1-2],2", "apply 100", "doctor", "doctor --json",
+            "doctor 100", "doctor --cpus 1-2",
         ] {
             is_harmless(&written(&kernel, words).1);
         }
         // Its page names other variables too.
         vm.page_text(&format!("PIN_VCPUS=1,2\0PIN_IOTHREADS=io1@3\0PIN_EMULATOR=0\0{}={}\0", texts[6], texts[7]));
-        for words in ["show", "show --json", "check 100", "apply 100"] {
+        for words in ["show", "show --json", "check 100", "apply 100", "doctor 100"] {
             is_harmless(&written(&kernel, words).1);
         }
         // One without a page, and why.
@@ -103,6 +105,7 @@ proptest! {
         is_harmless(&text);
         is_harmless(&written(&kernel, "check 200").1);
         is_harmless(&written(&kernel, "apply 200").1);
+        is_harmless(&written(&kernel, "doctor 200").1);
         bare.write("maps", format!("7f00 {}/libpinshim.so\n", texts[6].replace('\n', "")));
         is_harmless(&written(&kernel, "show 200").1);
     }

@@ -7,6 +7,7 @@ pub(crate) mod apply;
 pub(crate) mod auto;
 pub(crate) mod check;
 pub(crate) mod complete;
+pub(crate) mod doctor;
 pub(crate) mod dry_run;
 pub(crate) mod generate;
 #[cfg(test)]

@@ -113,7 +113,7 @@ fn request(arguments: &Arguments, tree: &HostTree<'_>, topology: &Topology) -> R
 }
 
 /// A set that an option names.
-fn set(option: &'static str, text: &str, all: &CpuSet) -> Result<CpuSet, Failure> {
+pub(crate) fn set(option: &'static str, text: &str, all: &CpuSet) -> Result<CpuSet, Failure> {
     CpuSet::parse(text, all).map_err(|mistakes| {
         let faults =
             mistakes.into_iter().map(|mistake| Fault { variable: option, value: text.to_owned(), mistake });

@@ -20,6 +20,17 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The file whose lock is held while somebody looks what is free and leases it.
 const MUTEX: &str = "lock";
 
+/// The folder of leases, below one for what runs.
+pub(crate) const LEASES: &str = "pinshim/leases";
+
+/// The folder for what runs: root's is the host's. `None`: the user has none.
+fn run_of_user(kernel: &dyn Kernel) -> Option<PathBuf> {
+    if kernel.user() == 0 {
+        return Some(PathBuf::from("/run"));
+    }
+    env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
 /// Whether another one may have these leases too.
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
@@ -37,18 +48,21 @@ impl Folder {
     /// # Errors
     /// The user has no folder for what runs.
     pub(crate) fn of_user(kernel: &dyn Kernel) -> Result<Self, Failure> {
-        let user = kernel.user();
-        let run = if user == 0 {
-            PathBuf::from("/run")
-        } else {
-            env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute()).ok_or_else(
-                || {
-                    Failure::new("there is no folder for leases: XDG_RUNTIME_DIR is not set")
-                        .next("log in through systemd, or set it to a folder of your own")
-                },
-            )?
-        };
+        let run = run_of_user(kernel).ok_or_else(|| {
+            Failure::new("there is no folder for leases: XDG_RUNTIME_DIR is not set")
+                .next("log in through systemd, or set it to a folder of your own")
+        })?;
         Self::below(kernel, &run)
+    }
+
+    /// The same for one who only looks: `None` where nobody has made it yet.
+    ///
+    /// # Errors
+    /// It is there, and is not the user's alone.
+    pub(crate) fn existing(kernel: &dyn Kernel) -> Result<Option<Self>, Failure> {
+        let Some(run) = run_of_user(kernel) else { return Ok(None) };
+        let path = run.join(LEASES);
+        if kernel.is_folder(&path) { Self::at(kernel, &path).map(Some) } else { Ok(None) }
     }
 
     /// The folder of the user's below a folder for what runs.
@@ -56,7 +70,7 @@ impl Folder {
     /// # Errors
     /// It cannot be made, or it is not the user's alone.
     pub(crate) fn below(kernel: &dyn Kernel, run: &Path) -> Result<Self, Failure> {
-        Self::at(kernel, &run.join("pinshim/leases"))
+        Self::at(kernel, &run.join(LEASES))
     }
 
     /// The folder of this path.

@@ -14,6 +14,9 @@ pub(crate) const NO_ROOM: u8 = 1;
 /// `libvirt status`: something is not as it should be.
 pub(crate) const NOT_IN_ORDER: u8 = 1;
 
+/// `doctor`: something is to be mended.
+pub(crate) const TO_FIX: u8 = 1;
+
 /// What was asked for could not be done. clap uses the same for arguments that make no sense.
 pub(crate) const FAILED: u8 = 2;
 
@@ -40,14 +43,15 @@ pub(crate) const READER_HAS_GONE: u8 = 141;
 
 /// Which subcommand ends with which of them, but for `libvirt-hook`, which only libvirt calls.
 #[cfg(test)]
-pub(crate) const TABLE: [(u8, &[&str]); 10] = [
-    (SUCCESS, &["show", "check", "apply", "plan", "libvirt"]),
+pub(crate) const TABLE: [(u8, &[&str]); 11] = [
+    (SUCCESS, &["show", "check", "apply", "plan", "doctor", "libvirt"]),
     (OFF, &["check", "apply"]),
     (NOT_IN_ORDER, &["libvirt"]),
     (NO_ROOM, &["plan"]),
-    (FAILED, &["show", "check", "apply", "plan", "libvirt"]),
+    (TO_FIX, &["doctor"]),
+    (FAILED, &["show", "check", "apply", "plan", "doctor", "libvirt"]),
     (NOT_PINNED, &["check", "apply"]),
-    (NOT_WRITTEN, &["run", "show", "check", "apply", "plan", "libvirt"]),
+    (NOT_WRITTEN, &["run", "show", "check", "apply", "plan", "doctor", "libvirt"]),
     (OWN_FAILURE, &["run"]),
     (NOT_EXECUTABLE, &["run"]),
     (NOT_FOUND, &["run"]),

@@ -1,6 +1,7 @@
 //! How what was seen of a VM is written: a report with a table for people, JSON for programs.
 
 pub(crate) mod by_cpu;
+pub(crate) mod doctor;
 pub(crate) mod json;
 pub(crate) mod plan;
 pub(crate) mod standing;

@@ -1,8 +1,10 @@
 //! Where cgroups are, and moving a thread into another one, beside the one that it is in.
 
 use crate::sys::kernel::Kernel;
+use crate::sys::process::Process;
 use pinning::Tid;
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 /// Moves a thread from each cgroup of a name that is meant into the one called `to` beside it, in every hierarchy that
@@ -53,6 +55,42 @@ fn lists(cgroups: &str, mounts: &str, is_meant: impl Fn(&str) -> bool, to: &str)
     cgroups.lines().filter_map(beside).collect()
 }
 
+/// So many groups above each other are looked at. A user may nest those that were given to him deeper.
+const LEVELS: usize = 64;
+
+/// The folder of the cgroup that limits a thread by a controller, then those above it, the highest last: in the hierarchy
+/// of version 1 that has the controller, else in that of version 2. None where there is no such hierarchy.
+///
+/// # Errors
+/// The thread's cgroup cannot be read.
+pub(crate) fn folders_of(process: Process<'_>, tid: Tid, controller: &str) -> io::Result<Vec<PathBuf>> {
+    let cgroups = process.kernel.read_text(process.file(&format!("task/{tid}/cgroup")));
+    // A kernel without cgroups has no such file.
+    let cgroups = cgroups.or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(String::new()),
+        _ => Err(error),
+    })?;
+    let mounts = process.kernel.read_text("/proc/self/mounts")?;
+    Ok(folders(&cgroups, &mounts, controller).unwrap_or_default())
+}
+
+fn folders(cgroups: &str, mounts: &str, controller: &str) -> Option<Vec<PathBuf>> {
+    let of_version_1 = cgroups.lines().find_map(|line| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        controllers.split(',').any(|name| name == controller).then_some(path)
+    });
+    let (mount, path) = match of_version_1 {
+        Some(path) => (mount(mounts, Some(controller))?, path),
+        None => (mount(mounts, None)?, cgroups.lines().find_map(|line| line.strip_prefix("0::"))?),
+    };
+    let path = Path::new(path.trim_start_matches('/'));
+    // Seen from inside a cgroup namespace a group may be outside (cgroup_namespaces(7)).
+    if path.components().any(|component| component == Component::ParentDir) {
+        return None;
+    }
+    Some(path.ancestors().take(LEVELS).map(|path| Path::new(mount).join(path)).collect())
+}
+
 /// Where the hierarchy of version 1 with these controllers is mounted; without controllers that of version 2.
 pub(crate) fn mount<'m>(mounts: &'m str, controllers: Option<&str>) -> Option<&'m str> {
     mounts.lines().find_map(|line| {
@@ -99,6 +137,23 @@ mod tests {
         for other in ["0::/web/vcpu1\n", "0::/\n", "0::/../web/vcpu0\n", "3:cpuset:/web/vcpu0\n", ""] {
             assert_eq!(found(other, V2), [""; 0], "{other}");
         }
+    }
+
+    #[test]
+    fn the_groups_above_one_come_after_it() {
+        let of = |cgroups: &str, mounts: &str| -> Option<Vec<String>> {
+            let folders = folders(cgroups, mounts, "cpu")?;
+            Some(folders.iter().map(|folder| folder.display().to_string()).collect())
+        };
+        let v2 = of("0::/machine.slice/web\n", V2).unwrap();
+        assert_eq!(
+            v2,
+            ["/sys/fs/cgroup/machine.slice/web", "/sys/fs/cgroup/machine.slice", "/sys/fs/cgroup/"]
+        );
+        let v1 = of("3:cpuset:/x\n2:cpu,cpuacct:/web\n0::/y\n", V1).unwrap();
+        assert_eq!(v1, ["/sys/fs/cgroup/cpu,cpuacct/web", "/sys/fs/cgroup/cpu,cpuacct/"]);
+        assert_eq!(of("0::/../../x\n", V2), None);
+        assert_eq!(of("", V2), None);
     }
 
     #[test]

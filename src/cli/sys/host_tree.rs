@@ -103,7 +103,7 @@ impl<'k> HostTree<'k> {
 
 /// The CPUs of a mask as the kernel prints it: groups of 32 bits in hexadecimal digits, the highest first
 /// (bitmap_print_to_pagebuf in the kernel's lib/bitmap-str.c). `None`: it is no such mask.
-fn cpus_of_mask(text: &str) -> Option<CpuSet> {
+pub(crate) fn cpus_of_mask(text: &str) -> Option<CpuSet> {
     let groups: Option<Vec<u64>> =
         text.rsplit(',').map(|group| u32::from_str_radix(group, 16).ok().map(u64::from)).collect();
     let words: Vec<u64> = (groups?.chunks(2))

@@ -150,6 +150,11 @@ pub(crate) fn last_run(process: Process<'_>, tid: Tid) -> Option<(Vec<u8>, CpuId
     Some((stat.comm.to_vec(), CpuId(u32::try_from(stat.number(39)?).ok()?)))
 }
 
+/// The kernel's flags of a process's main thread (PF_… in include/linux/sched.h); `None` if it has ended.
+pub(crate) fn flags(process: Process<'_>) -> Option<u64> {
+    Stat::parse(&stat(process, process.main_thread())?)?.number(9)
+}
+
 /// The text of a thread's `stat` file; `None` if the process has no such thread.
 fn stat(process: Process<'_>, tid: Tid) -> Option<Vec<u8>> {
     process.kernel.read(process.file(&format!("task/{tid}/stat"))).ok()

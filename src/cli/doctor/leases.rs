@@ -1,0 +1,122 @@
+//! Whether somebody else has leased the CPUs (`run --exclusive`).
+
+use crate::doctor::finding::Finding;
+use crate::doctor::reading::{Reading, read};
+use crate::doctor::subject::Subject;
+use crate::lease::folder::LEASES;
+use crate::output::text::count;
+use pinning::CpuSet;
+use std::path::Path;
+
+const TOPIC: &str = "leases";
+
+/// Looks at the leases that this user may see: as root the host's, else those of the user's own VMs. A CPU can be leased
+/// twice, in root's folder and in another user's.
+pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
+    let mut findings = vec![of_user(subject)];
+    let roots = Path::new("/run").join(LEASES);
+    if subject.kernel().user() != 0 && subject.kernel().is_folder(&roots) {
+        if let Reading::Failed(error) = read(subject.kernel(), roots.join("lock")) {
+            findings.push(Finding::unread(TOPIC, &roots, &error));
+        }
+    }
+    findings
+}
+
+fn of_user(subject: &Subject<'_, '_>) -> Finding {
+    let leased = match &subject.host.leases {
+        Ok(leased) => leased,
+        Err(failure) => return Finding::note(TOPIC, format!("not known: {failure}")),
+    };
+    let own = subject.vm.map(|seen| seen.vm.process.pid);
+    let shared = |cpus: &CpuSet| cpus.intersection(&subject.cpus);
+    let others = leased.iter().filter(|leased| leased.pid != own || own.is_none());
+    let mut taken = others.filter(|leased| !shared(&leased.cpus).is_empty());
+    if let Some(first) = taken.next() {
+        let by = first.pid.map_or("somebody".to_owned(), |pid| format!("process {pid}"));
+        let more = taken.count();
+        let more = if more == 0 { String::new() } else { format!(", and {} more", count(more, "other")) };
+        let what = format!("{by} has leased {}{more}", shared(&first.cpus));
+        return Finding::fix(
+            TOPIC,
+            what,
+            "choose other CPUs: pinshim plan leaves leased ones alone; pinshim show --leases",
+        );
+    }
+    let own = leased.iter().filter(|leased| leased.pid == own && own.is_some());
+    let own = own.fold(CpuSet::new(), |all, leased| all.union(&leased.cpus)).intersection(&subject.cpus);
+    match own.is_empty() {
+        true => Finding::ok(TOPIC, format!("nobody has leased {}", subject.cpus)),
+        false => Finding::ok(TOPIC, format!("the VM has leased {own}, and nobody else any of its CPUs")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::sample::{said, said_of_cpus};
+    use crate::sys::fake::FakeKernel;
+    use crate::sys::kernel::Kernel;
+    use crate::vm::sample::web;
+    use std::fs;
+    use std::os::unix::fs::{DirBuilderExt, symlink};
+
+    const FOLDER: &str = "/run/pinshim/leases";
+
+    /// Has a process lease a CPU of root's, for as long as the answer lives.
+    fn lease(kernel: &FakeKernel, cpu: u32, pid: i32) -> fs::File {
+        let folder = kernel.path(FOLDER);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).unwrap();
+        let path = folder.join(format!("cpu{cpu}"));
+        let file = fs::File::create(&path).unwrap();
+        assert!(crate::sys::linux::try_lock(&file).unwrap());
+        symlink(path, kernel.path(format!("/proc/{pid}/fd/{}", 300 + cpu))).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_cpu_that_another_process_has_leased_is_named() {
+        let kernel = FakeKernel::new();
+        kernel.act_as_owner();
+        if kernel.user() == 0 {
+            web(&kernel);
+            kernel.process(200, &["/usr/bin/qemu-system-x86_64"]).thread(200, "q", "3");
+            assert_eq!(said(&kernel, examine), ["ok leases: nobody has leased 1-2"]);
+            assert!(!kernel.path("/run").exists(), "looking makes no folder");
+            let _own = lease(&kernel, 1, 100);
+            assert_eq!(
+                said(&kernel, examine),
+                ["ok leases: the VM has leased 1, and nobody else any of its CPUs"]
+            );
+            let _other = lease(&kernel, 2, 200);
+            assert!(
+                said(&kernel, examine)[0].starts_with("fix leases: process 200 has leased 2 -> choose other")
+            );
+            assert!(
+                said_of_cpus(&kernel, "1", examine)[0].starts_with("fix leases: process 100 has leased 1")
+            );
+        }
+    }
+
+    #[test]
+    fn a_folder_that_others_may_use_says_nothing() {
+        let kernel = FakeKernel::new();
+        kernel.act_as_owner();
+        if kernel.user() == 0 {
+            kernel.write(format!("{FOLDER}/lock"), "");
+            let said = said_of_cpus(&kernel, "1", examine);
+            assert!(said[0].starts_with("note leases: not known: the folder for leases, "), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn an_ordinary_user_is_told_that_roots_leases_are_not_for_him() {
+        let kernel = FakeKernel::new();
+        web(&kernel);
+        kernel.write(format!("{FOLDER}/lock"), "");
+        kernel.deny(format!("{FOLDER}/lock"));
+        let note = "note leases: not known: it could not be read (/run/pinshim/leases: permission denied) -> root may read \
+                    it: sudo pinshim doctor";
+        assert_eq!(said(&kernel, examine)[1], note);
+    }
+}
