@@ -180,6 +180,31 @@ fn an_ordinary_user_is_told_the_same_of_its_own_vm_and_what_it_may_not_read() {
 }
 
 #[test]
+fn what_was_read_is_what_the_files_say() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    let Some(cpus) = two_cpus() else { return };
+    let (_, document) = found(&["--cpus", &cpus.second.to_string()]);
+    let findings = document["examined"][0]["findings"].as_array().unwrap();
+    let mut compared = 0;
+    for read in findings.iter().flat_map(|finding| finding["read"].as_array().unwrap()) {
+        let (file, value) = (read["file"].as_str().unwrap(), read["value"].as_str().unwrap());
+        if !file.starts_with("/sys/") && !file.starts_with("/proc/sys/") {
+            continue;
+        }
+        let says = match fs::read_to_string(file) {
+            Ok(text) if text.trim().is_empty() => "none".to_owned(),
+            Ok(text) => text.trim().to_owned(),
+            Err(_) if value.starts_with("no such ") => value.to_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(value, says, "{file}");
+        compared += 1;
+    }
+    assert!(compared >= 3, "{document:#}");
+}
+
+#[test]
 fn the_text_has_a_line_for_each_finding_and_a_count() {
     command();
     let _limit = TimeLimit::seconds(60);
@@ -190,7 +215,7 @@ fn the_text_has_a_line_for_each_finding_and_a_count() {
     let lines: Vec<&str> = text.stdout.lines().collect();
     let (first, rest) = lines.split_first().unwrap();
     let (last, findings) = rest.split_last().unwrap();
-    assert_eq!(*first, format!("CPUs {cpu}"));
+    assert_eq!(*first, format!("CPU {cpu}"));
     let count = |grade: &str| findings.iter().filter(|line| line.split(' ').next() == Some(grade)).count();
     let (fixes, notes, oks) = (count("fix"), count("note"), count("ok"));
     assert_eq!(fixes + notes + oks, findings.len(), "{text:?}");

@@ -183,7 +183,7 @@ mod tests {
         let kernel = FakeKernel::new();
         web(&kernel);
         let (status, text) = examined(&kernel, "--cpus 3");
-        assert!(status == TO_FIX && text.starts_with("CPUs 3\nfix   other-vms "), "{text}");
+        assert!(status == TO_FIX && text.starts_with("CPU 3\nfix   other-vms "), "{text}");
         let (_, document) = document(&kernel, "--cpus all,^1");
         assert_eq!(
             (&document["examined"][0]["cpus"], &document["examined"][0]["pid"]),

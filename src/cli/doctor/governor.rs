@@ -4,6 +4,7 @@ use crate::doctor::finding::Finding;
 use crate::doctor::reading::{of_first, per_cpu};
 use crate::doctor::shell;
 use crate::doctor::subject::Subject;
+use crate::doctor::words::named;
 use pinning::CpuSet;
 
 const TOPIC: &str = "governor";
@@ -27,13 +28,13 @@ pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
         return vec![Finding::ok(TOPIC, what).read(of_first(&subject.cpus, "cpufreq"), "no such folder")];
     };
     let finding = if slow.is_empty() {
-        Finding::ok(TOPIC, format!("{some} run at full speed"))
+        Finding::ok(TOPIC, format!("at full speed: {}", named(some)))
     } else {
         let to_do = format!(
             "as root: for cpu in {}; do echo performance > /sys/devices/system/cpu/cpu$cpu/{FILE}; done",
             shell::each(&slow)
         );
-        Finding::fix(TOPIC, format!("the speed of {slow} follows their load, with a delay"), to_do)
+        Finding::fix(TOPIC, format!("the speed of {} follows the load, with a delay", named(&slow)), to_do)
     };
     vec![finding.read(of_first(some, FILE), name)]
 }
@@ -55,12 +56,12 @@ mod tests {
         };
         set(1, "performance");
         set(2, "powersave");
-        let fix = "fix governor: the speed of 2 follows their load, with a delay \
+        let fix = "fix governor: the speed of CPU 2 follows the load, with a delay \
                    (/sys/devices/system/cpu/cpu2/cpufreq/scaling_governor: powersave) -> as root: for cpu in 2; do echo \
                    performance > /sys/devices/system/cpu/cpu$cpu/cpufreq/scaling_governor; done";
         assert_eq!(said(&kernel, "1-2", examine), [fix]);
         set(2, "performance");
-        assert!(said(&kernel, "1-2", examine)[0].starts_with("ok governor: 1-2 run at full speed ("));
+        assert!(said(&kernel, "1-2", examine)[0].starts_with("ok governor: at full speed: CPUs 1-2 ("));
         kernel.deny("/sys/devices/system/cpu/cpu2/cpufreq");
         assert!(said(&kernel, "1-2", examine)[0].starts_with("note governor: not known"));
     }

@@ -33,6 +33,8 @@ pub(crate) struct Host<'k> {
     pub(crate) vms: Result<Vec<SeenVm<'k>>, Failure>,
     /// The threads that the kernel runs for itself and lets be moved.
     pub(crate) kernel_threads: io::Result<Vec<Thread>>,
+    /// The process of irqbalance, if it runs.
+    pub(crate) irqbalance: Option<i32>,
     /// The leases of this user's VMs, or why they could not be read.
     pub(crate) leases: Result<Vec<Leased>, Failure>,
 }
@@ -50,6 +52,7 @@ impl<'k> Host<'k> {
                 vms.into_iter().filter_map(|vm| SeenVm::look(vm).ok()).collect()
             }),
             kernel_threads: kernel_threads(kernel),
+            irqbalance: process_called(kernel, "irqbalance"),
             leases: Folder::existing(kernel).and_then(|folder| match folder {
                 None => Ok(Vec::new()),
                 Some(folder) => {
@@ -94,4 +97,12 @@ fn kernel_threads(kernel: &dyn Kernel) -> io::Result<Vec<Thread>> {
     };
     let processes = Process::all(kernel)?.into_iter().filter(is_one);
     Ok(processes.flat_map(|process| threads::list(process, Migrations::Ignore).unwrap_or_default()).collect())
+}
+
+/// The first process with this comm that is no thread of the kernel's.
+fn process_called(kernel: &dyn Kernel, comm: &str) -> Option<i32> {
+    let is_it = |process: &Process<'_>| {
+        kernel.read(process.file("comm")).is_ok_and(|found| found.trim_ascii() == comm.as_bytes())
+    };
+    Process::all(kernel).ok()?.into_iter().find(is_it).map(|process| process.pid)
 }

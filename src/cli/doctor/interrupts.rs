@@ -8,11 +8,12 @@
 use crate::doctor::finding::Finding;
 use crate::doctor::reading::{Reading, read};
 use crate::doctor::subject::{NOWHERE, Subject};
+use crate::doctor::words::named;
 use crate::output::text::{count, cut};
+use crate::sys::interrupts::Interrupts;
 use crate::sys::kernel::Kernel;
 use pinning::CpuSet;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::path::PathBuf;
 
 const TOPIC: &str = "interrupts";
@@ -23,11 +24,7 @@ const NAMED: usize = 4;
 /// So many numbers stand in a command.
 const NUMBERS: usize = 64;
 
-/// So much of /proc/interrupts is read: a host with 512 CPUs and 4000 interrupts has less.
-const BYTES: u64 = 64 << 20;
-
-/// So much of a line, and of a name in it.
-const LINE_BYTES: u64 = 64 << 10;
+/// So many characters of the devices' names are said.
 const NAME: usize = 40;
 
 /// An interrupt that may arrive on the CPUs.
@@ -46,15 +43,15 @@ struct Interrupt {
 
 /// Looks at every interrupt of a device's.
 pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
-    let counted = match counted(subject.kernel(), &subject.cpus) {
+    let counted = match Interrupts::read_hard(subject.kernel()) {
         Ok(counted) => counted,
         Err(error) => return vec![Finding::unread(TOPIC, "/proc/interrupts", &error)],
     };
     let minutes = minutes_since_start(subject.kernel());
     let mut unread = None;
     let mut there = Vec::new();
-    for line in counted {
-        match interrupt(subject, line, minutes) {
+    for device in counted.of_devices(&subject.cpus) {
+        match interrupt(subject, device, minutes) {
             Ok(interrupt) => there.extend(interrupt),
             Err((file, error)) => unread = unread.or(Some(Finding::unread(TOPIC, file, &error))),
         }
@@ -64,18 +61,18 @@ pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
         there.into_iter().partition(|interrupt| interrupt.is_busy);
     let mut findings = Vec::new();
     findings.extend(unread);
-    findings.extend(said(subject, &busy, "arrives on"));
-    findings.extend(said(subject, &quiet, "may arrive on"));
+    findings.extend(said(subject, &busy, ["arrives on", "arrive on"]));
+    findings.extend(said(subject, &quiet, ["may arrive on"; 2]));
     if findings.is_empty() {
-        let what = format!("none of a device's may arrive on {}", subject.cpus);
+        let what = format!("none of a device's may arrive on {}", named(&subject.cpus));
         findings.push(Finding::ok(TOPIC, what).read("/proc/irq/*/smp_affinity_list", "other CPUs"));
     }
     findings
 }
 
-fn said(subject: &Subject<'_, '_>, interrupts: &[Interrupt], arrives: &str) -> Option<Finding> {
+fn said(subject: &Subject<'_, '_>, interrupts: &[Interrupt], [one, several]: [&str; 2]) -> Option<Finding> {
     let first = interrupts.first()?;
-    let named: Vec<String> = interrupts
+    let names: Vec<String> = interrupts
         .iter()
         .take(NAMED)
         .map(|interrupt| {
@@ -87,15 +84,11 @@ fn said(subject: &Subject<'_, '_>, interrupts: &[Interrupt], arrives: &str) -> O
             }
         })
         .collect();
-    let more = interrupts.len() - named.len();
+    let more = interrupts.len() - names.len();
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    let arrive = if interrupts.len() == 1 {
-        arrives
-    } else {
-        arrives.strip_suffix("s on").map_or(arrives, |_| "arrive on")
-    };
+    let arrive = if interrupts.len() == 1 { one } else { several };
     let all = count(interrupts.len(), "IRQ");
-    let what = format!("{all} {arrive} {}: {}{more}", subject.cpus, named.join(", "));
+    let what = format!("{all} {arrive} {}: {}{more}", named(&subject.cpus), names.join(", "));
     let to_do = subject.elsewhere().map_or(NOWHERE.to_owned(), |elsewhere| command(interrupts, &elsewhere));
     let finding = if first.is_busy {
         Finding::fix(TOPIC, what, to_do)
@@ -119,59 +112,10 @@ fn command(interrupts: &[Interrupt], elsewhere: &CpuSet) -> String {
     )
 }
 
-/// What a line of /proc/interrupts says of an interrupt.
-#[derive(Debug, PartialEq, Eq)]
-struct Counted {
-    number: u32,
-    name: String,
-    times: u64,
-}
-
-/// The interrupts of devices, with how often each has arrived on the CPUs.
-fn counted(kernel: &dyn Kernel, cpus: &CpuSet) -> io::Result<Vec<Counted>> {
-    let file = File::open(kernel.locate("/proc/interrupts".as_ref())?)?;
-    let mut lines = BufReader::new(file.take(BYTES));
-    let mut header = String::new();
-    lines.read_line(&mut header)?;
-    let columns: Vec<bool> = header
-        .split_whitespace()
-        .map(|column| column.strip_prefix("CPU").and_then(|number| number.parse().ok()))
-        .map(|cpu| cpu.is_some_and(|cpu| cpus.contains(pinning::CpuId(cpu))))
-        .collect();
-    let mut all = Vec::new();
-    let mut line = Vec::new();
-    while lines.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line)? > 0 {
-        all.extend(counted_in(&String::from_utf8_lossy(&line), &columns));
-        line.clear();
-    }
-    Ok(all)
-}
-
-/// What a line says; `None` for one that is about no device's interrupt. `columns` says which of the CPUs count.
-fn counted_in(line: &str, columns: &[bool]) -> Option<Counted> {
-    let (number, rest) = line.split_once(':')?;
-    let number = number.trim().parse().ok()?;
-    let mut words = rest.split_whitespace();
-    let mut times = 0u64;
-    for counts in columns {
-        let arrived: u64 = words.next()?.parse().ok()?;
-        times = times.saturating_add(if *counts { arrived } else { 0 });
-    }
-    // `IO-APIC 4-edge ttyS0`, `GICv3 27 Level arch_timer`: the device comes after how the interrupt is raised.
-    let words: Vec<&str> = words.collect();
-    let is_how = |word: &&str| {
-        let word = word.to_ascii_lowercase();
-        word.ends_with("edge") || word.ends_with("level") || word.ends_with("fasteoi")
-    };
-    let after = words.iter().position(is_how).map_or(words.len().saturating_sub(1), |at| at + 1);
-    let name = words.get(after..).unwrap_or_default().join(" ");
-    Some(Counted { number, name: cut(&name, NAME).into_owned(), times })
-}
-
-/// The interrupt of a line, if it may arrive on the CPUs.
+/// An interrupt, if it may arrive on the CPUs.
 fn interrupt(
     subject: &Subject<'_, '_>,
-    Counted { number, name, times }: Counted,
+    (number, devices, times): (u32, &str, u64),
     minutes: u64,
 ) -> Result<Option<Interrupt>, (PathBuf, io::Error)> {
     let folder = PathBuf::from(format!("/proc/irq/{number}"));
@@ -192,6 +136,7 @@ fn interrupt(
         return Ok(None);
     }
     let is_busy = is_there(&sent) && times > minutes;
+    let name = cut(devices, NAME).into_owned();
     Ok(Some(Interrupt { number, name, file, allowed, times, is_busy }))
 }
 
@@ -232,10 +177,10 @@ mod tests {
     #[test]
     fn interrupts_that_arrive_there_are_to_be_sent_elsewhere() {
         let kernel = host([("0-3", "1"), ("0-3", "1"), ("0-3", "0")]);
-        let fix = "fix interrupts: 1 IRQ arrives on 1: 36 virtio1-req.0 (6219815 times) (/proc/irq/36/smp_affinity_list: \
+        let fix = "fix interrupts: 1 IRQ arrives on CPU 1: 36 virtio1-req.0 (6219815 times) (/proc/irq/36/smp_affinity_list: \
                    0-3) -> as root: for irq in 36; do echo 0,2-3 > /proc/irq/$irq/smp_affinity_list; done; one that \
                    refuses is placed by the kernel: isolcpus=managed_irq,SET at boot";
-        let note = "note interrupts: 2 IRQs may arrive on 1: 24 ACPI:Ged (3 times), 41 virtio3-rx \
+        let note = "note interrupts: 2 IRQs may arrive on CPU 1: 24 ACPI:Ged (3 times), 41 virtio3-rx \
                     (/proc/irq/24/smp_affinity_list: 0-3) -> as root: for irq in 24 41; do echo 0,2-3 > \
                     /proc/irq/$irq/smp_affinity_list; done; one that refuses is placed by the kernel: \
                     isolcpus=managed_irq,SET at boot";
@@ -245,15 +190,14 @@ mod tests {
     #[test]
     fn interrupts_that_are_kept_elsewhere_are_as_they_should_be() {
         let kernel = host([("0", "0"), ("0,2-3", "0"), ("0", "")]);
-        let ok =
-            "ok interrupts: none of a device's may arrive on 1 (/proc/irq/*/smp_affinity_list: other CPUs)";
+        let ok = "ok interrupts: none of a device's may arrive on CPU 1 (/proc/irq/*/smp_affinity_list: other CPUs)";
         assert_eq!(said(&kernel, "1", examine), [ok]);
     }
 
     #[test]
     fn a_kernel_that_does_not_say_where_it_sends_them_sends_them_where_they_may_arrive() {
         let kernel = host([("0", ""), ("0-1", ""), ("0", "")]);
-        assert!(said(&kernel, "1", examine)[0].starts_with("fix interrupts: 1 IRQ arrives on 1: 36 "));
+        assert!(said(&kernel, "1", examine)[0].starts_with("fix interrupts: 1 IRQ arrives on CPU 1: 36 "));
     }
 
     #[test]
@@ -274,18 +218,13 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_arm_and_of_long_names_are_understood() {
-        let of = |line: &str| counted_in(line, &[false, true]).map(|of| (of.number, of.name, of.times));
-        let arm = " 11:     5     7     GICv3  27 Level     arch_timer\n";
-        assert_eq!(of(arm), Some((11, "arch_timer".to_owned(), 7)));
-        let shared = " 16:  1  2  IR-IO-APIC  16-fasteoi   i801_smbus, ehci_hcd:usb1\n";
-        assert_eq!(of(shared), Some((16, "i801_smbus, ehci_hcd:usb1".to_owned(), 2)));
-        assert_eq!(
-            of(&format!(" 1: 0 0 x 1-edge {}\n", "y".repeat(99))).unwrap().1.chars().count(),
-            NAME + 1
+    fn a_long_name_is_cut() {
+        let kernel = host([("0", "0"), ("0-1", ""), ("0", "")]);
+        kernel
+            .write("/proc/interrupts", format!("  CPU0 CPU1\n 36: 0 0 PCI-MSI 1-edge {}\n", "y".repeat(99)));
+        assert!(
+            said(&kernel, "1", examine)[0]
+                .contains(&format!(" on CPU 1: 36 {}… (/proc/irq", "y".repeat(NAME)))
         );
-        for none in ["NMI: 1 2 Non-maskable\n", "ERR: 0\n", "", " 9: x\n"] {
-            assert_eq!(of(none), None, "{none}");
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::doctor::finding::Finding;
 use crate::doctor::subject::{NOWHERE, Subject};
+use crate::doctor::words::named;
 use crate::output::text::{count, harmless};
 use crate::sys::threads::Thread;
 
@@ -23,17 +24,20 @@ pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
     let mut there: Vec<&Thread> = all.iter().filter(may).collect();
     there.sort_by_key(|thread| (!subject.cpus.contains(thread.last_cpu), std::cmp::Reverse(thread.cpu_time)));
     let Some(first) = there.first() else {
-        return vec![Finding::ok(TOPIC, format!("none that could be elsewhere may run on {}", subject.cpus))];
+        return vec![Finding::ok(
+            TOPIC,
+            format!("none that could be elsewhere may run on {}", named(&subject.cpus)),
+        )];
     };
-    let named: Vec<String> = there.iter().take(NAMED).map(|thread| harmless(&thread.comm)).collect();
-    let more = there.len() - named.len();
+    let names: Vec<String> = there.iter().take(NAMED).map(|thread| harmless(&thread.comm)).collect();
+    let more = there.len() - names.len();
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     let last = there.iter().filter(|thread| subject.cpus.contains(thread.last_cpu)).count();
     let what = format!(
         "{} may run on {}, where {last} ran last: {}{more}",
         count(there.len(), "unbound kernel thread"),
-        subject.cpus,
-        named.join(", ")
+        named(&subject.cpus),
+        names.join(", ")
     );
     let to_do = subject.elsewhere().map_or(NOWHERE.to_owned(), |elsewhere| {
         let mut ids: Vec<i32> = there.iter().map(|thread| thread.tid.0).collect();
@@ -63,14 +67,14 @@ mod tests {
         thread(15, "rcu_preempt", "0-3", 0x0020_8040);
         thread(21, "migration/1", "1", 0x0420_8040);
         thread(30, "a program", "0-3", 0x0040_0100);
-        let note = "note kernel-threads: 1 unbound kernel thread may run on 1, where 0 ran last: rcu_preempt \
+        let note = "note kernel-threads: 1 unbound kernel thread may run on CPU 1, where 0 ran last: rcu_preempt \
                     (/proc/15/status: Cpus_allowed_list 0-3) -> as root: for pid in 15; do taskset -pc 0,2-3 $pid; done";
         assert_eq!(said(&kernel, "1", examine), [note]);
         assert!(said(&kernel, "0-3", examine)[0].ends_with(NOWHERE));
         kernel.move_to(15, "0");
         assert_eq!(
             said(&kernel, "1", examine),
-            ["ok kernel-threads: none that could be elsewhere may run on 1"]
+            ["ok kernel-threads: none that could be elsewhere may run on CPU 1"]
         );
         kernel.deny("/proc");
         assert!(said(&kernel, "1", examine)[0].starts_with("note kernel-threads: not known"));

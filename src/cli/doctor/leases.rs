@@ -3,6 +3,7 @@
 use crate::doctor::finding::Finding;
 use crate::doctor::reading::{Reading, read};
 use crate::doctor::subject::Subject;
+use crate::doctor::words::named;
 use crate::lease::folder::LEASES;
 use crate::output::text::count;
 use pinning::CpuSet;
@@ -36,7 +37,7 @@ fn of_user(subject: &Subject<'_, '_>) -> Finding {
         let by = first.pid.map_or("somebody".to_owned(), |pid| format!("process {pid}"));
         let more = taken.count();
         let more = if more == 0 { String::new() } else { format!(", and {} more", count(more, "other")) };
-        let what = format!("{by} has leased {}{more}", shared(&first.cpus));
+        let what = format!("{by} has leased {}{more}", named(&shared(&first.cpus)));
         return Finding::fix(
             TOPIC,
             what,
@@ -46,8 +47,10 @@ fn of_user(subject: &Subject<'_, '_>) -> Finding {
     let own = leased.iter().filter(|leased| leased.pid == own && own.is_some());
     let own = own.fold(CpuSet::new(), |all, leased| all.union(&leased.cpus)).intersection(&subject.cpus);
     match own.is_empty() {
-        true => Finding::ok(TOPIC, format!("nobody has leased {}", subject.cpus)),
-        false => Finding::ok(TOPIC, format!("the VM has leased {own}, and nobody else any of its CPUs")),
+        true => Finding::ok(TOPIC, format!("nobody has leased {}", named(&subject.cpus))),
+        false => {
+            Finding::ok(TOPIC, format!("the VM has leased {}, and nobody else any of its CPUs", named(&own)))
+        }
     }
 }
 
@@ -81,19 +84,21 @@ mod tests {
         if kernel.user() == 0 {
             web(&kernel);
             kernel.process(200, &["/usr/bin/qemu-system-x86_64"]).thread(200, "q", "3");
-            assert_eq!(said(&kernel, examine), ["ok leases: nobody has leased 1-2"]);
+            assert_eq!(said(&kernel, examine), ["ok leases: nobody has leased CPUs 1-2"]);
             assert!(!kernel.path("/run").exists(), "looking makes no folder");
             let _own = lease(&kernel, 1, 100);
             assert_eq!(
                 said(&kernel, examine),
-                ["ok leases: the VM has leased 1, and nobody else any of its CPUs"]
+                ["ok leases: the VM has leased CPU 1, and nobody else any of its CPUs"]
             );
             let _other = lease(&kernel, 2, 200);
             assert!(
-                said(&kernel, examine)[0].starts_with("fix leases: process 200 has leased 2 -> choose other")
+                said(&kernel, examine)[0]
+                    .starts_with("fix leases: process 200 has leased CPU 2 -> choose other")
             );
             assert!(
-                said_of_cpus(&kernel, "1", examine)[0].starts_with("fix leases: process 100 has leased 1")
+                said_of_cpus(&kernel, "1", examine)[0]
+                    .starts_with("fix leases: process 100 has leased CPU 1")
             );
         }
     }

@@ -2,7 +2,8 @@
 
 use crate::doctor::finding::Finding;
 use crate::doctor::host::SeenVm;
-use crate::doctor::subject::{NOWHERE, Subject};
+use crate::doctor::subject::{NOWHERE, Subject, by_whom};
+use crate::doctor::words::named;
 use crate::output::text::count;
 
 const TOPIC: &str = "other-vms";
@@ -14,7 +15,7 @@ pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
         findings.push(Finding::note(TOPIC, format!("not all of them are known: {failure}")));
     } else if findings.is_empty() {
         let others = count(subject.others().count(), "other QEMU");
-        findings.push(Finding::ok(TOPIC, format!("{others}; none may run on {}", subject.cpus)));
+        findings.push(Finding::ok(TOPIC, format!("{others}; none may run on {}", named(&subject.cpus))));
     }
     findings
 }
@@ -28,9 +29,13 @@ fn beside(subject: &Subject<'_, '_>, other: &SeenVm<'_>) -> Option<Finding> {
     let pid = other.vm.process.pid;
     let is_anywhere = threads.iter().all(|thread| subject.host.online.is_subset(&thread.thread.allowed));
     let pinned = if is_anywhere { ", which nothing keeps from any CPU," } else { "" };
-    let what = format!("{} of {}{pinned} may run on {shared}", count(number, "thread"), other.vm.title());
+    let what =
+        format!("{} of {}{pinned} may run on {}", count(number, "thread"), other.vm.title(), named(&shared));
     let to_do = match subject.elsewhere() {
-        Some(elsewhere) => format!("pinshim apply {pid} --cpus {elsewhere}"),
+        Some(elsewhere) => {
+            let by_whom = by_whom(subject.kernel(), other.vm.owner);
+            format!("{by_whom}pinshim apply {pid} --cpus {elsewhere}")
+        }
         None => NOWHERE.to_owned(),
     };
     let file = format!("/proc/{pid}/task/{}/status", first.thread.tid);
@@ -52,9 +57,9 @@ mod tests {
         let kernel = FakeKernel::new();
         web(&kernel);
         kernel.process(200, &QEMU).thread(200, "qemu-system-x86", "0,3").thread(201, "CPU 0/KVM", "3");
-        assert_eq!(said(&kernel, examine), ["ok other-vms: 1 other QEMU; none may run on 1-2"]);
+        assert_eq!(said(&kernel, examine), ["ok other-vms: 1 other QEMU; none may run on CPUs 1-2"]);
         kernel.move_to(201, "2");
-        let fix = "fix other-vms: 1 thread of db (PID 200) may run on 2 (/proc/200/task/201/status: Cpus_allowed_list \
+        let fix = "fix other-vms: 1 thread of db (PID 200) may run on CPU 2 (/proc/200/task/201/status: Cpus_allowed_list \
                    2) -> pinshim apply 200 --cpus 0,3";
         assert_eq!(said(&kernel, examine), [fix]);
         assert_eq!(said_of_cpus(&kernel, "0", examine).len(), 2, "both may run there");
@@ -65,9 +70,12 @@ mod tests {
         let kernel = FakeKernel::new();
         web(&kernel);
         kernel.process(200, &QEMU).thread(200, "qemu-system-x86", "0-3");
+        kernel.existing(200).user(7);
+        assert!(said(&kernel, examine)[0].ends_with(" -> as root: pinshim apply 200 --cpus 0,3"));
+        kernel.existing(200).user(1000);
         let fix = &said(&kernel, examine)[0];
         let begin =
-            "fix other-vms: 1 thread of db (PID 200), which nothing keeps from any CPU, may run on 1-2 ";
+            "fix other-vms: 1 thread of db (PID 200), which nothing keeps from any CPU, may run on CPUs 1-2 ";
         assert!(fix.starts_with(begin), "{fix}");
     }
 

@@ -1,7 +1,7 @@
 //! Whether vCPUs have their CPUs for themselves within the VM.
 
 use crate::doctor::finding::Finding;
-use crate::doctor::subject::{NOWHERE, Subject};
+use crate::doctor::subject::{NOWHERE, Subject, by_whom};
 use crate::output::text::count;
 use crate::vm::expected::VmThread;
 use pinning::{CpuSet, RoleKind};
@@ -69,7 +69,8 @@ fn apart(subject: &Subject<'_, '_>) -> String {
         subject.vcpus().map(|vcpu| Some(format!("{}@[{}]", vcpu.index?, vcpu.thread.allowed))).collect();
     match vcpus.filter(|vcpus| vcpus.len() <= VCPUS) {
         Some(vcpus) => format!(
-            "now: pinshim apply {pid} --cpus {elsewhere} --vcpus '{}'; for good: start it with PIN_EMULATOR={elsewhere}",
+            "now: {}pinshim apply {pid} --cpus {elsewhere} --vcpus '{}'; for good: start it with PIN_EMULATOR={elsewhere}",
+            by_whom(subject.kernel(), seen.vm.owner),
             vcpus.join(",")
         ),
         None => format!("start it with PIN_EMULATOR={elsewhere}"),

@@ -4,6 +4,7 @@ use crate::doctor::finding::Finding;
 use crate::doctor::reading::{Reading, of_first, read};
 use crate::doctor::shell;
 use crate::doctor::subject::{NOWHERE, Subject};
+use crate::doctor::words::named;
 use pinning::{CpuSet, RoleKind};
 use std::path::PathBuf;
 
@@ -19,7 +20,7 @@ pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
     let finding = if topology.threads_per_core() < 2 {
         Finding::ok(TOPIC, "no core has more than one CPU that is online")
     } else if siblings.is_empty() {
-        Finding::ok(TOPIC, format!("{} are whole cores", subject.cpus))
+        Finding::ok(TOPIC, format!("whole cores: {}", named(&subject.cpus)))
     } else {
         beside(subject, &siblings)
     };
@@ -58,23 +59,30 @@ fn beside(subject: &Subject<'_, '_>, siblings: &CpuSet) -> Finding {
     match who.split_first() {
         Some((first, more)) => {
             let more = if more.is_empty() { String::new() } else { format!(" and {} more VMs", more.len()) };
-            let what = format!("{first}{more} may run on {siblings}, the SMT siblings of {}", subject.cpus);
+            let what =
+                format!("{first}{more} may run on {}, the SMT siblings of {}", named(siblings), subject.cpus);
             let to_do = match subject.elsewhere().map(|cpus| cpus.difference(siblings)) {
                 Some(cpus) if !cpus.is_empty() => {
-                    format!("leave {siblings} to nobody, or to the VM's vCPUs: others can go to {cpus}")
+                    format!(
+                        "leave {} to nobody, or to the VM's vCPUs: others can go to {cpus}",
+                        named(siblings)
+                    )
                 }
                 _ => NOWHERE.to_owned(),
             };
             Finding::fix(TOPIC, what, to_do)
         }
-        None if is_core_scheduled => {
-            Finding::ok(TOPIC, format!("while the VM runs, nothing else runs on {siblings} (PIN_CORE=vm)"))
-        }
-        None if are_isolated => {
-            Finding::ok(TOPIC, format!("their siblings {siblings} are isolated, and no VM has them"))
-        }
+        None if is_core_scheduled => Finding::ok(
+            TOPIC,
+            format!("while the VM runs, nothing else runs on {} (PIN_CORE=vm)", named(siblings)),
+        ),
+        None if are_isolated => Finding::ok(
+            TOPIC,
+            format!("their siblings are isolated, and no VM has them: {}", named(siblings)),
+        ),
         None => {
-            let what = format!("any program may run on {siblings}, the SMT siblings of {}", subject.cpus);
+            let what =
+                format!("any program may run on {}, the SMT siblings of {}", named(siblings), subject.cpus);
             let to_do = format!(
                 "start the VM with PIN_CORE=vm; or leave them idle, as root: for cpu in {}; do echo 0 > \
                  /sys/devices/system/cpu/cpu$cpu/online; done",
@@ -106,7 +114,7 @@ mod tests {
         let kernel = FakeKernel::new();
         smt(&kernel, ["0-1", "0-1", "2-3", "2-3"]);
         web(&kernel);
-        let fix = "fix siblings: the VM's own other threads may run on 0,3, the SMT siblings of 1-2 \
+        let fix = "fix siblings: the VM's own other threads may run on CPUs 0,3, the SMT siblings of 1-2 \
                    (/sys/devices/system/cpu/cpu1/topology/core_cpus_list: 0-1) -> ";
         assert_eq!(said(&kernel, examine), [format!("{fix}{NOWHERE}")]);
     }
@@ -117,11 +125,11 @@ mod tests {
         smt(&kernel, ["0-1", "0-1", "2-3", "2-3"]);
         kernel.process(200, &["/usr/bin/qemu-system-x86_64", "-name", "db"]).thread(200, "q", "0");
         let fix = format!(
-            "fix siblings: db (PID 200) may run on 0, the SMT siblings of 1 {READ} -> leave 0 to nobody, or to the VM's \
+            "fix siblings: db (PID 200) may run on CPU 0, the SMT siblings of 1 {READ} -> leave CPU 0 to nobody, or to the VM's \
              vCPUs: others can go to 2-3"
         );
         assert_eq!(said_of_cpus(&kernel, "1", examine), [fix]);
-        let whole = format!("ok siblings: 0-1 are whole cores {}", READ.replace("cpu1", "cpu0"));
+        let whole = format!("ok siblings: whole cores: CPUs 0-1 {}", READ.replace("cpu1", "cpu0"));
         assert_eq!(said_of_cpus(&kernel, "0-1", examine), [whole]);
     }
 
@@ -130,14 +138,18 @@ mod tests {
         let kernel = FakeKernel::new();
         smt(&kernel, ["0-1", "0-1", "2-3", "2-3"]);
         let note = &said_of_cpus(&kernel, "1", examine)[0];
-        assert!(note.starts_with("note siblings: any program may run on 0, the SMT siblings of 1"), "{note}");
+        assert!(
+            note.starts_with("note siblings: any program may run on CPU 0, the SMT siblings of 1"),
+            "{note}"
+        );
         assert!(
             note.contains("for cpu in 0; do echo 0 > /sys/devices/system/cpu/cpu$cpu/online; done"),
             "{note}"
         );
         kernel.write("/sys/devices/system/cpu/isolated", "0\n");
         assert!(
-            said_of_cpus(&kernel, "1", examine)[0].starts_with("ok siblings: their siblings 0 are isolated")
+            said_of_cpus(&kernel, "1", examine)[0]
+                .starts_with("ok siblings: their siblings are isolated, and no VM has them: CPU 0")
         );
     }
 
@@ -149,7 +161,7 @@ mod tests {
         kernel.move_to(103, "0");
         assert_eq!(
             said(&kernel, examine)[0].split(" (/sys").next().unwrap(),
-            "ok siblings: while the VM runs, nothing else runs on 3 (PIN_CORE=vm)"
+            "ok siblings: while the VM runs, nothing else runs on CPU 3 (PIN_CORE=vm)"
         );
     }
 

@@ -75,5 +75,11 @@ impl<'h, 'k> Subject<'h, 'k> {
     }
 }
 
+/// What stands before a command that moves threads of a user's, where it takes other rights than this command has.
+pub(crate) fn by_whom(kernel: &dyn Kernel, owner: Option<u32>) -> &'static str {
+    let own = kernel.user();
+    if own == 0 || owner == Some(own) { "" } else { "as root: " }
+}
+
 /// What to do where there is no other CPU.
 pub(crate) const NOWHERE: &str = "no CPU of the host is left for it: give the vCPUs fewer CPUs";

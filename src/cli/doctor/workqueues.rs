@@ -4,6 +4,7 @@ use crate::doctor::finding::Finding;
 use crate::doctor::reading::{Reading, read};
 use crate::doctor::shell;
 use crate::doctor::subject::{NOWHERE, Subject};
+use crate::doctor::words::named;
 use pinning::CpuSet;
 
 const TOPIC: &str = "workqueues";
@@ -22,9 +23,9 @@ pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
     let mask = crate::sys::host_tree::cpus_of_mask(&text).unwrap_or_default();
     let there = mask.intersection(&subject.cpus);
     let finding = if there.is_empty() {
-        Finding::ok(TOPIC, format!("the kernel's unbound work stays off {}", subject.cpus))
+        Finding::ok(TOPIC, format!("the kernel's unbound work stays off {}", named(&subject.cpus)))
     } else {
-        let what = format!("the kernel does unbound work on {there}");
+        let what = format!("the kernel does unbound work on {}", named(&there));
         let left: CpuSet = mask.difference(&subject.cpus);
         let left = if left.is_empty() { subject.elsewhere() } else { Some(left) };
         let to_do = left.map(|left| format!("as root: echo {} > {FILE}", shell::mask(&left)));
@@ -45,12 +46,12 @@ mod tests {
         assert_eq!(said(&kernel, "1-2", examine), [""; 0], "a kernel without the file");
         kernel.write(FILE, "f\n");
         let fix = format!(
-            "fix workqueues: the kernel does unbound work on 1-2 ({FILE}: f) -> as root: echo 9 > {FILE}"
+            "fix workqueues: the kernel does unbound work on CPUs 1-2 ({FILE}: f) -> as root: echo 9 > {FILE}"
         );
         assert_eq!(said(&kernel, "1-2", examine), [fix]);
         assert!(said(&kernel, "0-3", examine)[0].ends_with(NOWHERE));
         kernel.write(FILE, "00000009\n");
-        let ok = format!("ok workqueues: the kernel's unbound work stays off 1-2 ({FILE}: 00000009)");
+        let ok = format!("ok workqueues: the kernel's unbound work stays off CPUs 1-2 ({FILE}: 00000009)");
         assert_eq!(said(&kernel, "1-2", examine), [ok]);
         kernel.deny(FILE);
         assert!(said(&kernel, "1-2", examine)[0].starts_with("note workqueues: not known"));

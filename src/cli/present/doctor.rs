@@ -2,6 +2,7 @@
 
 use crate::doctor::finding::{Finding, Grade};
 use crate::doctor::subject::Subject;
+use crate::doctor::words::named;
 use crate::output::failure::Failure;
 use crate::output::line::{Emphasis, Line};
 use crate::output::print::Output;
@@ -37,7 +38,7 @@ impl Examined {
         let title = match vm {
             Some(vm) if subject.vcpus().next().is_some() => format!("{}, vCPUs on {cpus}", vm.title()),
             Some(vm) => format!("{}, on {cpus}", vm.title()),
-            None => format!("CPUs {cpus}"),
+            None => named(&subject.cpus),
         };
         Self {
             title,

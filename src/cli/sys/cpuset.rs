@@ -61,7 +61,11 @@ fn reason(error: &io::Error) -> String {
 /// The cpuset of a thread of a process, if it has one.
 fn read(process: Process<'_>, tid: Tid) -> io::Result<Option<Cpuset>> {
     let kernel = process.kernel;
-    let cgroups = kernel.read_text(process.file(&format!("task/{tid}/cgroup")))?;
+    let cgroups = match kernel.read_text(process.file(&format!("task/{tid}/cgroup"))) {
+        // The thread has ended, or the kernel has no cgroups.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        cgroups => cgroups?,
+    };
     let mounts = kernel.read_text("/proc/self/mounts")?;
     let Some((folder, names)) = folder(&cgroups, &mounts) else { return Ok(None) };
     // Seen from inside a cgroup namespace a group may be outside (cgroup_namespaces(7)); what its name then

@@ -2,8 +2,14 @@
 //! Everyone may read them.
 
 use crate::sys::kernel::Kernel;
-use pinning::CpuId;
+use pinning::{CpuId, CpuSet};
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// So much is read: a host with 512 CPUs and 4000 interrupts has less.
+const BYTES: u64 = 64 << 20;
 
 /// The counts of one of the two files at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,7 +23,28 @@ pub(crate) struct Interrupts {
 impl Interrupts {
     /// The interrupts of devices, and those that CPUs send each other.
     pub(crate) fn hard(kernel: &dyn Kernel) -> Self {
-        Self::parse(&kernel.read_text("/proc/interrupts").unwrap_or_default())
+        Self::read_hard(kernel).unwrap_or_default()
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn read_hard(kernel: &dyn Kernel) -> io::Result<Self> {
+        let mut text = Vec::new();
+        let file = File::open(kernel.locate(Path::new("/proc/interrupts"))?)?;
+        file.take(BYTES).read_to_end(&mut text)?;
+        Ok(Self::parse(&String::from_utf8_lossy(&text)))
+    }
+
+    /// The interrupts of devices: the number, the devices behind it, and how many these CPUs have taken so far.
+    pub(crate) fn of_devices(&self, cpus: &CpuSet) -> impl Iterator<Item = (u32, &str, u64)> {
+        self.rows.iter().filter_map(|(name, row)| {
+            let (number, devices) = name.split_once(' ').unwrap_or((name, ""));
+            let taken = self.cpus.iter().zip(row).filter(|(cpu, _)| cpus.contains(CpuId(**cpu)));
+            let taken = taken.fold(0u64, |all, (_, taken)| all.saturating_add(*taken));
+            Some((number.parse().ok()?, devices, taken))
+        })
     }
 
     /// The kernel's own deferred work.
@@ -61,8 +88,15 @@ impl Interrupts {
 
 /// What a row counts: its number with the devices behind it (`24 eth0-rx-1`), or a word (`LOC`, `NET_RX`).
 fn name(number: &str, words: Option<&[&str]>) -> String {
-    // Behind the counts stand the controller, the number there with how it is triggered, and the devices.
-    let devices = words.and_then(|words| words.get(2..)).unwrap_or_default().join(" ");
+    // Behind the counts stand the controller, the number there, how it is triggered (`6-edge`, on Arm `27 Level`), and the
+    // devices.
+    let words = words.unwrap_or_default();
+    let is_how = |word: &&str| {
+        let word = word.to_ascii_lowercase();
+        ["edge", "level", "fasteoi"].iter().any(|how| word.ends_with(how))
+    };
+    let devices = words.iter().position(is_how).map_or(2, |at| at + 1);
+    let devices = words.get(devices..).unwrap_or_default().join(" ");
     match number.parse::<u32>() {
         Ok(_) if !devices.is_empty() => format!("{number} {devices}"),
         _ => number.to_owned(),
@@ -85,6 +119,21 @@ mod tests {
         let of = |cpu| after.since(&before, CpuId(cpu));
         assert_eq!(of(2), [("LOC".to_owned(), 7), ("24 eth0-rx-1".to_owned(), 5)]);
         assert_eq!([of(0), of(1)], [vec![], vec![]]);
+    }
+
+    #[test]
+    fn devices_are_told_from_what_cpus_send_each_other() {
+        let text = "  CPU0 CPU2\n 11:  5  7  GICv3  27 Level  arch_timer\n 16:  1  2  IR-IO-APIC  16-fasteoi  i801, \
+                    ehci_hcd:usb1\n 17: 0 0  XIVE-IPI 3\n 18: 3 4 x y z\nNMI: 1 2 Non-maskable\nERR: 0\n";
+        let interrupts = Interrupts::parse(text);
+        let of = |cpu| {
+            let cpus = [CpuId(cpu)].into_iter().collect();
+            interrupts.of_devices(&cpus).map(|(_, _, taken)| taken).collect::<Vec<_>>()
+        };
+        assert_eq!([of(0), of(1), of(2)], [vec![5, 1, 0, 3], vec![0; 4], vec![7, 2, 0, 4]]);
+        let all: Vec<(u32, &str)> =
+            interrupts.of_devices(&CpuSet::new()).map(|(number, devices, _)| (number, devices)).collect();
+        assert_eq!(all, [(11, "arch_timer"), (16, "i801, ehci_hcd:usb1"), (17, ""), (18, "z")]);
     }
 
     #[test]

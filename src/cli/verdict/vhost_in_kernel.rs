@@ -37,7 +37,7 @@ pub(crate) fn notes(vm: &Vm<'_>, policy: &Policy, own: &[VmThread]) -> Vec<Strin
 
 /// The kernel's threads that work for a process, in the order in which they were started. They bear its id (vhost_worker_create),
 /// which anybody could; that they are the kernel's nobody can pretend.
-fn workers(process: Process<'_>) -> Vec<Tid> {
+pub(crate) fn workers(process: Process<'_>) -> Vec<Tid> {
     let comm = format!("vhost-{}", process.pid);
     let Ok(all) = Process::all(process.kernel) else { return Vec::new() };
     let mut workers: Vec<(u64, Tid)> = all

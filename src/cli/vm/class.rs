@@ -66,6 +66,11 @@ impl ThreadClass {
         }
     }
 
+    /// Whether it has a real-time class, or should have one.
+    pub(crate) fn is_real_time(&self) -> bool {
+        self.seen.into_iter().chain(self.expected).any(|class| class.kind.is_real_time())
+    }
+
     fn differs(&self) -> Option<OtherClass> {
         let (expected, seen) = (self.expected?, self.seen?);
         let other = OtherClass { seen, expected, state: self.state };
