@@ -119,12 +119,9 @@ fn interrupts_on(cpu: usize) -> BTreeSet<u32> {
     let all = fs::read_to_string("/proc/interrupts").unwrap();
     let numbers = all.lines().filter_map(|line| line.split_once(':')?.0.trim().parse::<u32>().ok());
     let may = |number: &u32| {
-        let of = |name: &str| fs::read_to_string(format!("/proc/irq/{number}/{name}")).unwrap_or_default();
-        let has = |list: String| {
-            let set = CpuSet::parse(list.trim(), &CpuSet::new()).unwrap_or_default();
-            set.contains(CpuId(u32::try_from(cpu).unwrap()))
-        };
-        has(of("smp_affinity_list")) || has(of("effective_affinity_list"))
+        let list = fs::read_to_string(format!("/proc/irq/{number}/smp_affinity_list")).unwrap_or_default();
+        let set = CpuSet::parse(list.trim(), &CpuSet::new()).unwrap_or_default();
+        set.contains(CpuId(u32::try_from(cpu).unwrap()))
     };
     numbers.filter(may).collect()
 }

@@ -15,7 +15,8 @@ const PART: u64 = 20;
 /// Whether the kernel moves memory to the node of the CPU that uses it (admin-guide/sysctl/kernel of its Documentation).
 const BALANCING: &str = "/proc/sys/kernel/numa_balancing";
 
-/// Looks at the pages of QEMU on each node (`numa_maps` in proc_pid_numa_maps(5)), on a host that has several.
+/// Looks at the pages of QEMU on each node (`numa_maps` in proc_pid_numa_maps(5)), on a host that has several. The kernel walks
+/// over all of QEMU's memory for it, as it does for numastat(8).
 pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
     let nodes = HostTree::here(subject.kernel()).numbered(NODES, "node");
     if nodes.len() < 2 {
