@@ -105,8 +105,17 @@ fn of_help(subcommand: &[&str]) -> Vec<String> {
 fn all() -> Vec<String> {
     let documents =
         DOCUMENTS.iter().flat_map(|name| of_document(&fs::read_to_string(root().join(name)).unwrap()));
-    let helps: [&[&str]; 8] =
-        [&[], &["run"], &["show"], &["check"], &["apply"], &["plan"], &["doctor"], &["libvirt"]];
+    let helps: [&[&str]; 9] = [
+        &[],
+        &["run"],
+        &["show"],
+        &["check"],
+        &["apply"],
+        &["metrics"],
+        &["plan"],
+        &["doctor"],
+        &["libvirt"],
+    ];
     let all: Vec<String> = documents.chain(helps.iter().flat_map(|subcommand| of_help(subcommand))).collect();
     assert!(all.len() > 40, "{all:#?}");
     all
@@ -141,7 +150,7 @@ fn kind(line: &str) -> Option<Kind> {
             Kind::Understood
         } else if begins(&["pinshim run ", "PIN_"]) {
             Kind::Starts
-        } else if begins(&["pinshim show", "pinshim check ", "pinshim apply "]) {
+        } else if begins(&["pinshim show", "pinshim check ", "pinshim apply ", "pinshim metrics"]) {
             Kind::Looks
         } else if begins(&["scripts/", "tests/", "PINSHIM_LONG=1 scripts/", "cargo "]) {
             Kind::Builds
@@ -270,6 +279,7 @@ fn what_looks_at_a_vm_does_so(accel: Accel) {
             harness::skip(format!("another VM runs, and may be another user's: {line}"));
             continue;
         }
+        let here = here.replace("/var/lib/prometheus/node-exporter", scratch.path().to_str().unwrap());
         let goes_on = line.contains("--watch");
         let here = if goes_on { format!("timeout 3 {here}") } else { here };
         let finished = shell(&here);

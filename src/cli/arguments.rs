@@ -37,6 +37,7 @@ pub(crate) enum Command {
     Show(Show),
     Check(Check),
     Apply(Apply),
+    Metrics(Metrics),
     Plan(Plan),
     Doctor(Doctor),
     Libvirt(Libvirt),
@@ -437,6 +438,26 @@ pub(crate) struct Apply {
 
     #[command(flatten)]
     pub(crate) placement: Placement,
+}
+
+/// Print all VMs in numbers, for Prometheus
+///
+/// For each QEMU of this host and each role of its threads: how many threads there are, how many are off their set, how long they
+/// ran and how long they waited for a CPU; and what the library has counted. In Prometheus' text format, which
+/// node_exporter's textfile collector reads. As root it sees every VM, as another user the own ones whole.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_long_help = "Exit status: 0, or 2 if not all could be looked at, 74 if the output cannot be written.\n\n\
+        Examples:\n  \
+        pinshim metrics\n  \
+        pinshim metrics --textfile /var/lib/prometheus/node-exporter/pinshim.prom"
+)]
+pub(crate) struct Metrics {
+    /// Write them to this file, at once and for everybody to read, in place of printing them
+    ///
+    /// Its name must end with .prom: node_exporter reads no others. No symbolic link of another user's is followed.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) textfile: Option<PathBuf>,
 }
 
 /// Choose the CPUs of a VM, and say why these
@@ -943,7 +964,7 @@ mod tests {
 
     #[test]
     fn the_help_of_a_subcommand_names_its_exit_statuses() {
-        for name in ["run", "show", "check", "apply", "plan", "doctor", "libvirt"] {
+        for name in ["run", "show", "check", "apply", "metrics", "plan", "doctor", "libvirt"] {
             let command = Arguments::command().find_subcommand(name).unwrap().clone();
             let help = command.get_after_long_help().unwrap().to_string();
             let line = help.lines().find_map(|line| line.strip_prefix("Exit status: ")).unwrap();

@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         Command::Show(arguments) => commands::show::show(&arguments, &kernel, &mut output),
         Command::Check(arguments) => commands::check::check(&arguments, &kernel, &mut output),
         Command::Apply(arguments) => commands::apply::apply(&arguments, &kernel, &mut output),
+        Command::Metrics(arguments) => commands::metrics::metrics(&arguments, &kernel, &mut output),
         Command::Plan(arguments) => commands::plan::plan_vms(&arguments, &kernel, &mut output),
         Command::Doctor(arguments) => commands::doctor::doctor(&arguments, &kernel, &mut output),
         Command::Libvirt(arguments) => commands::libvirt::libvirt(&arguments, &kernel, &mut output),

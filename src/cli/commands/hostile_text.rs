@@ -2,7 +2,7 @@
 //! terminal, a log or a file.
 
 use crate::arguments::{Command, from_words};
-use crate::commands::{apply, check, doctor, show};
+use crate::commands::{apply, check, doctor, metrics, show};
 use crate::output::transcript::said;
 use crate::sys::fake::FakeKernel;
 use crate::vm::sample::web;
@@ -19,6 +19,7 @@ fn written(kernel: &FakeKernel, words: &str) -> (u8, String) {
         Command::Check(arguments) => check::check(&arguments, kernel, output),
         Command::Doctor(arguments) => doctor::doctor(&arguments, kernel, output),
         Command::Apply(arguments) => apply::apply(&arguments, kernel, output),
+        Command::Metrics(arguments) => metrics::metrics(&arguments, kernel, output),
         other => panic!("{other:?}"),
     })
 }
@@ -86,7 +87,7 @@ proptest! {
         for words in [
             "show", "show --json", "show 100", "check 100", "check 100 --json", "apply 100 --dry-run",
             "apply 100 --cpus 9", "apply 100 --vcpus [1-2],2", "apply 100", "doctor", "doctor --json",
-            "doctor 100", "doctor --cpus 1-2",
+            "doctor 100", "doctor --cpus 1-2", "metrics",
         ] {
             is_harmless(&written(&kernel, words).1);
         }

@@ -21,6 +21,7 @@ pub(crate) mod libvirt_keep;
 mod libvirt_status;
 pub(crate) mod libvirt_take;
 pub(crate) mod man_page;
+pub(crate) mod metrics;
 pub(crate) mod plan;
 pub(crate) mod repair;
 pub(crate) mod require;

@@ -44,14 +44,14 @@ pub(crate) const READER_HAS_GONE: u8 = 141;
 /// Which subcommand ends with which of them, but for `libvirt-hook`, which only libvirt calls.
 #[cfg(test)]
 pub(crate) const TABLE: [(u8, &[&str]); 11] = [
-    (SUCCESS, &["show", "check", "apply", "plan", "doctor", "libvirt"]),
+    (SUCCESS, &["show", "check", "apply", "metrics", "plan", "doctor", "libvirt"]),
     (OFF, &["check", "apply"]),
     (NOT_IN_ORDER, &["libvirt"]),
     (NO_ROOM, &["plan"]),
     (TO_FIX, &["doctor"]),
-    (FAILED, &["show", "check", "apply", "plan", "doctor", "libvirt"]),
+    (FAILED, &["show", "check", "apply", "metrics", "plan", "doctor", "libvirt"]),
     (NOT_PINNED, &["check", "apply"]),
-    (NOT_WRITTEN, &["run", "show", "check", "apply", "plan", "doctor", "libvirt"]),
+    (NOT_WRITTEN, &["run", "show", "check", "apply", "metrics", "plan", "doctor", "libvirt"]),
     (OWN_FAILURE, &["run"]),
     (NOT_EXECUTABLE, &["run"]),
     (NOT_FOUND, &["run"]),

@@ -3,6 +3,7 @@
 pub(crate) mod by_cpu;
 pub(crate) mod doctor;
 pub(crate) mod json;
+pub(crate) mod metrics;
 pub(crate) mod plan;
 pub(crate) mod standing;
 pub(crate) mod table;

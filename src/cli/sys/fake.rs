@@ -331,12 +331,13 @@ impl FakeKernel {
                 _ => "0".to_owned(),
             })
             .collect();
-        self.write(
-            format!("{folder}/stat"),
-            format!("{tid} ({}) {state} {}\n", thread.comm, fields.join(" ")),
-        );
-        if let Some(migrations) = thread.migrations {
-            self.write(format!("{folder}/sched"), format!("se.nr_migrations    :    {migrations}\n"));
+        let stat = format!("{tid} ({}) {state} {}\n", thread.comm, fields.join(" "));
+        self.write(format!("{folder}/stat"), &stat);
+        match thread.migrations {
+            Some(migrations) => {
+                self.write(format!("{folder}/sched"), format!("se.nr_migrations    :    {migrations}\n"))
+            }
+            None => _ = fs::remove_file(self.path(format!("{folder}/sched"))),
         }
         match thread.schedstat {
             Some((ran, waited, runs)) => {
@@ -345,9 +346,10 @@ impl FakeKernel {
             // There is none yet, or it was there.
             None => _ = fs::remove_file(self.path(format!("{folder}/schedstat"))),
         }
-        // The process's own status is that of its main thread.
+        // The process's own are those of its main thread.
         if tid.0 == thread.pid {
             self.write(format!("/proc/{tid}/status"), status);
+            self.write(format!("/proc/{tid}/stat"), stat);
         }
     }
 }

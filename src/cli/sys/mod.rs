@@ -16,6 +16,8 @@ pub(crate) mod held;
 #[forbid(unsafe_code)]
 pub(crate) mod held_file;
 #[forbid(unsafe_code)]
+pub(crate) mod held_folder;
+#[forbid(unsafe_code)]
 pub(crate) mod host;
 #[forbid(unsafe_code)]
 pub(crate) mod host_tree;

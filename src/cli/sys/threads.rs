@@ -118,6 +118,14 @@ pub(crate) fn started(process: Process<'_>, tid: Tid) -> Option<u64> {
     Stat::parse(&stat(process, tid)?)?.number(22)
 }
 
+/// For how long all threads of a process have run, those that have ended included: its own `stat` file, unlike those of its
+/// threads, counts them (proc_pid_stat(5)).
+pub(crate) fn of_whole_process(process: Process<'_>) -> Option<Duration> {
+    let stat = process.kernel.read(process.file("stat")).ok()?;
+    let stat = Stat::parse(&stat)?;
+    stat.cpu_time(process.kernel.ticks_per_second())
+}
+
 /// The process that started a process, or that has taken it over; `None` if it has ended.
 pub(crate) fn parent(process: Process<'_>) -> Option<i32> {
     i32::try_from(Stat::parse(&stat(process, process.main_thread())?)?.number(4)?).ok()
@@ -191,6 +199,12 @@ impl<'a> Stat<'a> {
 }
 
 impl Stat<'_> {
+    /// The CPU time: fields 14 and 15.
+    fn cpu_time(&self, ticks_per_second: u64) -> Option<Duration> {
+        let ticks = self.number(14)?.saturating_add(self.number(15)?);
+        Some(Duration::from_millis(ticks.saturating_mul(1000) / ticks_per_second.max(1)))
+    }
+
     /// The scheduling class: fields 19 (the nice value), 40 (the priority) and 41.
     fn class(&self) -> Option<Class> {
         let kind = ClassKind::from_number(u32::try_from(self.number(41)?).ok()?)?;
@@ -211,7 +225,6 @@ fn parse(tid: Tid, status: &str, stat: &[u8], ticks_per_second: u64) -> Option<T
     let inner = field("NSpid:").and_then(|ids| ids.split_whitespace().last()?.parse().ok()).map_or(tid, Tid);
     let allowed = CpuSet::parse(field("Cpus_allowed_list:")?, &CpuSet::new()).unwrap_or_default();
     let stat = Stat::parse(stat)?;
-    let ticks = stat.number(14)?.saturating_add(stat.number(15)?);
     Some(Thread {
         tid,
         inner,
@@ -221,7 +234,7 @@ fn parse(tid: Tid, status: &str, stat: &[u8], ticks_per_second: u64) -> Option<T
         last_cpu: CpuId(u32::try_from(stat.number(39)?).ok()?),
         class: stat.class(),
         runs: stat.fields.first() == Some(&"R"),
-        cpu_time: Duration::from_millis(ticks.saturating_mul(1000) / ticks_per_second.max(1)),
+        cpu_time: stat.cpu_time(ticks_per_second)?,
         switches,
         migrations: None,
         schedstat: None,

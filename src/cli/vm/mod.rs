@@ -1,5 +1,6 @@
 //! A VM seen from outside: its QEMU, its status page, who its threads are and where they belong.
 
+pub(crate) mod broker;
 pub(crate) mod class;
 pub(crate) mod command_line;
 pub(crate) mod expected;
