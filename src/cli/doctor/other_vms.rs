@@ -14,7 +14,10 @@ pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
     if let Err(failure) = &subject.host.vms {
         findings.push(Finding::note(TOPIC, format!("not all of them are known: {failure}")));
     } else if findings.is_empty() {
-        let others = count(subject.others().count(), "other QEMU");
+        let others = match subject.others().count() {
+            0 => return vec![Finding::ok(TOPIC, "no other QEMU runs")],
+            number => count(number, "other QEMU"),
+        };
         findings.push(Finding::ok(TOPIC, format!("{others}; none may run on {}", named(&subject.cpus))));
     }
     findings
@@ -56,6 +59,7 @@ mod tests {
     fn another_vm_on_the_same_cpu_is_to_be_moved() {
         let kernel = FakeKernel::new();
         web(&kernel);
+        assert_eq!(said(&kernel, examine), ["ok other-vms: no other QEMU runs"]);
         kernel.process(200, &QEMU).thread(200, "qemu-system-x86", "0,3").thread(201, "CPU 0/KVM", "3");
         assert_eq!(said(&kernel, examine), ["ok other-vms: 1 other QEMU; none may run on CPUs 1-2"]);
         kernel.move_to(201, "2");

@@ -60,7 +60,10 @@ fn callbacks(subject: &Subject<'_, '_>, tickless: &CpuSet) -> Finding {
             format!("the kernel frees memory (RCU callbacks) on {}, between the vCPU's turns", named(&there));
         Finding::note(TOPIC, what).and_do(format!("at boot: rcu_nocbs={}", subject.cpus))
     };
-    finding.read(CMDLINE, word.unwrap_or("no rcu_nocbs="))
+    match word {
+        None if there.is_empty() => finding.read(NOHZ_FULL, tickless.to_string()),
+        word => finding.read(CMDLINE, word.unwrap_or("no rcu_nocbs=")),
+    }
 }
 
 /// The kernel's parameter, and the CPUs that it names: without a value all of them.
@@ -125,6 +128,9 @@ mod tests {
         kernel.write(NOHZ_FULL, "2\n");
         assert!(of().starts_with("ok rcu: "));
         kernel.write(CMDLINE, "ro\n");
+        kernel.write(NOHZ_FULL, "1-3\n");
+        assert!(of().starts_with("ok rcu: ") && of().ends_with(&format!("({NOHZ_FULL}: 1-3)")), "{}", of());
+        kernel.write(NOHZ_FULL, "2\n");
         assert!(of().contains("on CPU 1, between the vCPU's turns (/proc/cmdline: no rcu_nocbs=)"));
         kernel.deny(CMDLINE);
         assert!(of().starts_with("note rcu: not known"));
