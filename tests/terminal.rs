@@ -181,6 +181,73 @@ fn a_watch_leaves_what_was_there_before_and_the_terminal_in_order() {
     assert_eq!(flags.stdout, "1 0 1\n");
 }
 
+/// A terminal with fifteen lines on it that came before, on which a watch runs.
+fn watching(arguments: &str) -> Option<Terminal> {
+    let terminal = Terminal::open("sh")?;
+    terminal.wait(|screen| screen.contains("ready:"));
+    terminal.types(&["for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do echo before $i.; done", "Enter"]);
+    terminal.wait(|screen| screen.contains("before 15."));
+    terminal.types(&[&format!("\"$PINSHIM\" show {arguments}"), "Enter"]);
+    terminal.wait(|screen| screen.lines().next().is_some_and(|first| first.contains(": NOT PINNED, ")));
+    Some(terminal)
+}
+
+#[track_caller]
+fn what_was_before_is_kept(terminal: &Terminal) {
+    let text = terminal.text();
+    for i in 1..=15 {
+        let before = format!("before {i}.");
+        assert_eq!(text.matches(&before).count(), 1, "{before} in\n{text}");
+    }
+}
+
+/// A terminal that grows brings back lines from above the screen, and some do when they become narrower.
+#[test]
+fn a_terminal_that_changes_its_size_under_a_watch_loses_nothing_and_is_drawn_at_once() {
+    let _limit = TimeLimit::seconds(60);
+    // The next look is long after the test.
+    let Some(terminal) = watching("$$ --watch 1000") else { return };
+    let is_alone = |screen: &str| {
+        let first = screen.lines().next().is_some_and(|first| first.contains(": NOT PINNED, "));
+        first && !screen.contains("before") && screen.matches(": NOT PINNED, ").count() == 1
+    };
+    for (columns, rows) in [(90, 24), (120, 24), (120, 30)] {
+        let (columns, rows) = (columns.to_string(), rows.to_string());
+        terminal.tmux(&["resize-window", "-x", &columns, "-y", &rows]).run().assert_clean();
+        terminal.wait(is_alone);
+        what_was_before_is_kept(&terminal);
+    }
+    // Narrower, its lines go over several rows, and none is left of before.
+    terminal.tmux(&["resize-window", "-x", "40", "-y", "30"]).run().assert_clean();
+    let end = "does not look like a QEMU";
+    terminal.wait(|screen| is_alone(screen) && screen.replace('\n', "").ends_with(end));
+    what_was_before_is_kept(&terminal);
+}
+
+#[test]
+fn more_threads_than_rows_and_a_vm_that_is_not_there_scroll_nothing_away() {
+    let _limit = TimeLimit::seconds(60);
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Arc::new(std::sync::Mutex::new(held));
+    let threads: Vec<_> = (0..30)
+        .map(|_| {
+            let held = std::sync::Arc::clone(&held);
+            std::thread::spawn(move || drop(held.lock().map(|held| held.recv())))
+        })
+        .collect();
+    let Some(terminal) = watching(&format!("{} nosuchvm --watch 0.1", std::process::id())) else { return };
+    terminal.wait(|screen| screen.trim_end().lines().last().is_some_and(|last| last.ends_with("lines more")));
+    std::thread::sleep(Duration::from_millis(500));
+    let text = terminal.text();
+    assert_eq!(text.matches(": NOT PINNED, ").count(), 1, "{text}");
+    what_was_before_is_kept(&terminal);
+    drop(hold);
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    // Once it has room, it is said below.
+    terminal.tmux(&["resize-window", "-x", "90", "-y", "60"]).run().assert_clean();
+    terminal.wait(|screen| screen.contains("pinshim: no QEMU is called \"nosuchvm\""));
+}
+
 #[test]
 fn a_watch_that_goes_to_a_file_or_a_dumb_terminal_has_no_sequences() {
     let _limit = TimeLimit::seconds(60);

@@ -21,6 +21,7 @@ use crate::verdict::watch::PAUSE;
 use crate::vm::find;
 use crate::vm::look::Vm;
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// So many pids of QEMUs that are not shown are named.
 const PIDS: usize = 100;
@@ -46,21 +47,51 @@ fn shown(arguments: &Show, kernel: &dyn Kernel, output: &mut Output) -> Done {
         } else if arguments.json {
             json::print(output, &report.document())?;
         } else if arguments.watch.is_some() {
-            output.instead(report.text(arguments, kernel, output.style()));
+            draw(&report, arguments, kernel, output);
         } else {
             output.lines(report.text(arguments, kernel, output.style()));
         }
-        for failure in &report.failures {
-            output.note(failure);
+        if arguments.json || !report.goes_on(arguments) || !output.notes_disturb() {
+            report.failures.iter().for_each(|failure| output.note(failure));
         }
         match arguments.watch {
-            // The VMs that are left are worth watching; without any there is nothing to wait for.
-            Some(pause) if report.none_named || !report.vms.is_empty() => kernel.sleep(pause),
+            Some(pause) if report.goes_on(arguments) => wait(pause, &report, arguments, kernel, output),
             _ if report.failures.is_empty() => return Ok(SUCCESS),
             _ => return Ok(FAILED),
         }
     }
 }
+
+/// Shows a report in place of the one before. What could not be shown is a part of it where a note on stderr, which is the same
+/// terminal, would scroll the rest away.
+fn draw(report: &Report<'_>, arguments: &Show, kernel: &dyn Kernel, output: &mut Output) {
+    let mut lines = report.text(arguments, kernel, output.style());
+    if report.goes_on(arguments) && output.notes_disturb() {
+        lines.extend(report.failures.iter().map(|failure| Line::from(format!("pinshim: {failure}"))));
+    }
+    output.instead(lines);
+}
+
+/// Waits for the next report, and shows this one again on a terminal that gets another size.
+fn wait(pause: Duration, report: &Report<'_>, arguments: &Show, kernel: &dyn Kernel, output: &mut Output) {
+    let until = kernel.now() + pause;
+    let mut size = None;
+    loop {
+        let left = until.saturating_sub(kernel.now());
+        if left.is_zero() {
+            return;
+        }
+        kernel.sleep(left.min(RESIZED));
+        // Not while somebody drags its border.
+        let before = std::mem::replace(&mut size, output.new_size());
+        if size.is_some() && size == before {
+            draw(report, arguments, kernel, output);
+        }
+    }
+}
+
+/// How soon a terminal's new size is noticed.
+const RESIZED: Duration = Duration::from_millis(100);
 
 /// What is known of the VMs that were shown before.
 #[derive(Default)]
@@ -157,6 +188,12 @@ impl<'k> Report<'k> {
         }
         *waits = report.vms.iter().map(|vm| (vm.vm.process.pid, vm.waits.clone())).collect();
         Ok(report)
+    }
+
+    /// Whether there is another report after this one: the VMs that are left are worth watching; without any there is nothing to
+    /// wait for.
+    fn goes_on(&self, arguments: &Show) -> bool {
+        arguments.watch.is_some() && (self.none_named || !self.vms.is_empty())
     }
 
     fn document(&self) -> Shown {

@@ -20,8 +20,8 @@ pub(crate) struct Output {
     notes: Box<dyn Write>,
     /// What stdout is at this moment.
     style: Box<dyn Fn() -> Style>,
-    /// The terminal shows what `instead` wrote.
-    is_drawn: bool,
+    /// The size of the terminal when `instead` wrote what it shows.
+    drawn: Option<(u16, u16)>,
     /// Whether a line on stderr can be drawn over, and what is on it now is progress.
     may_progress: bool,
     is_progress: bool,
@@ -50,7 +50,7 @@ impl Output {
             results: Box::new(results),
             notes: Box::new(notes),
             style: Box::new(style),
-            is_drawn: false,
+            drawn: None,
             may_progress: false,
             is_progress: false,
         }
@@ -77,9 +77,21 @@ impl Output {
         let Some(size) = style.size.filter(|_| style.may_redraw) else {
             return self.lines(lines);
         };
-        let before = if self.is_drawn { String::new() } else { screen::put_away(size) };
-        self.is_drawn = true;
+        let before = if self.drawn == Some(size) { String::new() } else { screen::put_away(size) };
+        self.drawn = Some(size);
         self.write(&(before + &screen::drawn(lines, size, style)));
+    }
+
+    /// The size of the terminal, if it is another one than when `instead` wrote what it shows.
+    pub(crate) fn new_size(&self) -> Option<(u16, u16)> {
+        let drawn = self.drawn?;
+        self.style().size.filter(|size| *size != drawn)
+    }
+
+    /// Whether a note would move what `instead` has written away.
+    pub(crate) fn notes_disturb(&self) -> bool {
+        let style = self.style();
+        self.may_progress && style.may_redraw && style.size.is_some()
     }
 
     /// Writes a JSON document on a line of its own. Harmful characters can only be inside its strings, where
