@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use harness::{
-    Accel, Finished, NOBODY, Program, Scratch, TimeLimit, Vm, VmBuilder, command, kvm_and_tcg, pinshim,
-    root_missing, skip, two_cpus,
+    Accel, Finished, NOBODY, Program, Scratch, TimeLimit, Vm, VmBuilder, command, hide_other_users,
+    kvm_and_tcg, own_mounts_missing, pinshim, root_missing, skip, two_cpus,
 };
 use pinning::{CpuId, CpuSet};
 use serde_json::Value;
@@ -64,7 +64,7 @@ fn taskset(tid: u32, cpu: usize) {
 
 fn an_emulator_on_a_vcpus_cpu_is_found_and_the_command_mends_it(accel: Accel) {
     command();
-    let _limit = TimeLimit::seconds(150);
+    let _limit = TimeLimit::seconds(300);
     let Some(cpus) = two_cpus() else { return };
     let Some(vm) = guest(accel, cpus.second, cpus.first) else { return };
     let pid = vm.pid().to_string();
@@ -94,7 +94,7 @@ kvm_and_tcg!(
 #[test]
 fn a_second_vm_on_the_same_cpu_is_found_and_the_command_mends_it() {
     command();
-    let _limit = TimeLimit::seconds(150);
+    let _limit = TimeLimit::seconds(300);
     let Some(cpus) = two_cpus() else { return };
     let Some(one) = guest(Accel::Tcg, cpus.second, cpus.first) else { return };
     let Some(other) = guest(Accel::Tcg, cpus.second, cpus.first) else { return };
@@ -150,7 +150,7 @@ fn the_interrupts_that_may_arrive_on_a_cpu_are_those_of_the_kernels_files() {
 #[test]
 fn an_ordinary_user_is_told_the_same_of_its_own_vm_and_what_it_may_not_read() {
     command();
-    let _limit = TimeLimit::seconds(150);
+    let _limit = TimeLimit::seconds(300);
     if let Some(why) = root_missing() {
         return skip(why);
     }
@@ -174,6 +174,25 @@ fn an_ordinary_user_is_told_the_same_of_its_own_vm_and_what_it_may_not_read() {
     let (_, hidden) = as_nobody(&[&roots.pid().to_string()]);
     assert_eq!(hidden["examined"][0]["cpus"], cpus.second.to_string());
     all_are(&hidden, "own-threads", "ok");
+}
+
+#[test]
+fn what_is_hidden_from_a_user_is_said_to_be_so() {
+    command();
+    let _limit = TimeLimit::seconds(60);
+    if let Some(why) = root_missing().or_else(own_mounts_missing) {
+        return skip(why);
+    }
+    let Some(cpus) = two_cpus() else { return };
+    let scratch = Scratch::new();
+    let copy = scratch.copy(command());
+    let (second, words) = (cpus.second.to_string(), ["doctor", "--json", "--cpus"]);
+    let hidden = Program::new(&copy).args([&words[..], &[&second]].concat()).user(NOBODY);
+    let (_, document) = parsed(&hidden.before_exec(hide_other_users).run());
+    for topic in ["other-vms", "kernel-threads", "irqbalance"] {
+        all_are(&document, topic, "note");
+        assert_eq!(about(&document, topic)[0]["read"][0]["value"], "hidepid=invisible", "{topic}");
+    }
 }
 
 #[test]

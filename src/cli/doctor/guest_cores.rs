@@ -3,7 +3,7 @@
 use crate::doctor::finding::Finding;
 use crate::doctor::subject::Subject;
 use crate::output::text::count;
-use crate::vm::command_line::{Smp, has_topoext, smp};
+use crate::vm::command_line::{Smp, has_topoext, smp, vcpus};
 use pinning::CpuSet;
 use planning::Topology;
 use std::collections::BTreeMap;
@@ -17,6 +17,11 @@ type OnCore = (u32, u32);
 pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
     let Some(seen) = subject.vm else { return Vec::new() };
     let arguments = seen.vm.process.arguments();
+    if arguments.is_empty() || vcpus(&arguments).is_none() {
+        let what = "not known: QEMU's arguments do not say here which vCPUs share a core (-readconfig, -machine smp.…)";
+        let value = if arguments.is_empty() { "nothing" } else { "no -smp" };
+        return vec![Finding::note(TOPIC, what).read(seen.vm.process.file("cmdline"), value)];
+    }
     let smp = smp(&arguments).unwrap_or(Smp { vcpus: 1, threads: None });
     let threads = smp.threads.unwrap_or(1).max(1);
     let topology = &subject.host.topology;
@@ -167,6 +172,19 @@ mod tests {
         let fix = &said("2,threads=2", PAIR, amd)[0];
         assert!(fix.ends_with("-> at its next start: -cpu host,topoext=on"), "{fix}");
         assert!(said("2", NONE, amd)[0].starts_with("ok guest-cores"));
+    }
+
+    #[test]
+    fn arguments_that_do_not_say_it_here_are_noted() {
+        let elsewhere = |kernel: &FakeKernel| {
+            kernel.write("/proc/100/cmdline", "/usr/bin/qemu-system-x86_64\0-readconfig\0f\0")
+        };
+        assert!(
+            said("2", PAIR, elsewhere)[0]
+                .starts_with("note guest-cores: not known: QEMU's arguments do not say")
+        );
+        let hidden = |kernel: &FakeKernel| kernel.deny("/proc/100/cmdline");
+        assert!(said("2", PAIR, hidden)[0].ends_with("(/proc/100/cmdline: nothing)"));
     }
 
     #[test]

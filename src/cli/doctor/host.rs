@@ -1,5 +1,6 @@
 //! What is the same for all VMs of a host: its CPUs, its VMs, its leases and the threads of the kernel's.
 
+use crate::doctor::hidden::Hidden;
 use crate::lease::folder::Folder;
 use crate::lease::taken::{self, Leased};
 use crate::output::failure::Failure;
@@ -35,6 +36,8 @@ pub(crate) struct Host<'k> {
     pub(crate) kernel_threads: io::Result<Vec<Thread>>,
     /// The process of irqbalance, if it runs.
     pub(crate) irqbalance: Option<i32>,
+    /// Why other processes are not seen, if so.
+    pub(crate) hidden: Option<Hidden>,
     /// The leases of this user's VMs, or why they could not be read.
     pub(crate) leases: Result<Vec<Leased>, Failure>,
 }
@@ -52,6 +55,7 @@ impl<'k> Host<'k> {
                 vms.into_iter().filter_map(|vm| SeenVm::look(vm).ok()).collect()
             }),
             kernel_threads: kernel_threads(kernel),
+            hidden: Hidden::look(kernel),
             irqbalance: process_called(kernel, "irqbalance"),
             leases: Folder::existing(kernel).and_then(|folder| match folder {
                 None => Ok(Vec::new()),

@@ -23,7 +23,7 @@ const LEFT_ALONE: [&str; 2] = ["sys/devices/system/cpu/isolated", "sys/devices/s
 /// else by its file.
 pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
     let Some(pid) = subject.host.irqbalance else {
-        return vec![Finding::ok(TOPIC, "it does not run")];
+        return vec![subject.unless_hidden(Finding::ok(TOPIC, "it does not run"))];
     };
     let environ = format!("/proc/{pid}/environ");
     let (file, text) = match read(subject.kernel(), &environ) {

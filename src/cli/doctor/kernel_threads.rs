@@ -24,10 +24,8 @@ pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
     let mut there: Vec<&Thread> = all.iter().filter(may).collect();
     there.sort_by_key(|thread| (!subject.cpus.contains(thread.last_cpu), std::cmp::Reverse(thread.cpu_time)));
     let Some(first) = there.first() else {
-        return vec![Finding::ok(
-            TOPIC,
-            format!("none that could be elsewhere may run on {}", named(&subject.cpus)),
-        )];
+        let what = format!("none that could be elsewhere may run on {}", named(&subject.cpus));
+        return vec![subject.unless_hidden(Finding::ok(TOPIC, what))];
     };
     let names: Vec<String> = there.iter().take(NAMED).map(|thread| harmless(&thread.comm)).collect();
     let more = there.len() - names.len();

@@ -9,6 +9,7 @@ pub(crate) mod finding;
 mod governor;
 mod guest_cores;
 mod halt_polling;
+mod hidden;
 pub(crate) mod host;
 mod huge_pages;
 mod idle_states;

@@ -15,10 +15,11 @@ pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
         findings.push(Finding::note(TOPIC, format!("not all of them are known: {failure}")));
     } else if findings.is_empty() {
         let others = match subject.others().count() {
-            0 => return vec![Finding::ok(TOPIC, "no other QEMU runs")],
+            0 => return vec![subject.unless_hidden(Finding::ok(TOPIC, "no other QEMU runs"))],
             number => count(number, "other QEMU"),
         };
-        findings.push(Finding::ok(TOPIC, format!("{others}; none may run on {}", named(&subject.cpus))));
+        let ok = Finding::ok(TOPIC, format!("{others}; none may run on {}", named(&subject.cpus)));
+        findings.push(subject.unless_hidden(ok));
     }
     findings
 }

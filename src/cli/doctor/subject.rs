@@ -1,5 +1,6 @@
 //! What the doctor is asked about: a VM, or CPUs for one that does not run yet.
 
+use crate::doctor::finding::Finding;
 use crate::doctor::host::{Host, SeenVm};
 use crate::sys::kernel::Kernel;
 use crate::vm::expected::VmThread;
@@ -58,6 +59,12 @@ impl<'h, 'k> Subject<'h, 'k> {
             Some(_) => vcpus.all(is_anywhere),
             None => self.vm.is_some() && self.threads().iter().all(is_anywhere),
         }
+    }
+
+    /// What is said where nothing was found that runs; where processes are hidden, that nobody knows.
+    pub(crate) fn unless_hidden(&self, found_nothing: Finding) -> Finding {
+        let topic = found_nothing.topic;
+        self.host.hidden.as_ref().map_or(found_nothing, |hidden| hidden.note(topic))
     }
 
     /// The other VMs that run, as far as they could be looked at.

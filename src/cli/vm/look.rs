@@ -2,6 +2,7 @@
 
 use crate::output::failure::Failure;
 use crate::sys::held::Held;
+use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
 use crate::sys::threads::{self, Migrations};
 use crate::sys::user;
@@ -39,6 +40,12 @@ pub(crate) struct Vm<'k> {
 /// (include/linux/proc_ns.h, PROC_PID_INIT_INO).
 const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
 
+/// Whether this command runs in a PID namespace of its own, or may do so.
+pub(crate) fn runs_in_a_container(kernel: &dyn Kernel) -> bool {
+    let namespace = kernel.read_link("/proc/self/ns/pid");
+    namespace.map_or(true, |namespace| namespace != Path::new(INITIAL_PID_NAMESPACE))
+}
+
 /// What a look takes into account besides the process and its page; by default nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Ask<'a> {
@@ -72,10 +79,7 @@ impl<'k> Vm<'k> {
             page: Page::find(process),
             inner_pid: process.inner_pid(),
             iothreads: command_line::iothreads(&arguments),
-            names_have_other_ids: process
-                .kernel
-                .read_link("/proc/self/ns/pid")
-                .map_or(true, |namespace| namespace != Path::new(INITIAL_PID_NAMESPACE)),
+            names_have_other_ids: runs_in_a_container(process.kernel),
         }
     }
 
