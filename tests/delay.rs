@@ -4,9 +4,14 @@
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use harness::{
-    Accel, Process, Program, TimeLimit, TwoCpus, Vm, VmBuilder, kvm_and_tcg, pinshim, skip, two_cpus,
+    Accel, Process, Program, TimeLimit, TwoCpus, Vm, VmBuilder, kvm_and_tcg, pinshim, root_missing, skip,
+    two_cpus,
 };
 use serde_json::Value;
+use std::sync::{Mutex, PoisonError};
+
+/// Held by a test that keeps a CPU busy: another one's would be in its way.
+static ONE_HOG: Mutex<()> = Mutex::new(());
 
 /// One vCPU on the second CPU, everything else on the first.
 fn vm(accel: Accel, cpus: TwoCpus) -> Option<Vm> {
@@ -31,8 +36,9 @@ fn document(line: &str) -> Value {
 }
 
 fn what_a_vcpu_waits_beside_a_busy_process_is_shown(accel: Accel) {
-    let _limit = TimeLimit::seconds(100);
+    let _limit = TimeLimit::seconds(200);
     let Some(cpus) = two_cpus() else { return };
+    let _alone = ONE_HOG.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(vm) = vm(accel, cpus) else { return };
     let pid = vm.pid().to_string();
     let _hogs = [hog(cpus.second), hog(cpus.second)];
@@ -58,13 +64,15 @@ kvm_and_tcg!(
 );
 
 fn a_busy_process_on_a_vcpus_cpu_is_named(accel: Accel) {
-    let _limit = TimeLimit::seconds(100);
+    let _limit = TimeLimit::seconds(200);
     let Some(cpus) = two_cpus() else { return };
+    let _alone = ONE_HOG.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(vm) = vm(accel, cpus) else { return };
     let pid = vm.pid().to_string();
-    // It gets the most of its CPU, whatever else runs there; without the right to that it is one of several.
-    let hog = Program::new("nice").args(["-n", "-20", "sh", "-c", "while :; do :; done"]);
-    let hog = hog.affinity(&[cpus.second]).start();
+    // It gets the most of its CPU, whatever else runs there: its own weight and that of its session's group (sched(7), "The
+    // autogroup feature") are the largest.
+    let script = "echo -20 2>/dev/null >/proc/self/autogroup; while :; do :; done";
+    let hog = Program::new("nice").args(["-n", "-20", "sh", "-c", script]).affinity(&[cpus.second]).start();
     let words = ["check", &pid, "--for", "1.5", "--max-delay", "1ms"];
     let checked = pinshim(&words);
     assert_eq!((checked.code(), &*checked.stderr), (1, ""), "{checked:?}");
@@ -74,7 +82,11 @@ fn a_busy_process_on_a_vcpus_cpu_is_named(accel: Accel) {
     );
     let name = format!("on CPU {} in these ", cpus.second);
     let named = checked.stdout.lines().find(|line| line.trim_start().starts_with(&name)).unwrap_or_default();
-    assert!(named.contains(&format!(" (PID {}) ", hog.pid())), "{checked:?}");
+    match root_missing() {
+        None => assert!(named.contains(&format!(" (PID {}) ", hog.pid())), "{checked:?}"),
+        // It is one of several then, and others may have run longer.
+        Some(_) => assert!(named.contains(" (PID "), "{checked:?}"),
+    }
     let document = document(&pinshim(&[&words[..], &["--json"]].concat()).stdout);
     let late = &document["late"][0];
     assert_eq!((&late["role"], &late["cpu"]), (&"vcpu".into(), &cpus.second.into()), "{document}");
@@ -88,7 +100,7 @@ kvm_and_tcg!(
 );
 
 fn a_vm_that_keeps_a_generous_limit_passes(accel: Accel) {
-    let _limit = TimeLimit::seconds(100);
+    let _limit = TimeLimit::seconds(200);
     let Some(cpus) = two_cpus() else { return };
     let Some(vm) = vm(accel, cpus) else { return };
     let pid = vm.pid().to_string();
