@@ -126,7 +126,7 @@ fn of_two_domains_at_once_one_has_the_cpu_until_it_is_destroyed() {
         });
     }
     let modes = [leases(&libvirt), lease].map(|path| path.metadata().unwrap().permissions().mode() & 0o7777);
-    assert_eq!(modes, [0o700, 0o600]);
+    assert_eq!(modes, [0o755, 0o600]);
     let left: Vec<_> = fs::read_dir(libvirt.path("run/pinshim/domains")).unwrap().flatten().collect();
     assert!(left.is_empty(), "{left:?}");
 }

@@ -6,7 +6,8 @@ use crate::output::exit_status;
 use crate::output::failure::Failure;
 use crate::output::print::Output;
 use crate::output::style::Colour;
-use clap::{ArgGroup, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgGroup, CommandFactory, Parser, Subcommand};
 use pinning::RoleKind;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -81,17 +82,21 @@ pub(crate) struct Run {
     pub(crate) dry_run: bool,
 
     /// Choose the CPUs as `pinshim plan` does, for the vCPUs and IOThreads of QEMU's arguments
-    #[arg(long, conflicts_with_all = ["cpus", "vcpus", "iothreads", "emulator"])]
+    ///
+    /// Of the placement it takes no other option's word, and none of `plan`'s options: for those choose with `plan`, and
+    /// start with what it prints, `env $(pinshim plan … --format env) pinshim run --exclusive -- …`.
+    #[arg(long)]
     pub(crate) auto: bool,
 
-    /// Keep the CPUs of vCPUs and IOThreads for this VM: no other `run --exclusive` gets them until QEMU ends
+    /// Keep the CPUs of vCPUs and IOThreads for this VM: no other VM that --auto or --exclusive starts gets them
     ///
-    /// With --auto, all CPUs that were chosen. Root's leases guard the host; another user's guard that user's own
-    /// VMs from one another.
+    /// Until QEMU ends. With --auto, all CPUs that were chosen. Root's leases guard the host: every user's --auto and
+    /// --exclusive leave them alone. Another user's guard that user's own VMs from one another. A VM that is started
+    /// without either is only warned.
     #[arg(long)]
     pub(crate) exclusive: bool,
 
-    /// Wait so long for CPUs that other VMs have
+    /// With --exclusive or --auto: wait so long for CPUs that other VMs have
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) wait: Option<Duration>,
 
@@ -288,8 +293,8 @@ pub(crate) struct Show {
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     pub(crate) color: Colour,
 
-    /// Show which CPUs are leased (`run --exclusive`) by which process, and no VM
-    #[arg(long, conflicts_with_all = ["vms", "pids", "watch", "by_cpu", "columns", "qmp"])]
+    /// Show which CPUs are leased (`run --exclusive`), and by which VM; of the VMs that are named, or all
+    #[arg(long, conflicts_with_all = ["watch", "by_cpu", "columns", "qmp"])]
     pub(crate) leases: bool,
 }
 
@@ -914,12 +919,16 @@ fn memory_size(text: &str) -> Result<u64, String> {
 /// The arguments of this process. `Err`: help, a version or an error was printed, and this is how to exit.
 pub(crate) fn read(output: &mut Output) -> Result<Arguments, ExitCode> {
     Arguments::try_parse().map_err(|error| {
+        let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+        if let Some(failure) = option_of_plan(&error, &words) {
+            return ExitCode::from(failure.report(output));
+        }
         let printed = error.print().and_then(|()| io::stdout().flush());
         if error.exit_code() == 0 {
             let status = printed.err().map_or(exit_status::SUCCESS, |error| output.not_written(&error));
             return ExitCode::from(status);
         }
-        let mut words = std::env::args_os().skip(1).take_while(|word| word != "--");
+        let mut words = words.iter().take_while(|word| *word != "--");
         if words.next().is_some_and(|subcommand| subcommand == "run") {
             // Scripts must be able to tell the exit status of COMMAND from that of `run`.
             return ExitCode::from(exit_status::OWN_FAILURE);
@@ -928,6 +937,23 @@ pub(crate) fn read(output: &mut Output) -> Result<Arguments, ExitCode> {
             output.document(&Failure::new(first_sentence(&error.to_string())).document());
         }
         ExitCode::from(exit_status::FAILED)
+    })
+}
+
+/// What to say where `run` is given one of `plan`'s options, for which clap would only know one that is spelt alike.
+fn option_of_plan(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else { return None };
+    let name = given.strip_prefix("--")?.split('=').next()?;
+    let plan = Arguments::command().find_subcommand("plan")?.clone();
+    let is_plans = plan.get_arguments().any(|argument| argument.get_long() == Some(name));
+    let is_run = words.first().is_some_and(|word| word == "run");
+    (error.kind() == ErrorKind::UnknownArgument && is_run && is_plans).then(|| {
+        Failure::new(format!("--{name} is an option of `pinshim plan`, and `run --auto` takes none of those"))
+            .next(format!(
+                "start with what it prints: env $(pinshim plan --vcpus N --{name} … --format env) pinshim run \
+                 --exclusive …"
+            ))
+            .status(exit_status::OWN_FAILURE)
     })
 }
 
@@ -954,7 +980,6 @@ pub(crate) fn from_words(line: &str) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
     use pinning::VARIABLES;
 
     #[test]
@@ -1002,6 +1027,22 @@ mod tests {
         assert!(given.contains(&"PIN_THREADS=a@1,b@2".to_owned()), "{given:?}");
         assert!(given.contains(&"PIN_SCHED=all@batch".to_owned()), "{given:?}");
         assert_eq!(run.command, ["qemu", "--cpus", "7"]);
+    }
+
+    #[test]
+    fn an_option_of_plan_is_not_taken_for_a_mistyped_one_of_run() {
+        let said = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let error = Arguments::try_parse_from(&words).unwrap_err();
+            option_of_plan(&error, &words[1..]).map(|failure| failure.to_string())
+        };
+        for option in ["--threads-per-core=1", "--near", "--reserve", "--node"] {
+            let text = said(&format!("pinshim run --auto {option} 1 -- qemu")).unwrap();
+            let name = option.trim_end_matches("=1");
+            assert!(text.starts_with(&format!("{name} is an option of `pinshim plan`")), "{text}");
+        }
+        assert_eq!(said("pinshim run --autos -- qemu"), None);
+        assert_eq!(said("pinshim show --near 1"), None);
     }
 
     #[test]

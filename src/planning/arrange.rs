@@ -63,11 +63,15 @@ pub(crate) fn reasons(
     let per_core: Vec<usize> = (chosen.cores.iter())
         .filter_map(|(_, used)| if let Use::Vcpus(count) = used { Some(*count) } else { None })
         .collect();
-    let mut reasons = vec![Reason::Together {
-        packages: host.spanned(&vcpus, |cpu| cpu.package),
-        nodes: host.spanned(&vcpus, |cpu| cpu.node),
-        caches: host.spanned(&vcpus, |cpu| cpu.cache),
-    }];
+    let mut reasons = Vec::new();
+    // One vCPU is together with nobody.
+    if vcpus.len() > 1 {
+        reasons.push(Reason::Together {
+            packages: host.spanned(&vcpus, |cpu| cpu.package),
+            nodes: host.spanned(&vcpus, |cpu| cpu.node),
+            caches: host.spanned(&vcpus, |cpu| cpu.cache),
+        });
+    }
     if per_core.iter().any(|count| Some(count) != per_core.first()) {
         reasons.push(Reason::Odd);
     } else if per_core.first().is_some_and(|&count| count > 1) {

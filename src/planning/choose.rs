@@ -42,12 +42,16 @@ pub(crate) fn choose(host: &Topology, free: &Free, request: &Request) -> Result<
             return Ok(chosen);
         }
     }
+    let mut cores = Vec::new();
+    tree.collect(&mut cores);
     Err(NoPlan::Room {
         vcpus: request.vcpus,
         threads_per_core: threads,
         could: most(&tree, request.vcpus, threads),
         could_with_siblings: most(&tree, request.vcpus, siblings),
-        free: free.cpus().intersection(&host.cpus()),
+        cores: request.vcpus.div_ceil(threads) + 1,
+        free_cores: u32::try_from(cores.len()).unwrap_or(u32::MAX),
+        free: cores.iter().flat_map(|core| core.cpus.iter().copied()).collect(),
         taken: free.taken.clone(),
         outside: host.cpus().difference(&free.available),
         reserved: free.reserved.intersection(&host.cpus()),

@@ -39,6 +39,16 @@ pub(crate) struct Core {
     number: u32,
 }
 
+impl Domain {
+    /// Adds its cores.
+    pub(crate) fn collect<'d>(&'d self, into: &mut Vec<&'d Core>) {
+        match self {
+            Self::Core(core) => into.push(core),
+            Self::Group { parts, .. } => parts.iter().for_each(|part| part.collect(into)),
+        }
+    }
+}
+
 impl Level {
     const ALL: [Self; 3] = [Self::Package, Self::Node, Self::Cache];
 

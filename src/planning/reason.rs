@@ -64,7 +64,11 @@ pub enum NoPlan {
         could: u32,
         /// The most with as many on a core as it has CPUs.
         could_with_siblings: u32,
-        /// The free CPUs.
+        /// The fewest cores that it takes.
+        cores: u32,
+        /// The cores of which something is free.
+        free_cores: u32,
+        /// The CPUs of them that are free.
         free: CpuSet,
         /// The CPUs of other VMs.
         taken: Vec<Taken>,
@@ -73,6 +77,24 @@ pub enum NoPlan {
         /// CPUs that the user keeps for something else.
         reserved: CpuSet,
     },
+}
+
+impl Reason {
+    /// Whether it says that something could be better, if more of the host were free.
+    pub fn is_compromise(&self) -> bool {
+        match self {
+            Self::Together { caches, .. } => *caches > 1,
+            Self::Siblings | Self::WholeCores(_) | Self::Odd | Self::Isolated | Self::Topoext => false,
+            Self::SharedCores(_)
+            | Self::Slower(_)
+            | Self::Far(_)
+            | Self::LackingMemory
+            | Self::Away
+            | Self::IoThreadsShare
+            | Self::Others(_)
+            | Self::CpuZero => true,
+        }
+    }
 }
 
 impl fmt::Display for Reason {
@@ -130,6 +152,8 @@ impl fmt::Display for NoPlan {
                 threads_per_core,
                 could,
                 could_with_siblings,
+                cores,
+                free_cores,
                 free,
                 taken,
                 outside,
@@ -140,13 +164,16 @@ impl fmt::Display for NoPlan {
                 } else {
                     format!("{threads_per_core} a core")
                 };
-                write!(
-                    f,
-                    "no room for {} ({each}) and a core for the emulator; free: {free}",
-                    plural(*vcpus)
-                )?;
-                for Taken { cpus, by } in taken {
-                    write!(f, "; {by} has {cpus}")?;
+                write!(f, "no room for {} ({each}) and a core for the emulator: ", plural(*vcpus))?;
+                match free_cores {
+                    0 => write!(f, "that is {cores} cores, none is free")?,
+                    1 => write!(f, "that is {cores} cores, 1 is free ({free})")?,
+                    have if have < cores => write!(f, "that is {cores} cores, {have} are free ({free})")?,
+                    // Enough of them, but others have some of their siblings.
+                    _ => write!(f, "that is {cores} cores with all their CPUs, free are {free}")?,
+                }
+                for Taken { cpus, by, is_leased } in taken {
+                    write!(f, "; {by} has {}{cpus}", if *is_leased { "leased " } else { "" })?;
                 }
                 for (cpus, why) in [(outside, "outside the cpuset"), (reserved, "reserved")] {
                     if !cpus.is_empty() {
@@ -154,14 +181,16 @@ impl fmt::Display for NoPlan {
                     }
                 }
                 match (*could, *could_with_siblings) {
-                    (0, 0) => write!(f, "; there is room for no vCPU"),
-                    (could, siblings) if siblings > could => {
-                        write!(
-                            f,
-                            "; there is room for {could}, or for {siblings} with all siblings of a core"
-                        )
+                    (0, 0) => write!(f, "; no VM would fit"),
+                    (0, siblings) => {
+                        write!(f, "; a VM with {} would fit with all siblings of a core", plural(siblings))
                     }
-                    (could, _) => write!(f, "; there is room for {could}"),
+                    (could, siblings) if siblings > could => write!(
+                        f,
+                        "; a VM with {} would fit, or with {siblings} with all siblings of a core",
+                        plural(could)
+                    ),
+                    (could, _) => write!(f, "; a VM with {} would fit", plural(could)),
                 }
             }
         }

@@ -42,6 +42,8 @@ pub struct Taken {
     pub cpus: CpuSet,
     /// Whose, for the user to read: `web (pid 1234)`.
     pub by: String,
+    /// Whether it has leased them, so that nobody else gets them wherever its threads may run.
+    pub is_leased: bool,
 }
 
 impl Free {

@@ -21,7 +21,7 @@ fn slowest(nodes: u32) -> f64 {
     // Whatever is already there makes the rest uneven: every seventh core is another VM's.
     let cores = nodes * CORES_OF_A_NODE;
     let taken: CpuSet = all.iter().filter(|cpu| cpu.0 % cores % 7 == 3).collect();
-    let others = vec![Taken { cpus: taken, by: "another".to_owned() }];
+    let others = vec![Taken { cpus: taken, by: "another".to_owned(), is_leased: false }];
     let requests =
         [1, 2, 7, 16, 63, 64, 200, 256].map(|vcpus| Request { vcpus, iothreads: 2, ..Request::default() });
     let time = |free: &Free, request: &Request| {

@@ -66,7 +66,7 @@ pub use scratch::Scratch;
 pub use skip::{or_skip, skip};
 pub use threads::{children_of, threads};
 pub use time_limit::TimeLimit;
-pub use user::{NOBODY, Uid, alone, hide_other_users, own_mounts_missing, root_missing};
+pub use user::{NOBODY, Uid, alone, have_as_run, hide_other_users, own_mounts_missing, root_missing};
 pub use vm::{Accel, Aio, Bus, Drive, LIBVIRT_SANDBOX, Vm, VmBuilder};
 
 /// How a target ends that was given a bad value: `EX_CONFIG` of sysexits.h.

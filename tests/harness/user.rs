@@ -1,6 +1,9 @@
 //! Running a program as another user, which only root can do.
 
+use std::ffi::CString;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// A numeric user id, also used as the group id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,18 @@ pub fn hide_other_users() -> io::Result<()> {
     let (proc, only_own) = (c"proc".as_ptr(), c"hidepid=2");
     // SAFETY: C strings that live for ever.
     check(unsafe { libc::mount(proc, c"/proc".as_ptr(), proc, 0, only_own.as_ptr().cast()) })
+}
+
+/// Has the calling process, and what it starts, find a folder in the place of `/run`. For
+/// [`Program::before_exec`](crate::Program::before_exec).
+pub fn have_as_run(folder: &Path) -> impl FnMut() -> io::Result<()> + Send + Sync + 'static {
+    let folder = CString::new(folder.as_os_str().as_bytes()).expect("a path without NUL");
+    move || {
+        take_own_mounts()?;
+        let none = std::ptr::null();
+        // SAFETY: C strings that live across the call, and null where mount(2) ignores the argument.
+        check(unsafe { libc::mount(folder.as_ptr(), c"/run".as_ptr(), none, libc::MS_BIND, none.cast()) })
+    }
 }
 
 /// Why another user cannot be had here, if so.

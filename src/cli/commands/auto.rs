@@ -1,9 +1,10 @@
 //! `pinshim run --auto` and `--exclusive`: chooses CPUs for the VM that is started, and keeps them for it.
 
 use crate::arguments::Run;
+use crate::commands::waiting::{Busy, Waiting};
 use crate::lease::folder::Folder;
 use crate::lease::leave_open::leave_open;
-use crate::lease::taken;
+use crate::lease::taken::{self, Leased};
 use crate::output::exit_status::OWN_FAILURE;
 use crate::output::failure::Failure;
 use crate::output::print::Output;
@@ -11,21 +12,49 @@ use crate::present::plan as present;
 use crate::sys::host_tree::HostTree;
 use crate::sys::kernel::Kernel;
 use crate::sys::topology;
-use crate::vm::{command_line, occupied};
+use crate::vm::occupied::Beside;
+use crate::vm::{command_line, holder, occupied};
 use pinning::CpuSet;
-use planning::{NoPlan, Plan, Request, Topology, plan};
+use planning::{Free, NoPlan, Plan, Reason, Request, Topology, plan};
 use std::fs::File;
-use std::time::Duration;
-
-/// How long to wait before it is tried again whether there is room.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// CPUs for a VM.
 pub(crate) struct Chosen {
     /// The variables that say so.
     pub(crate) placement: Vec<(&'static str, String)>,
+    /// All of them.
+    pub(crate) cpus: CpuSet,
+    /// Why these, in sentences.
+    pub(crate) reasons: Vec<String>,
     /// Its leases, if they were asked for.
     pub(crate) leases: Vec<File>,
+}
+
+/// Refuses options that contradict each other, with what to do instead.
+///
+/// # Errors
+/// In a sentence.
+pub(crate) fn check(arguments: &Run) -> Result<(), Failure> {
+    let placement = &arguments.placement;
+    let named = [
+        ("--cpus", &placement.cpus),
+        ("--vcpus", &placement.vcpus),
+        ("--iothreads", &placement.iothreads),
+        ("--emulator", &placement.emulator),
+    ];
+    if let Some((option, _)) = named.iter().find(|(_, value)| arguments.auto && value.is_some()) {
+        return Err(failure(format!("--auto chooses what {option} says")).next(
+            "leave one of them out, or start from what `pinshim plan` chooses: \
+             env $(pinshim plan --vcpus N --format env) pinshim run --exclusive …",
+        ));
+    }
+    if arguments.wait.is_some() && !arguments.auto && !arguments.exclusive {
+        return Err(failure(
+            "--wait waits for CPUs that other VMs have, and without --exclusive or --auto none is refused",
+        )
+        .next("give --exclusive, or leave out --wait"));
+    }
+    Ok(())
 }
 
 /// Chooses CPUs for the VM that a command starts.
@@ -45,12 +74,18 @@ pub(crate) fn choose(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) 
     };
     let host = HostTree::here(kernel);
     let topology = topology::read(&host);
-    let until = kernel.now() + arguments.wait.unwrap_or_default();
+    let mut waiting = Waiting::new(kernel, arguments.wait);
     let (plan, leases) = loop {
-        match attempt(arguments, &host, &topology, &request).map_err(own)? {
+        let (none, beside) = match attempt(arguments, &host, &topology, &request).map_err(own)? {
             Ok(done) => break done,
-            Err(NoPlan::Room { .. }) if kernel.now() < until => kernel.sleep(PAUSE),
-            Err(none) => return Err(failure(none.to_string())),
+            Err(tried) => tried,
+        };
+        if let Some(never) = never(&none, &topology, &beside.free, &request) {
+            return Err(failure(never));
+        }
+        let busy = || Ok(Busy { why: none.to_string(), is_passing: beside.is_passing });
+        if let Some(refused) = waiting.pause(busy, output).map_err(own)? {
+            return Err(own(refused));
         }
     };
     if smp.threads.unwrap_or(1) != plan.guest.threads {
@@ -62,33 +97,61 @@ pub(crate) fn choose(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) 
     if plan.needs_topoext && !command_line::has_topoext(&arguments.command) {
         output.note("AMD's processors show the guest siblings only with topoext: -cpu host,topoext=on");
     }
-    Ok(Chosen { placement: present::variables(&plan), leases })
+    let compromises = plan.reasons.iter().filter(|reason| reason.is_compromise()).map(Reason::to_string);
+    let compromises: Vec<String> = compromises.collect();
+    // In a dry run they are among the reasons.
+    if !compromises.is_empty() && !arguments.dry_run {
+        output.note(format_args!("the best CPUs that are free: {}", compromises.join("; ")));
+    }
+    Ok(Chosen {
+        placement: present::variables(&plan),
+        cpus: plan.cpus(),
+        reasons: plan.reasons.iter().map(Reason::to_string).collect(),
+        leases,
+    })
+}
+
+/// Why it makes no sense to wait for other VMs, if so.
+fn never(none: &NoPlan, topology: &Topology, free: &Free, request: &Request) -> Option<String> {
+    if !matches!(none, NoPlan::Room { .. }) || free.taken.is_empty() {
+        return Some(none.to_string());
+    }
+    let alone = Free { taken: Vec::new(), shared: Vec::new(), ..free.clone() };
+    plan(topology, &alone, request).err().map(|never| format!("even without other VMs: {never}"))
 }
 
 /// One try, which leaves alone what others have leased.
+#[allow(
+    clippy::type_complexity,
+    reason = "a plan with its leases, or none with what it was made of; used once"
+)]
 fn attempt(
     arguments: &Run,
     host: &HostTree<'_>,
     topology: &Topology,
     request: &Request,
-) -> Result<Result<(Plan, Vec<File>), NoPlan>, Failure> {
+) -> Result<Result<(Plan, Vec<File>), (NoPlan, Beside)>, Failure> {
     let kernel = host.kernel();
     if !arguments.exclusive {
-        let free = occupied::free(host, topology, &taken::of_user(kernel))?;
-        return Ok(plan(topology, &free, request).map(|plan| (plan, Vec::new())));
+        let beside = occupied::free(host, topology, &taken::of_user(kernel))?;
+        let plan = plan(topology, &beside.free, request);
+        return Ok(plan.map(|plan| (plan, Vec::new())).map_err(|none| (none, beside)));
     }
     // Nobody else plans or leases meanwhile, so that what is free is still free when it is leased.
     let folder = Folder::of_user(kernel)?;
     let mutex = folder.mutex(kernel)?;
-    let free = occupied::free(host, topology, &taken::leased(kernel, &folder, &mutex)?)?;
-    let plan = match plan(topology, &free, request) {
+    let mut leased = taken::leased(kernel, &folder, &mutex)?;
+    leased.extend(taken::of_root(kernel));
+    let beside = occupied::free(host, topology, &leased)?;
+    let plan = match plan(topology, &beside.free, request) {
         Ok(plan) => plan,
-        Err(none) => return Ok(Err(none)),
+        Err(none) => return Ok(Err((none, beside))),
     };
     if arguments.dry_run {
         return Ok(Ok((plan, Vec::new())));
     }
-    let leases = folder.take(kernel, &plan.cpus(), &mutex)?.map_err(|busy| is_leased(&busy, None))?;
+    let leases = folder.take(kernel, &plan.cpus(), &mutex)?;
+    let leases = leases.map_err(|busy| Failure::new(format!("somebody has leased {busy} just now")))?;
     Ok(Ok((plan, leases)))
 }
 
@@ -96,32 +159,49 @@ fn attempt(
 ///
 /// # Errors
 /// Somebody has one of them, and goes on to have it while it is waited for.
-pub(crate) fn lease(arguments: &Run, cpus: &CpuSet, kernel: &dyn Kernel) -> Result<Vec<File>, Failure> {
+pub(crate) fn lease(
+    arguments: &Run,
+    cpus: &CpuSet,
+    kernel: &dyn Kernel,
+    output: &mut Output,
+) -> Result<Vec<File>, Failure> {
     if cpus.is_empty() {
         return Err(failure("--exclusive keeps the CPUs of vCPUs and IOThreads, and none is named")
             .next("give --vcpus, or --auto"));
     }
     let folder = Folder::of_user(kernel).map_err(own)?;
-    let until = kernel.now() + arguments.wait.unwrap_or_default();
+    let mut waiting = Waiting::new(kernel, arguments.wait);
     loop {
         let mutex = folder.mutex(kernel).map_err(own)?;
-        let busy = match folder.take(kernel, cpus, &mutex).map_err(own)? {
-            Ok(leases) => return Ok(leases),
-            Err(busy) => busy,
-        };
-        if kernel.now() >= until {
-            let leased = taken::leased(kernel, &folder, &mutex).map_err(own)?;
-            let holder = leased.iter().find(|leased| !leased.cpus.intersection(&busy).is_empty());
-            return Err(is_leased(&busy, holder.and_then(|holder| holder.pid)));
+        let roots = among(taken::of_root(kernel), cpus);
+        let mut busy = cpus.clone();
+        if roots.is_empty() {
+            busy = match folder.take(kernel, cpus, &mutex).map_err(own)? {
+                Ok(leases) => return Ok(leases),
+                Err(busy) => busy,
+            };
         }
-        drop(mutex);
-        kernel.sleep(PAUSE);
+        let who = || {
+            let mut all = among(taken::leased(kernel, &folder, &mutex)?, &busy);
+            // Nobody else leases or plans until this is dropped.
+            drop(mutex);
+            all.extend(roots);
+            let who = holder::sentences(kernel, &all).join("; ");
+            Ok(Busy {
+                why: if all.is_empty() { format!("somebody had leased {busy} a moment ago") } else { who },
+                is_passing: all.iter().all(|leased| leased.is_passing(kernel)),
+            })
+        };
+        if let Some(refused) = waiting.pause(who, output).map_err(own)? {
+            return Err(own(refused));
+        }
     }
 }
 
-fn is_leased(busy: &CpuSet, pid: Option<i32>) -> Failure {
-    let by = pid.map_or("another VM".to_owned(), |pid| format!("process {pid}"));
-    failure(format!("{by} has leased {busy}")).next("choose other CPUs, or wait for them with --wait SECONDS")
+/// The leases of some of these CPUs.
+fn among(leased: Vec<Leased>, cpus: &CpuSet) -> Vec<Leased> {
+    let cut = |leased: Leased| Leased { cpus: leased.cpus.intersection(cpus), ..leased };
+    leased.into_iter().map(cut).filter(|leased| !leased.cpus.is_empty()).collect()
 }
 
 /// Leaves leases open for the program that takes this process's place, and the variable that names them.

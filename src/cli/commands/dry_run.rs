@@ -11,14 +11,19 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// The lines that are printed. `variables` are all that the library would read.
+/// The lines that are printed. `variables` are all that the library would read, `reasons` why `--auto` has chosen so.
 pub(crate) fn lines(
     variables: &[(&'static str, OsString)],
     preload: &OsStr,
     command: &[OsString],
     policy: Option<&Policy>,
+    reasons: &[String],
 ) -> Vec<String> {
-    let rows = policy.map(|policy| rows(policy, command)).unwrap_or_default();
+    let mut rows = policy.map(|policy| rows(policy, command)).unwrap_or_default();
+    let why = |(number, reason): (usize, &String)| {
+        (if number == 0 { "why" } else { "" }.to_owned(), reason.clone())
+    };
+    rows.extend(reasons.iter().enumerate().map(why));
     let rows = rows.into_iter().map(|(who, set)| format!("#   {who:<28}  {set}"));
     let target = variables.iter().find(|(name, _)| *name == "PIN_TARGET").map(|(_, value)| value.as_os_str());
     let not_known = (!shows_qemu(command, target)).then(|| NOT_KNOWN.to_owned());
@@ -135,7 +140,7 @@ mod tests {
     #[test]
     fn what_the_arguments_do_not_show_is_said_and_not_left_out() {
         let policy = policy(&[("PIN_IOTHREADS", "io1@3,io2@4")]);
-        let of = |command: &[&str]| lines(&[], OsStr::new("l"), &words(command), Some(&policy));
+        let of = |command: &[&str]| lines(&[], OsStr::new("l"), &words(command), Some(&policy), &[]);
         let json = of(&["qemu-system-x86_64", "-object", r#"{"qom-type":"iothread","id":"io1"}"#]);
         let row = |lines: &[String], id: &str| {
             lines.iter().any(|line| line.starts_with(&format!("#   IOThread {id} ")))

@@ -28,3 +28,4 @@ pub(crate) mod require;
 pub(crate) mod run;
 pub(crate) mod shell;
 pub(crate) mod show;
+mod waiting;

@@ -75,7 +75,7 @@ fn free(arguments: &Arguments, tree: &HostTree<'_>, topology: &Topology) -> Resu
     let mut free = if arguments.sysfs.is_some() {
         Free { available: topology.cpus(), memory: topology::free_memory(tree), ..Free::default() }
     } else {
-        occupied::free(tree, topology, &taken::of_user(tree.kernel()))?
+        occupied::free(tree, topology, &taken::of_user(tree.kernel()))?.free
     };
     if let Some(text) = &arguments.reserve {
         free.reserved = set("--reserve", text, &free.available)?;
@@ -87,7 +87,7 @@ fn free(arguments: &Arguments, tree: &HostTree<'_>, topology: &Topology) -> Resu
 fn free_beside(free: &Free, plans: &[Plan]) -> Free {
     let mut free = free.clone();
     for (number, plan) in (1..).zip(plans) {
-        free.taken.push(Taken { cpus: plan.cpus(), by: format!("VM {number}") });
+        free.taken.push(Taken { cpus: plan.cpus(), by: format!("VM {number}"), is_leased: false });
     }
     free
 }
@@ -148,8 +148,8 @@ mod tests {
         let both = planned(&host(), "--vcpus 1 --vms 2 --format env");
         assert_eq!(both, (0, "PIN_CPUS=0 PIN_VCPUS=1\nPIN_CPUS=3 PIN_VCPUS=2\n".to_owned()));
         let (status, text) = planned(&host(), "--vcpus 1 --vms 3");
-        let expected = "2> pinshim: VM 3 of 3: no room for 1 vCPU (one a core) and a core for the emulator; free: \
-                        none; VM 1 has 0-1; VM 2 has 2-3; there is room for no vCPU\n";
+        let expected = "2> pinshim: VM 3 of 3: no room for 1 vCPU (one a core) and a core for the emulator: that \
+                        is 2 cores, none is free; VM 1 has 0-1; VM 2 has 2-3; no VM would fit\n";
         assert_eq!((status, text.as_str()), (1, expected));
     }
 
@@ -158,8 +158,8 @@ mod tests {
         let kernel = host();
         web(&kernel);
         let (status, text) = planned(&kernel, "--vcpus 1 --reserve 0");
-        let expected = "2> pinshim: no room for 1 vCPU (one a core) and a core for the emulator; free: none; web (PID \
-                        100) has 1-3; reserved: 0; there is room for no vCPU\n";
+        let expected = "2> pinshim: no room for 1 vCPU (one a core) and a core for the emulator: that is 2 cores, none \
+                        is free; web (PID 100) has 1-3; reserved: 0; no VM would fit\n";
         assert_eq!((status, text.as_str()), (1, expected));
         kernel.end_process(100);
         assert_eq!(planned(&kernel, "--vcpus 2 --reserve 0 --format env").1, "PIN_CPUS=3 PIN_VCPUS=1,2\n");

@@ -13,19 +13,26 @@ use crate::preload::library::{self, Preload};
 use crate::preload::reach::{self, Unfit};
 use crate::sys::host;
 use crate::sys::kernel::Kernel;
-use pinning::{OnError, Policy, VARIABLES};
+use crate::vm::holder;
+use pinning::{CpuSet, OnError, Policy, VARIABLES};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Starts the command in place of this one.
 pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> Done {
+    auto::check(arguments)?;
     let mut placement = arguments.variables();
     let mut leases = Vec::new();
+    let mut reasons = Vec::new();
+    // The CPUs that nobody else may have, as they were chosen or leased here.
+    let mut own_cpus = CpuSet::new();
     if arguments.auto {
         let chosen = auto::choose(arguments, kernel, output)?;
         placement.extend(chosen.placement);
         leases = chosen.leases;
+        reasons = chosen.reasons;
+        own_cpus = chosen.cpus;
     }
     let environment = environment(std::env::vars_os(), &placement);
     if !Policy::names_placement(pairs(&environment)) {
@@ -66,7 +73,12 @@ pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> 
     if let Some(policy) =
         parsed.policy.as_ref().filter(|_| arguments.exclusive && !arguments.dry_run && !arguments.auto)
     {
-        leases = auto::lease(arguments, &policy.guest_cpus(), kernel)?;
+        own_cpus = policy.guest_cpus();
+        leases = auto::lease(arguments, &own_cpus, kernel, output)?;
+    }
+    let named = parsed.policy.as_ref().map(Policy::named_cpus).unwrap_or_default();
+    if let Some(leased) = holder::warning(kernel, &named.difference(&own_cpus)) {
+        output.note(format_args!("warning: {leased}"));
     }
     let Preload { value: preload, behind } = library::first(std::env::var_os("LD_PRELOAD"), &library);
     if let Some(behind) = behind {
@@ -80,7 +92,7 @@ pub(crate) fn run(arguments: &Run, kernel: &dyn Kernel, output: &mut Output) -> 
             output.note(format_args!("warning: {unmet}"));
         }
         let obeyed = obeyed(&environment);
-        output.lines(dry_run::lines(&obeyed, &preload, &arguments.command, parsed.policy.as_ref()));
+        output.lines(dry_run::lines(&obeyed, &preload, &arguments.command, parsed.policy.as_ref(), &reasons));
         return Ok(SUCCESS);
     }
     if let Some(time) = arguments.require {

@@ -30,7 +30,7 @@ const PIDS: usize = 100;
 pub(crate) fn show(arguments: &Show, kernel: &dyn Kernel, output: &mut Output) -> Done {
     output.set_colour(arguments.color);
     let done = if arguments.leases {
-        leases::show(arguments.json, kernel, output)
+        leases::show(arguments, kernel, output)
     } else {
         shown(arguments, kernel, output)
     };

@@ -38,7 +38,7 @@ pub(crate) struct Host<'k> {
     pub(crate) irqbalance: Option<i32>,
     /// Why other processes are not seen, if so.
     pub(crate) hidden: Option<Hidden>,
-    /// The leases of this user's VMs, or why they could not be read.
+    /// The leases that bind this user's VMs, or why the user's own could not be read.
     pub(crate) leases: Result<Vec<Leased>, Failure>,
 }
 
@@ -57,15 +57,19 @@ impl<'k> Host<'k> {
             kernel_threads: kernel_threads(kernel),
             hidden: Hidden::look(kernel),
             irqbalance: process_called(kernel, "irqbalance"),
-            leases: Folder::existing(kernel).and_then(|folder| match folder {
-                None => Ok(Vec::new()),
-                Some(folder) => {
-                    let mutex = folder.mutex_within(kernel, LEASE_PATIENCE)?;
-                    taken::leased(kernel, &folder, &mutex)
-                }
-            }),
+            leases: leases(kernel),
         }
     }
+}
+
+/// The user's own leases, and root's.
+fn leases(kernel: &dyn Kernel) -> Result<Vec<Leased>, Failure> {
+    let mut leased = taken::of_root(kernel);
+    if let Some(folder) = Folder::existing(kernel)? {
+        let mutex = folder.mutex_within(kernel, LEASE_PATIENCE)?;
+        leased.extend(taken::leased(kernel, &folder, &mutex)?);
+    }
+    Ok(leased)
 }
 
 /// How long to wait for others that plan or lease.

@@ -2,11 +2,12 @@
 
 use crate::output::failure::Failure;
 use crate::sys::kernel::Kernel;
+use crate::sys::locks::{FileId, Lock};
 use pinning::{CpuId, CpuSet};
 use std::env;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,18 +24,22 @@ const MUTEX: &str = "lock";
 /// The folder of leases, below one for what runs.
 pub(crate) const LEASES: &str = "pinshim/leases";
 
-/// The folder for what runs: root's is the host's. `None`: the user has none.
-fn run_of_user(kernel: &dyn Kernel) -> Option<PathBuf> {
-    if kernel.user() == 0 {
-        return Some(PathBuf::from("/run"));
-    }
-    env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute())
-}
+/// The folder for what runs of the whole host.
+const RUN: &str = "/run";
 
-/// Whether another one may have these leases too.
+/// The user whose leases guard the host.
+pub(crate) const ROOT: u32 = 0;
+
+/// Root's folder may be looked into by everybody, so that everybody sees what is leased: who cannot open its files cannot
+/// lock one either. Any other user's is that user's alone.
+const ROOTS_MODE: u32 = 0o755;
+const USERS_MODE: u32 = 0o700;
+
+/// A folder of leases.
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
     path: PathBuf,
+    /// Whose it is.
     user: u32,
 }
 
@@ -46,44 +51,44 @@ impl Folder {
     /// The folder of the user that this command acts as: root's guards the host, another user's that user's own VMs.
     ///
     /// # Errors
-    /// The user has no folder for what runs.
+    /// The user has no folder for what runs; the folder cannot be made, or others may write to it.
     pub(crate) fn of_user(kernel: &dyn Kernel) -> Result<Self, Failure> {
         let run = run_of_user(kernel).ok_or_else(|| {
             Failure::new("there is no folder for leases: XDG_RUNTIME_DIR is not set")
                 .next("log in through systemd, or set it to a folder of your own")
         })?;
-        Self::below(kernel, &run)
+        Self::at(kernel, &run.join(LEASES))
     }
 
     /// The same for one who only looks: `None` where nobody has made it yet.
     ///
     /// # Errors
-    /// It is there, and is not the user's alone.
+    /// It is there, and others may write to it.
     pub(crate) fn existing(kernel: &dyn Kernel) -> Result<Option<Self>, Failure> {
         let Some(run) = run_of_user(kernel) else { return Ok(None) };
         let path = run.join(LEASES);
         if kernel.is_folder(&path) { Self::at(kernel, &path).map(Some) } else { Ok(None) }
     }
 
-    /// The folder of the user's below a folder for what runs.
-    ///
-    /// # Errors
-    /// It cannot be made, or it is not the user's alone.
-    pub(crate) fn below(kernel: &dyn Kernel, run: &Path) -> Result<Self, Failure> {
-        Self::at(kernel, &run.join(LEASES))
-    }
-
     /// The folder of this path.
     ///
     /// # Errors
-    /// It cannot be made, or it is not the user's alone.
+    /// It cannot be made, or others may write to it.
     pub(crate) fn at(kernel: &dyn Kernel, path: &Path) -> Result<Self, Failure> {
         let located = kernel.locate(path).map_err(|error| unusable(path, &error))?;
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&located);
+        let user = kernel.user();
+        let mode = if user == ROOT { ROOTS_MODE } else { USERS_MODE };
+        let made = DirBuilder::new().recursive(true).mode(mode).create(&located);
         made.map_err(|error| unusable(path, &error))?;
-        let folder = Self { path: located, user: kernel.user() };
-        folder.check().map_err(|error| unusable(path, &error))?;
+        let folder = Self { path: located, user };
+        folder.check().and_then(|()| folder.open_up()).map_err(|error| unusable(path, &error))?;
         Ok(folder)
+    }
+
+    /// Root's folder, if it is there already and nobody but root can have put it there.
+    pub(crate) fn existing_of_root(kernel: &dyn Kernel) -> Option<Self> {
+        let folder = Self { path: kernel.locate(&Path::new(RUN).join(LEASES)).ok()?, user: ROOT };
+        folder.check().is_ok().then_some(folder)
     }
 
     /// Nobody else may put files here, or take a lock and so a CPU.
@@ -95,8 +100,22 @@ impl Folder {
         if about.uid() != self.user {
             return Err(io::Error::other(format!("it belongs to user {}", about.uid())));
         }
-        if about.mode() & 0o077 != 0 {
-            return Err(io::Error::other("others may use it: its mode must be 0700"));
+        let allowed = if self.user == ROOT { ROOTS_MODE } else { USERS_MODE };
+        if about.mode() & 0o077 & !allowed != 0 {
+            return Err(io::Error::other(format!("others may use it: its mode must be 0{allowed:o}")));
+        }
+        Ok(())
+    }
+
+    /// Lets everybody look into root's folder, which may have been made under another umask, or by a pinshim that kept it to
+    /// root.
+    fn open_up(&self) -> io::Result<()> {
+        let above = self.path.parent();
+        for folder in above.into_iter().chain([self.path.as_path()]).filter(|_| self.user == ROOT) {
+            let mode = fs::symlink_metadata(folder)?.mode() & 0o7777;
+            if mode & ROOTS_MODE != ROOTS_MODE {
+                fs::set_permissions(folder, Permissions::from_mode(mode | ROOTS_MODE))?;
+            }
         }
         Ok(())
     }
@@ -167,6 +186,28 @@ impl Folder {
         Ok(leased)
     }
 
+    /// The CPUs whose files are among locked ones, each with the process that took the lock. Whoever plans or leases tries
+    /// locks: his, as long as he does, do not count.
+    pub(crate) fn among(&self, locks: &[Lock]) -> Vec<(CpuId, i32)> {
+        let lock_of = |path: &Path| {
+            let file = FileId::of(&fs::symlink_metadata(path).ok()?);
+            locks.iter().find(|lock| lock.file == file)
+        };
+        let tries = lock_of(&self.path.join(MUTEX)).map(|lock| lock.taken_by);
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let leases = entries.filter_map(|entry| {
+            let cpu = cpu_of(&entry.path())?;
+            let lock = lock_of(&entry.path()).filter(|lock| tries != Some(lock.taken_by))?;
+            Some((cpu, lock.taken_by))
+        });
+        leases.collect()
+    }
+
+    /// Whose folder it is.
+    pub(crate) fn user(&self) -> u32 {
+        self.user
+    }
+
     /// Whether a path is that of a lease, and of which CPU.
     pub(crate) fn lease_of(&self, path: &Path) -> Option<CpuId> {
         cpu_of(path).filter(|_| path.parent() == Some(&self.path))
@@ -183,6 +224,14 @@ impl Folder {
             .custom_flags(libc::O_NOFOLLOW);
         options.open(self.path.join(name))
     }
+}
+
+/// The folder for what runs of the user that this command acts as.
+fn run_of_user(kernel: &dyn Kernel) -> Option<PathBuf> {
+    if kernel.user() == ROOT {
+        return Some(PathBuf::from(RUN));
+    }
+    env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
 fn name(cpu: CpuId) -> String {

@@ -1,10 +1,14 @@
 //! Who has which lease.
 
-use crate::lease::folder::{Folder, Mutex};
+use crate::lease::folder::{Folder, Mutex, ROOT};
 use crate::output::failure::Failure;
+use crate::sys::ending::is_ending;
 use crate::sys::kernel::Kernel;
+use crate::sys::locks;
 use crate::sys::process::Process;
-use pinning::CpuSet;
+use pinning::{CpuId, CpuSet, acts_in};
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 /// How often to look for who has a lease, and how long to wait in between. Under libvirt leases go from the hook through
@@ -13,21 +17,65 @@ use std::time::Duration;
 const LOOKS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Leased CPUs, and the processes that have them.
+/// Leased CPUs, and the process that has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Leased {
     pub(crate) cpus: CpuSet,
+    /// Whose lease it is: this user's, or root's, which guards the host.
+    pub(crate) user: u32,
     /// The lowest pid of those that hold the descriptor; `None` where none was found. QEMU's own children do not hold it.
     pub(crate) pid: Option<i32>,
 }
 
-/// The leases of this user's VMs, for one who leases nothing; none where the user has no folder for them.
+impl Leased {
+    /// Whether it may be over in a moment: the process is ending, or nobody can be seen who has it.
+    pub(crate) fn is_passing(&self, kernel: &dyn Kernel) -> bool {
+        match self.pid {
+            Some(pid) => is_ending(Process { kernel, pid }),
+            // Which process of root's has a lease need not be known to others.
+            None => self.user == kernel.user(),
+        }
+    }
+}
+
+/// The leases that bind this user's VMs, for one who leases nothing: the user's own, of which there are none where the user
+/// has no folder for them, and root's.
 pub(crate) fn of_user(kernel: &dyn Kernel) -> Vec<Leased> {
-    let leased = Folder::of_user(kernel).and_then(|folder| {
+    let own = Folder::of_user(kernel).and_then(|folder| {
         let mutex = folder.mutex(kernel)?;
         leased(kernel, &folder, &mutex)
     });
-    leased.unwrap_or_default()
+    let mut all = own.unwrap_or_default();
+    all.extend(of_root(kernel));
+    all
+}
+
+/// Root's leases, as another user sees them: those of root itself are [`leased`].
+pub(crate) fn of_root(kernel: &dyn Kernel) -> Vec<Leased> {
+    let folder = Some(kernel).filter(|kernel| kernel.user() != ROOT).and_then(Folder::existing_of_root);
+    folder.map(|folder| listed(kernel, &folder)).unwrap_or_default()
+}
+
+/// The leases of these CPUs that bind this user's VMs, as they are at this moment: nothing is waited for, and nothing made.
+pub(crate) fn at_a_glance(kernel: &dyn Kernel, cpus: &CpuSet) -> Vec<Leased> {
+    let own = Folder::existing(kernel).ok().flatten();
+    let mut all = own.as_ref().map(|folder| listed(kernel, folder)).unwrap_or_default();
+    all.extend(of_root(kernel));
+    for leased in &mut all {
+        leased.cpus = leased.cpus.intersection(cpus);
+    }
+    all.retain(|leased| !leased.cpus.is_empty());
+    // Who took a lease may have passed it on.
+    if let Some(folder) = own {
+        let (unknown, mut known): (Vec<Leased>, _) =
+            all.into_iter().partition(|leased| leased.pid.is_none() && leased.user == folder.user());
+        let mut left = unknown.iter().fold(CpuSet::new(), |all, leased| all.union(&leased.cpus));
+        known.extend(held(kernel, &folder, &mut left).unwrap_or_default());
+        known.extend(nobodys(left, folder.user()));
+        all = known;
+    }
+    all.sort_by_key(|leased| leased.cpus.iter().next());
+    all
 }
 
 /// The leased CPUs, together by who has them, the lowest CPU first.
@@ -36,6 +84,7 @@ pub(crate) fn of_user(kernel: &dyn Kernel) -> Vec<Leased> {
 /// The folder of leases cannot be read, or /proc.
 pub(crate) fn leased(kernel: &dyn Kernel, folder: &Folder, mutex: &Mutex) -> Result<Vec<Leased>, Failure> {
     let mut left = folder.leased(kernel, mutex)?;
+    let user = folder.user();
     let mut all: Vec<Leased> = Vec::new();
     for look in 0..LOOKS {
         if left.is_empty() {
@@ -45,20 +94,62 @@ pub(crate) fn leased(kernel: &dyn Kernel, folder: &Folder, mutex: &Mutex) -> Res
             kernel.sleep(PAUSE);
             left = left.intersection(&folder.leased(kernel, mutex)?);
         }
-        let no_proc = |error| Failure::new(format!("/proc cannot be read: {error}"));
-        for process in Process::all(kernel).map_err(no_proc)? {
-            let cpus = held_by(kernel, folder, process).intersection(&left);
-            if !cpus.is_empty() && u32::try_from(process.pid) != Ok(std::process::id()) {
-                left = left.difference(&cpus);
-                all.push(Leased { cpus, pid: Some(process.pid) });
-            }
-        }
+        all.extend(held(kernel, folder, &mut left)?);
     }
-    if !left.is_empty() {
-        all.push(Leased { cpus: left, pid: None });
-    }
+    // Of one whose descriptors cannot be seen (a process that is ending has none any more) the kernel still says that it
+    // took the lock.
+    let mut listed = listed(kernel, folder);
+    listed.iter_mut().for_each(|leased| leased.cpus = leased.cpus.intersection(&left));
+    listed.retain(|leased| leased.pid.is_some() && !leased.cpus.is_empty());
+    left = listed.iter().fold(left, |left, leased| left.difference(&leased.cpus));
+    all.extend(listed);
+    all.extend(nobodys(left, user));
     all.sort_by_key(|leased| leased.cpus.iter().next());
     Ok(all)
+}
+
+/// Leases of whom nobody knows the process.
+fn nobodys(cpus: CpuSet, user: u32) -> Option<Leased> {
+    (!cpus.is_empty()).then_some(Leased { cpus, user, pid: None })
+}
+
+/// Of leased CPUs, those of which the processes can be seen that have them open; the others are left.
+fn held(kernel: &dyn Kernel, folder: &Folder, left: &mut CpuSet) -> Result<Vec<Leased>, Failure> {
+    let no_proc = |error| Failure::new(format!("/proc cannot be read: {error}"));
+    let mut all = Vec::new();
+    for process in Process::all(kernel).map_err(no_proc)? {
+        if left.is_empty() {
+            break;
+        }
+        let cpus = held_by(kernel, folder, process).intersection(left);
+        if !cpus.is_empty() && u32::try_from(process.pid) != Ok(std::process::id()) {
+            *left = left.difference(&cpus);
+            all.push(Leased { cpus, user: folder.user(), pid: Some(process.pid) });
+        }
+    }
+    Ok(all)
+}
+
+/// The leases of a folder by the kernel's list of locks, which needs neither its lock nor its files.
+fn listed(kernel: &dyn Kernel, folder: &Folder) -> Vec<Leased> {
+    let locks = locks::all(kernel).unwrap_or_default();
+    let user = folder.user();
+    let mut by_process: BTreeMap<Option<i32>, Vec<CpuId>> = BTreeMap::new();
+    for (cpu, pid) in folder.among(&locks) {
+        let pid = Some(pid).filter(|&pid| may_have(Process { kernel, pid }, user));
+        by_process.entry(pid).or_default().push(cpu);
+    }
+    let leased = |(pid, cpus): (_, Vec<CpuId>)| Leased { cpus: cpus.into_iter().collect(), user, pid };
+    let mut all: Vec<Leased> = by_process.into_iter().map(leased).collect();
+    all.sort_by_key(|leased| leased.cpus.iter().next());
+    all
+}
+
+/// Whether the process that has this id now may be the one that took a user's lock: `pinshim run` becomes QEMU, and keeps
+/// its id. One that has passed the lease on has ended, and its id may be anybody's.
+fn may_have(process: Process<'_>, user: u32) -> bool {
+    let is_qemu = || acts_in(None, process.executable_name().as_bytes());
+    process.user() == Some(user) && (is_ending(process) || is_qemu())
 }
 
 /// The leases that a process has open.

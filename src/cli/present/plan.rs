@@ -22,7 +22,7 @@ pub(crate) fn table(plans: &[Plan], host: &Topology, free: &Free) -> Vec<String>
             lines.extend(picture(row, &marks));
         }
     }
-    lines.push(marks.legend(plans.len()));
+    lines.push(marks.legend(plans.len(), host));
     for (number, plan) in (1..).zip(plans) {
         lines.push(String::new());
         if plans.len() > 1 {
@@ -86,12 +86,26 @@ impl<'p> Marks<'p> {
         }
     }
 
-    fn legend(&self, plans: usize) -> String {
-        let vm = if plans > 1 { "1: the first VM's, " } else { "" };
-        format!(
-            "{vm}v0 vCPU 0, i0 IOThread 0, e emulator, - to be left idle, . free, # another VM's, r reserved, x outside \
-             the cpuset"
-        )
+    /// What the marks in the picture mean.
+    fn legend(&self, plans: usize, host: &Topology) -> String {
+        let marks: Vec<&str> = host.iter().map(|(cpu, _)| self.of(cpu)).collect();
+        // Behind the number of its VM.
+        let is_there = |kind: &str| {
+            marks.iter().any(|mark| mark.rsplit(':').next().is_some_and(|mark| mark.starts_with(kind)))
+        };
+        const MEANINGS: [(&str, &str); 8] = [
+            ("v", "v0 vCPU 0"),
+            ("i", "i0 IOThread 0"),
+            ("e", "e emulator"),
+            ("-", "- to be left idle"),
+            (".", ". free"),
+            ("#", "# another VM's"),
+            ("r", "r reserved"),
+            ("x", "x outside the cpuset"),
+        ];
+        let vm = (plans > 1).then_some("1: the first VM's");
+        let there = MEANINGS.iter().filter(|(kind, _)| is_there(kind)).map(|(_, meaning)| *meaning);
+        vm.into_iter().chain(there).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -144,13 +158,11 @@ pub(crate) fn variables(plan: &Plan) -> Vec<(&'static str, String)> {
     variables
 }
 
-/// A line of shell for each VM: its environment. No value needs quotes but one with brackets.
+/// A line of shell for each VM: its environment. There are no quotes, which `env $(pinshim plan …)` would pass on, and none
+/// are needed: in an assignment brackets match no files.
 pub(crate) fn environment(plans: &[Plan]) -> Vec<String> {
     let line = |plan: &Plan| {
-        let variables = variables(plan).into_iter().map(|(name, value)| {
-            let needs_quotes = value.contains('[');
-            if needs_quotes { format!("{name}='{value}'") } else { format!("{name}={value}") }
-        });
+        let variables = variables(plan).into_iter().map(|(name, value)| format!("{name}={value}"));
         variables.collect::<Vec<_>>().join(" ")
     };
     plans.iter().map(line).collect()
@@ -281,7 +293,7 @@ mod tests {
     }
 
     fn free(host: &Topology) -> Free {
-        let web = Taken { cpus: cpus("5,11"), by: "web (PID 7)".to_owned() };
+        let web = Taken { cpus: cpus("5,11"), by: "web (PID 7)".to_owned(), is_leased: false };
         let available = host.cpus().difference(&cpus("4"));
         Free { available, reserved: cpus("10"), taken: vec![web], ..Free::default() }
     }
@@ -315,12 +327,21 @@ why        all vCPUs share one cache
     }
 
     #[test]
+    fn the_legend_explains_what_is_in_the_picture_and_nothing_else() {
+        let host = host();
+        let all = Free { available: host.cpus(), ..Free::default() };
+        let plan = plan(&host, &all, &Request { vcpus: 2, ..Request::default() }).unwrap();
+        let table = table(&[plan], &host, &all);
+        assert!(table.contains(&"v0 vCPU 0, e emulator, . free".to_owned()), "{table:?}");
+    }
+
+    #[test]
     fn several_vms_are_told_apart() {
         let host = host();
         let all = Free { available: host.cpus(), ..Free::default() };
         let request = Request { vcpus: 2, ..Request::default() };
         let first = plan(&host, &all, &request).unwrap();
-        let taken = Taken { cpus: cpus("0-1,6-7"), by: "VM 1".to_owned() };
+        let taken = Taken { cpus: cpus("0-1,6-7"), by: "VM 1".to_owned(), is_leased: false };
         let second = plan(&host, &Free { taken: vec![taken], ..all.clone() }, &request).unwrap();
         let plans = [first, second];
         let lines = table(&plans, &host, &all);
@@ -360,6 +381,6 @@ why        all vCPUs share one cache
         let few = Free { available: cpus("0-1,6-7"), ..Free::default() };
         let request = Request { vcpus: 2, iothreads: 1, ..Request::default() };
         let plan = plan(&host, &few, &request).unwrap();
-        assert_eq!(environment(&[plan]), ["PIN_CPUS=0,6 PIN_VCPUS=1,7 PIN_IOTHREADS='[0,6]'"]);
+        assert_eq!(environment(&[plan]), ["PIN_CPUS=0,6 PIN_VCPUS=1,7 PIN_IOTHREADS=[0,6]"]);
     }
 }

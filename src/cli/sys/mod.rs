@@ -8,6 +8,8 @@ pub(crate) mod cgroup;
 pub(crate) mod cpuset;
 #[forbid(unsafe_code)]
 pub(crate) mod descriptors;
+#[forbid(unsafe_code)]
+pub(crate) mod ending;
 #[cfg(test)]
 #[forbid(unsafe_code)]
 pub(crate) mod fake;
@@ -28,6 +30,8 @@ pub(crate) mod interrupts;
 #[forbid(unsafe_code)]
 pub(crate) mod kernel;
 pub(crate) mod linux;
+#[forbid(unsafe_code)]
+pub(crate) mod locks;
 #[forbid(unsafe_code)]
 pub(crate) mod near;
 #[forbid(unsafe_code)]

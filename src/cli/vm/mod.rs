@@ -6,6 +6,7 @@ pub(crate) mod command_line;
 pub(crate) mod expected;
 pub(crate) mod family;
 pub(crate) mod find;
+pub(crate) mod holder;
 pub(crate) mod homes;
 pub(crate) mod identify;
 mod layout_1;

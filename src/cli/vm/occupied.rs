@@ -2,35 +2,57 @@
 
 use crate::lease::taken::Leased;
 use crate::output::failure::Failure;
+use crate::sys::ending::is_ending;
 use crate::sys::host_tree::HostTree;
 use crate::sys::kernel::Kernel;
 use crate::sys::{host, topology};
-use crate::vm::find;
 use crate::vm::look::{Ask, Vm};
+use crate::vm::{find, holder};
 use pinning::{CpuSet, RoleKind};
 use planning::{Free, Taken, Topology};
 
 /// What VMs have.
 #[derive(Debug, Default)]
 pub(crate) struct Occupied {
-    /// What each has for itself.
-    pub(crate) taken: Vec<Taken>,
+    /// What each has for itself, by its process.
+    pub(crate) taken: Vec<(i32, Taken)>,
     /// Where their other threads may run.
     pub(crate) shared: Vec<CpuSet>,
+    /// Whether one of them is ending.
+    pub(crate) is_passing: bool,
+}
+
+/// What of this host may be used beside the VMs that run.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    pub(crate) free: Free,
+    /// Whether more may be free in a moment: a VM is ending.
+    pub(crate) is_passing: bool,
 }
 
 /// What of this host may be used beside the VMs that run: those that are pinned to CPUs, and those that have leases.
 ///
 /// # Errors
 /// Not all processes could be looked at.
-pub(crate) fn free(host: &HostTree<'_>, topology: &Topology, leased: &[Leased]) -> Result<Free, Failure> {
-    let available = host::here(host.kernel()).available.intersection(&topology.cpus());
-    let Occupied { mut taken, shared } = by_vms(host.kernel(), &available)?;
-    for Leased { cpus, pid } in leased {
-        let by = pid.map_or("a lease".to_owned(), |pid| format!("a lease of PID {pid}"));
-        taken.push(Taken { cpus: cpus.clone(), by });
+pub(crate) fn free(host: &HostTree<'_>, topology: &Topology, leased: &[Leased]) -> Result<Beside, Failure> {
+    let kernel = host.kernel();
+    let available = host::here(kernel).available.intersection(&topology.cpus());
+    let Occupied { taken: by_threads, shared, is_passing } = by_vms(kernel, &available)?;
+    let is_passing = is_passing || leased.iter().any(|leased| leased.is_passing(kernel));
+    let mut taken: Vec<Taken> = leased
+        .iter()
+        .map(|leased| Taken { cpus: leased.cpus.clone(), by: holder::title(kernel, leased), is_leased: true })
+        .collect();
+    // What a VM has leased is said once, wherever its threads may run.
+    for (pid, mut one) in by_threads {
+        let mine = leased.iter().filter(|leased| leased.pid == Some(pid));
+        one.cpus = mine.fold(one.cpus, |rest, leased| rest.difference(&leased.cpus));
+        if !one.cpus.is_empty() {
+            taken.push(one);
+        }
     }
-    Ok(Free { available, taken, shared, memory: topology::free_memory(host), ..Free::default() })
+    let free = Free { available, taken, shared, memory: topology::free_memory(host), ..Free::default() };
+    Ok(Beside { free, is_passing })
 }
 
 /// Looks at every QEMU of this host. `available` is where a thread may run that nobody has pinned.
@@ -73,7 +95,9 @@ impl Occupied {
             std::mem::swap(&mut taken, &mut shared);
         }
         if !taken.is_empty() {
-            self.taken.push(Taken { cpus: taken, by: vm.title() });
+            self.is_passing |= is_ending(vm.process);
+            let taken = Taken { cpus: taken, by: vm.title(), is_leased: false };
+            self.taken.push((vm.process.pid, taken));
         }
         if !shared.is_empty() {
             self.shared.push(shared);
@@ -90,8 +114,8 @@ mod tests {
     const QEMU: [&str; 1] = ["/usr/bin/qemu-system-x86_64"];
 
     fn occupied(kernel: &FakeKernel) -> (Vec<(String, String)>, Vec<String>) {
-        let Occupied { taken, shared } = by_vms(kernel, &cpus("0-3")).unwrap();
-        let taken = taken.into_iter().map(|taken| (taken.by, taken.cpus.to_string())).collect();
+        let Occupied { taken, shared, .. } = by_vms(kernel, &cpus("0-3")).unwrap();
+        let taken = taken.into_iter().map(|(_, taken)| (taken.by, taken.cpus.to_string())).collect();
         (taken, shared.iter().map(ToString::to_string).collect())
     }
 

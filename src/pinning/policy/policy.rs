@@ -202,6 +202,13 @@ impl Policy {
         vcpus.chain(iothreads).fold(CpuSet::new(), |all, set| all.union(self.set(*set)))
     }
 
+    /// The CPUs that a variable names. Without `PIN_CPUS` the base set is only where threads run that nothing places.
+    pub fn named_cpus(&self) -> CpuSet {
+        let names_base = self.entries.iter().any(|(name, _)| name == "PIN_CPUS");
+        let sets = self.sets.iter().skip(usize::from(!names_base));
+        sets.fold(CpuSet::new(), |all, set| all.union(set))
+    }
+
     /// Whether an ordered list ends before this vCPU or IOThread, so that it gets the base set.
     pub fn list_too_short(&self, role: Role<'_>, order: u32) -> bool {
         match role {

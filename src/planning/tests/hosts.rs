@@ -29,7 +29,8 @@ fn a_machine_of_two_cpus_has_room_for_one_vcpu() {
     let why = plan(&host, &all_free(&host), &request(2, 0)).unwrap_err().to_string();
     assert_eq!(
         why,
-        "no room for 2 vCPUs (one a core) and a core for the emulator; free: 0-1; there is room for 1"
+        "no room for 2 vCPUs (one a core) and a core for the emulator: that is 3 cores, 2 are free (0-1); a VM with 1 vCPU \
+         would fit"
     );
 }
 
@@ -133,12 +134,12 @@ fn memory_decides_between_nodes_and_a_named_node_over_everything() {
 #[test]
 fn what_other_vms_have_is_left_to_them() {
     let host = regular(1, 1, 1, 6, 2);
-    let web = Taken { cpus: cpus([0, 1, 6, 7]), by: "web (pid 12)".to_owned() };
+    let web = Taken { cpus: cpus([0, 1, 6, 7]), by: "web (pid 12)".to_owned(), is_leased: true };
     let free = Free { taken: vec![web], ..all_free(&host) };
     expect(&host, &free, &request(4, 0), "vcpus 2,8,3,9; iothreads ; emulator 4,10");
     let why = plan(&host, &free, &request(8, 0)).unwrap_err().to_string();
-    let expected = "no room for 8 vCPUs (2 a core) and a core for the emulator; free: 2-5,8-11; web (pid 12) has \
-                    0-1,6-7; there is room for 6";
+    let expected = "no room for 8 vCPUs (2 a core) and a core for the emulator: that is 5 cores, 4 are free \
+                    (2-5,8-11); web (pid 12) has leased 0-1,6-7; a VM with 6 vCPUs would fit";
     assert_eq!(why, expected);
 }
 
@@ -153,7 +154,8 @@ fn three_odd_cpus_of_a_container_do() {
     let why = plan(&host, &free, &single).unwrap_err().to_string();
     assert!(
         why.ends_with(
-            "outside the cpuset: 0,2,4,6-7; there is room for 1, or for 2 with all siblings of a core"
+            "that is 3 cores, 2 are free (1,3,5); outside the cpuset: 0,2,4,6-7; a VM with 1 vCPU would fit, or with 2 \
+             with all siblings of a core"
         ),
         "{why}"
     );
@@ -164,6 +166,21 @@ fn iothreads_share_where_there_are_no_cores_for_them() {
     let host = regular(1, 1, 1, 4, 1);
     let chosen = expect(&host, &all_free(&host), &request(2, 3), "vcpus 1,2; iothreads 3 3 3; emulator 0");
     assert!(chosen.reasons.contains(&Reason::IoThreadsShare));
+}
+
+#[test]
+fn a_plan_says_where_a_free_host_would_have_been_better() {
+    let host = regular(2, 1, 1, 4, 1);
+    let compromises = |free: &Free, vcpus| {
+        let reasons = plan(&host, free, &request(vcpus, 0)).unwrap().reasons;
+        reasons.into_iter().filter(Reason::is_compromise).collect::<Vec<_>>()
+    };
+    assert_eq!(compromises(&all_free(&host), 3), []);
+    // One vCPU is together with nobody.
+    assert_eq!(plan(&host, &all_free(&host), &request(1, 0)).unwrap().reasons, []);
+    let few = Free { reserved: cpus([3]), shared: vec![cpus([4])], ..all_free(&host) };
+    let few = Free { reserved: few.reserved.union(&cpus([0, 5, 6, 7])), ..few };
+    assert_eq!(compromises(&few, 2), [Reason::Away, Reason::Others(cpus([4]))]);
 }
 
 #[test]
