@@ -248,3 +248,31 @@ fn cpu_of(path: &Path) -> Option<CpuId> {
 fn unusable(path: &Path, error: &io::Error) -> Failure {
     Failure::new(format!("the folder for leases, {}, cannot be used: {error}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fake::FakeKernel;
+
+    #[test]
+    fn a_folder_that_others_may_write_to_is_not_roots_word() {
+        let kernel = FakeKernel::new();
+        kernel.act_as_owner();
+        let folder = kernel.path(Path::new(RUN).join(LEASES));
+        assert!(Folder::existing_of_root(&kernel).is_none());
+        fs::create_dir_all(&folder).unwrap();
+        let is_roots = |mode| {
+            fs::set_permissions(&folder, Permissions::from_mode(mode)).unwrap();
+            Folder::existing_of_root(&kernel).is_some()
+        };
+        // Where the tests do not run as root it is another user's.
+        let expected = kernel.user() == ROOT;
+        assert_eq!(
+            [0o755, 0o700, 0o775, 0o757, 0o1777].map(is_roots),
+            [expected, expected, false, false, false]
+        );
+        fs::remove_dir(&folder).unwrap();
+        std::os::unix::fs::symlink("/", &folder).unwrap();
+        assert!(Folder::existing_of_root(&kernel).is_none());
+    }
+}

@@ -159,3 +159,81 @@ fn held_by(kernel: &dyn Kernel, folder: &Folder, process: Process<'_>) -> CpuSet
     let links = names.filter_map(|name| kernel.read_link(descriptors.join(name)).ok());
     links.filter_map(|link| folder.lease_of(&link)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fake::{FakeKernel, cpus};
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::path::Path;
+
+    const FOLDER: &str = "/run/pinshim/leases";
+
+    /// A kernel on which processes have taken the locks of these files of a folder of leases.
+    fn kernel(taken: &[(&str, i32)]) -> FakeKernel {
+        let kernel = FakeKernel::new();
+        kernel.act_as_owner();
+        let line = |&(name, pid): &(&str, i32)| {
+            let file = format!("{FOLDER}/{name}");
+            kernel.write(&file, "");
+            let about = fs::metadata(kernel.path(file)).unwrap();
+            let (major, minor) = (libc::major(about.dev()), libc::minor(about.dev()));
+            format!("1: FLOCK  ADVISORY  WRITE {pid} {major:02x}:{minor:02x}:{} 0 EOF\n", about.ino())
+        };
+        let lines: String = taken.iter().map(line).collect();
+        kernel.write("/proc/locks", lines);
+        kernel.write(format!("{FOLDER}/cpu9"), "");
+        fs::set_permissions(kernel.path(FOLDER), Permissions::from_mode(0o700)).unwrap();
+        for (pid, program) in [(7, "qemu-system-x86_64"), (8, "pinshim")] {
+            let process = kernel.process(pid, &[&format!("/usr/bin/{program}")]);
+            process.thread(pid, program, "0").user(kernel.user());
+        }
+        kernel
+    }
+
+    fn listed_there(kernel: &FakeKernel) -> Vec<(String, Option<i32>)> {
+        let all = listed(kernel, &Folder::at(kernel, Path::new(FOLDER)).unwrap());
+        all.into_iter().map(|leased| (leased.cpus.to_string(), leased.pid)).collect()
+    }
+
+    #[test]
+    fn what_is_locked_is_leased_whoever_may_open_it() {
+        // 5 was passed on by a process that has ended, whose id is another program's now.
+        let kernel = kernel(&[("cpu1", 7), ("cpu3", 7), ("cpu5", 8), ("cpu6", 99), ("readme", 7)]);
+        let expected = [("1,3".to_owned(), Some(7)), ("5-6".to_owned(), None)];
+        assert_eq!(listed_there(&kernel), expected);
+    }
+
+    #[test]
+    fn locks_that_are_only_tried_are_no_leases() {
+        let kernel = kernel(&[("lock", 8), ("cpu1", 7), ("cpu2", 8), ("cpu3", 8)]);
+        assert_eq!(listed_there(&kernel), [("1".to_owned(), Some(7))]);
+    }
+
+    #[test]
+    fn a_lease_passes_with_its_process() {
+        let kernel = kernel(&[]);
+        let user = kernel.user();
+        let is_passing = |user, pid| Leased { cpus: cpus("1"), user, pid }.is_passing(&kernel);
+        assert!(!is_passing(user, Some(7)));
+        kernel.change(7, |thread| thread.flags = 0x4);
+        assert!(is_passing(user, Some(7)) && is_passing(user, Some(99)) && is_passing(user, None));
+        // Of root's leases others need not see the process.
+        assert!(!is_passing(user + 1, None));
+    }
+
+    #[test]
+    fn at_a_glance_a_lease_that_was_passed_on_is_whose_it_is_now() {
+        // A folder of root's, as what an environment of the tests says does not count for it.
+        let kernel = kernel(&[("cpu1", 99), ("cpu2", 7), ("cpu3", 99)]);
+        if kernel.user() == ROOT {
+            symlink(kernel.path(FOLDER).join("cpu3"), kernel.path("/proc/8/fd/4")).unwrap();
+            let seen = at_a_glance(&kernel, &cpus("0-3"));
+            let seen: Vec<_> = seen.iter().map(|leased| (leased.cpus.to_string(), leased.pid)).collect();
+            let expected = [("1", None), ("2", Some(7)), ("3", Some(8))];
+            assert_eq!(seen, expected.map(|(cpus, pid)| (cpus.to_owned(), pid)));
+            assert_eq!(at_a_glance(&kernel, &cpus("0,4-9")), []);
+        }
+    }
+}
