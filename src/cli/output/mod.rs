@@ -9,3 +9,4 @@ pub(crate) mod style;
 pub(crate) mod text;
 #[cfg(test)]
 pub(crate) mod transcript;
+pub(crate) mod whole_file;

@@ -9,8 +9,7 @@ use crate::output::exit_status::{NOT_WRITTEN, READER_HAS_GONE};
 use crate::output::line::Line;
 use crate::output::screen;
 use crate::output::style::{self, Colour, Style};
-use crate::output::text::one_line;
-use pinning::is_harmful;
+use crate::output::text::{escaped, one_line};
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 
@@ -94,20 +93,14 @@ impl Output {
         self.may_progress && style.may_redraw && style.size.is_some()
     }
 
-    /// Writes a JSON document on a line of its own. Harmful characters can only be inside its strings, where
-    /// JSON has an escape for each (RFC 8259, section 7).
+    /// Writes a JSON document on a line of its own, without a harmful character.
     pub(crate) fn document(&mut self, json: &str) {
-        let mut text = String::with_capacity(json.len() + 1);
-        for c in json.chars() {
-            if is_harmful(c) {
-                let mut units = [0; 2];
-                text.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
-            } else {
-                text.push(c);
-            }
-        }
-        text.push('\n');
-        self.write(&text);
+        self.write(&(escaped(json) + "\n"));
+    }
+
+    /// Writes a whole text that is harmless already, as it is.
+    pub(crate) fn text_as_it_is(&mut self, text: &str) {
+        self.write(text);
     }
 
     /// Writes a line about something else than results, as the library does.

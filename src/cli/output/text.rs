@@ -14,6 +14,21 @@ pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     if text.contains(is_harmful) { text.replace(is_harmful, "?").into() } else { text.into() }
 }
 
+/// A JSON document without a harmful character. They can only be inside its strings, where JSON has an escape for each (RFC
+/// 8259, section 7).
+pub(crate) fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_harmful(c) {
+            let mut units = [0; 2];
+            text.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
 /// The beginning of a text of others, for a sentence: so many characters at most.
 pub(crate) fn cut(text: &str, characters: usize) -> Cow<'_, str> {
     match text.char_indices().nth(characters) {

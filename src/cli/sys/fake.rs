@@ -4,6 +4,7 @@
 //! Processes and threads are described with [`FakeKernel::process`]; what happens to them later is planned
 //! with [`FakeKernel::at`]. The status page of a process is a real sealed memfd.
 
+use crate::sys::fake_perf::FakePerf;
 use crate::sys::kernel::Kernel;
 use crate::sys::linux::{SIZE_SEALS, hold_below, memfd, try_lock};
 use pinning::status_page::{Entry, Header, NO_INDEX, NewPage, State};
@@ -17,6 +18,8 @@ use std::mem::offset_of;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -29,6 +32,8 @@ const PAGE_FD: u32 = 200;
 pub(crate) struct FakeKernel {
     tree: TempDir,
     state: RefCell<FakeState>,
+    /// What records what its scheduler does.
+    pub(crate) perf: FakePerf,
 }
 
 struct FakeState {
@@ -144,7 +149,7 @@ impl FakeKernel {
         };
         // In memory, where that can be had: thousands of files take long on a disk.
         let tree = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let kernel = Self { tree, state: RefCell::new(state) };
+        let kernel = Self { tree, state: RefCell::new(state), perf: FakePerf::default() };
         kernel.write("/proc/self/mounts", "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n");
         kernel.write("/sys/devices/system/cpu/online", "0-3\n");
         fs::create_dir(kernel.path("/proc/self/ns")).unwrap();
@@ -699,6 +704,10 @@ impl Kernel for FakeKernel {
         for (_, change) in due {
             change(self);
         }
+    }
+
+    fn interruption(&self) -> io::Result<Arc<AtomicBool>> {
+        Ok(Arc::clone(&self.perf.interruption))
     }
 
     fn try_lock(&self, file: &File) -> io::Result<bool> {

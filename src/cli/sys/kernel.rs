@@ -4,12 +4,15 @@
 //! `Linux` in linux.rs; tests have one of their own, which holds a recorded tree and writes
 //! down what it was asked to change.
 
+use crate::sys::perf_event::Perf;
 use pinning::{Class, CpuSet, Tid};
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// The rest of a longer file is not read. A process can make its arguments, its environment and its list of
@@ -17,7 +20,7 @@ use std::time::Duration;
 const READ_BYTES: u64 = 4 << 20;
 
 /// The kernel, as far as the command needs it.
-pub(crate) trait Kernel: fmt::Debug {
+pub(crate) trait Kernel: Perf + fmt::Debug {
     /// Where a file of the system (`/proc/…`, `/sys/…`, `/etc/…`) is to be read.
     fn locate(&self, file: &Path) -> io::Result<PathBuf>;
 
@@ -76,6 +79,9 @@ pub(crate) trait Kernel: fmt::Debug {
 
     /// Waits.
     fn sleep(&self, time: Duration);
+
+    /// A flag that is set once the user wants an end: SIGINT (Ctrl-C) or SIGTERM, of which a second one ends this process.
+    fn interruption(&self) -> io::Result<Arc<AtomicBool>>;
 
     /// Takes the lock of an open file (flock(2)), which lasts until the last descriptor of this opening is closed.
     /// False: somebody else has it.

@@ -4,6 +4,7 @@
 
 use crate::sys::kernel::Kernel;
 use pinning::{Class, CpuSet, MASK_WORDS, SchedAttributes, Tid};
+use signal_hook::flag;
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
@@ -11,6 +12,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// The real kernel.
@@ -128,6 +131,16 @@ impl Kernel for Linux {
 
     fn sleep(&self, time: Duration) {
         std::thread::sleep(time);
+    }
+
+    fn interruption(&self) -> io::Result<Arc<AtomicBool>> {
+        let flag = Arc::new(AtomicBool::new(false));
+        for signal in [libc::SIGINT, libc::SIGTERM] {
+            // In this order: the first one finds the flag unset.
+            flag::register_conditional_default(signal, Arc::clone(&flag))?;
+            flag::register(signal, Arc::clone(&flag))?;
+        }
+        Ok(flag)
     }
 
     fn try_lock(&self, file: &File) -> io::Result<bool> {

@@ -1,6 +1,6 @@
 //! The kernel: processes, threads, affinities and cpusets, and what CPUs a host has.
 //!
-//! Only `linux`, `pass` and `rights` make system calls of their own, and only they have unsafe code.
+//! Only `linux`, `pass`, `perf` and `rights` make system calls of their own, and only they have unsafe code.
 
 #[forbid(unsafe_code)]
 pub(crate) mod cgroup;
@@ -13,6 +13,9 @@ pub(crate) mod ending;
 #[cfg(test)]
 #[forbid(unsafe_code)]
 pub(crate) mod fake;
+#[cfg(test)]
+#[forbid(unsafe_code)]
+mod fake_perf;
 #[forbid(unsafe_code)]
 pub(crate) mod held;
 #[forbid(unsafe_code)]
@@ -37,6 +40,9 @@ pub(crate) mod near;
 #[forbid(unsafe_code)]
 pub(crate) mod numa_maps;
 pub(crate) mod pass;
+pub(crate) mod perf;
+#[forbid(unsafe_code)]
+pub(crate) mod perf_event;
 #[forbid(unsafe_code)]
 pub(crate) mod process;
 #[forbid(unsafe_code)]

@@ -4,6 +4,7 @@
 //! The process chooses a thread's name; the kernel says all else. The fields are in proc_pid_status(5) and
 //! proc_pid_stat(5).
 
+use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
 use crate::sys::schedstat::Schedstat;
 use pinning::{Class, ClassKind, CpuId, CpuSet, Tid};
@@ -96,6 +97,18 @@ pub(crate) fn list(process: Process<'_>, migrations: Migrations) -> io::Result<V
     }
     threads.sort_by_key(|thread| thread.tid);
     Ok(threads)
+}
+
+/// The ids of a process's threads, in no order; [`THREADS`] at most.
+pub(crate) fn ids(process: Process<'_>) -> io::Result<Vec<Tid>> {
+    let names = process.kernel.names_in(&process.file("task"))?.take(THREADS);
+    Ok(names.filter_map(|name| name.to_str()?.parse().ok().map(Tid)).collect())
+}
+
+/// The comm of a thread of any process.
+pub(crate) fn comm(kernel: &dyn Kernel, pid: i32, tid: Tid) -> Option<String> {
+    let comm = kernel.read(format!("/proc/{pid}/task/{tid}/comm")).ok()?;
+    Some(String::from_utf8_lossy(comm.strip_suffix(b"\n").unwrap_or(&comm)).into_owned())
 }
 
 fn read(process: Process<'_>, tid: Tid, migrations: Migrations) -> Option<Thread> {
