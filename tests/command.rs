@@ -197,7 +197,7 @@ fn a_name_that_two_vms_have_is_refused_with_the_pids_of_both() {
     pids.sort_unstable();
     let said =
         format!("pinshim: 2 QEMUs are called {name:?}; name one by its PID: {}, {}\n", pids[0], pids[1]);
-    for subcommand in ["show", "check", "apply", "doctor"] {
+    for subcommand in ["show", "check", "record", "apply", "doctor"] {
         let refused = pinshim(&[subcommand, &name]);
         assert_eq!((refused.code(), &*refused.stdout, &*refused.stderr), (2, "", &*said));
     }
@@ -604,7 +604,7 @@ fn an_ordinary_user_sees_to_a_vm_of_its_own() {
 fn who_is_not_there_is_said_so() {
     command();
     let _limit = TimeLimit::seconds(60);
-    for subcommand in ["show", "check", "apply", "doctor"] {
+    for subcommand in ["show", "check", "record", "apply", "doctor"] {
         for (word, says) in
             [("4194304", "there is no process 4194304"), ("no-such-vm", "no QEMU is called \"no-such-vm\"")]
         {

@@ -105,11 +105,12 @@ fn of_help(subcommand: &[&str]) -> Vec<String> {
 fn all() -> Vec<String> {
     let documents =
         DOCUMENTS.iter().flat_map(|name| of_document(&fs::read_to_string(root().join(name)).unwrap()));
-    let helps: [&[&str]; 9] = [
+    let helps: [&[&str]; 10] = [
         &[],
         &["run"],
         &["show"],
         &["check"],
+        &["record"],
         &["apply"],
         &["metrics"],
         &["plan"],
@@ -150,7 +151,13 @@ fn kind(line: &str) -> Option<Kind> {
             Kind::Understood
         } else if begins(&["pinshim run ", "PIN_"]) {
             Kind::Starts
-        } else if begins(&["pinshim show", "pinshim check ", "pinshim apply ", "pinshim metrics"]) {
+        } else if begins(&[
+            "pinshim show",
+            "pinshim check ",
+            "pinshim record ",
+            "pinshim apply ",
+            "pinshim metrics",
+        ]) {
             Kind::Looks
         } else if begins(&["scripts/", "tests/", "PINSHIM_LONG=1 scripts/", "cargo "]) {
             Kind::Builds

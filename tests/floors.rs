@@ -73,6 +73,7 @@ const HOUSE: &[Crate] = &[
             &["arguments", "preload", "sys"],
             &["lease"],
             &["vm"],
+            &["record"],
             &["doctor", "libvirt", "verdict"],
             &["present"],
             &["commands"],

@@ -308,7 +308,7 @@ fn shells_complete_subcommands_options_vms_and_commands() {
     fs::copy("/bin/sh", &qemu).unwrap();
     let _vms = [vm_called(&qemu, &name), vm_called(&qemu, "web-$(reboot)")];
     for (shell, words) in offered(&folder, &[""]) {
-        for subcommand in ["run", "show", "check", "apply", "metrics", "plan", "doctor", "help"] {
+        for subcommand in ["run", "show", "check", "record", "apply", "metrics", "plan", "doctor", "help"] {
             assert!(words.iter().any(|word| word == subcommand), "{shell}: {subcommand}: {words:?}");
         }
         for hidden in ["generate", "libvirt-hook", "complete", "require"] {

@@ -37,6 +37,7 @@ pub(crate) enum Command {
     Run(Run),
     Show(Show),
     Check(Check),
+    Record(Record),
     Apply(Apply),
     Metrics(Metrics),
     Plan(Plan),
@@ -390,6 +391,83 @@ pub(crate) struct Check {
     /// Print one JSON document on one line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Record every run of every thread of a VM for a time, as a file that shows it
+///
+/// The kernel tells every switch: who was put on which CPU, when, and for how long; who was born and ended; who waited for a
+/// CPU, and who ran there instead. As root (or with CAP_PERFMON) this covers other processes on the VM's CPUs; as an ordinary
+/// user, where kernel.perf_event_paranoid is 2 or less, the threads of one's own VM. Where neither is permitted, /proc is looked
+/// at every few milliseconds, and the file says so.
+///
+/// Ctrl-C ends it early, and writes what there is. So does the end of the VM.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_long_help = "Exit status: 0 if every thread ran where it belongs and nowhere else, 1 if one did not, 3 if the process \
+        is not pinned (the file is written all the same), 2 if it cannot be recorded or the file cannot be written, 74 if the \
+        output cannot be written.\n\n\
+        Examples:\n  \
+        pinshim record web --for 10\n  \
+        pinshim record web --for 60 -o web.json\n  \
+        pinshim record web --for 10 --format json | jq '.threads[] | [.tid, .role, .runs, .off_ns]'"
+)]
+pub(crate) struct Record {
+    #[command(flatten)]
+    pub(crate) which: WhichOne,
+
+    /// Record so many seconds
+    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds, default_value = "60")]
+    pub(crate) time: Duration,
+
+    /// Write it to this file; by default, and for -, to stdout
+    ///
+    /// The ending says how: .json or .csv for programs, .txt a summary.
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(crate) output: PathBuf,
+
+    /// Write it in this format, whatever the ending
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub(crate) format: Option<FileFormat>,
+}
+
+/// How a recording is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum FileFormat {
+    /// A summary for people
+    Text,
+    /// One JSON document on one line
+    Json,
+    /// A line for each span
+    Csv,
+}
+
+impl FileFormat {
+    /// The format that the ending of a file's name says.
+    fn of_name(name: &str) -> Option<Self> {
+        let is = |ending: &str| name.len() > ending.len() && name.to_ascii_lowercase().ends_with(ending);
+        match name {
+            "-" => Some(FileFormat::Text),
+            _ if is(".txt") => Some(FileFormat::Text),
+            _ if is(".json") => Some(FileFormat::Json),
+            _ if is(".csv") => Some(FileFormat::Csv),
+            _ => None,
+        }
+    }
+}
+
+impl Record {
+    /// The format that is asked for.
+    ///
+    /// # Errors
+    /// The file's name says none.
+    pub(crate) fn format(&self) -> Result<FileFormat, Failure> {
+        let name = self.output.file_name().unwrap_or_default().to_string_lossy();
+        self.format.or_else(|| FileFormat::of_name(&name)).ok_or_else(|| {
+            let endings = ".txt, .json or .csv";
+            Failure::new(format!("the name {} does not say in which format", self.output.display()))
+                .next(format!("end it in {endings}, or give --format"))
+        })
+    }
 }
 
 /// Put the threads of a running QEMU where they belong
@@ -989,7 +1067,7 @@ mod tests {
 
     #[test]
     fn the_help_of_a_subcommand_names_its_exit_statuses() {
-        for name in ["run", "show", "check", "apply", "metrics", "plan", "doctor", "libvirt"] {
+        for name in ["run", "show", "check", "record", "apply", "metrics", "plan", "doctor", "libvirt"] {
             let command = Arguments::command().find_subcommand(name).unwrap().clone();
             let help = command.get_after_long_help().unwrap().to_string();
             let line = help.lines().find_map(|line| line.strip_prefix("Exit status: ")).unwrap();

@@ -10,6 +10,7 @@
 //! | [`present`] | how a look at a VM is written: a table for people, JSON for programs |
 //! | [`doctor`] | what on a host works against pinning |
 //! | [`verdict`], [`libvirt`] | whether threads are where they belong; what libvirt's hook needs |
+//! | [`record`] | every run of every thread for a time |
 //! | [`lease`] | CPUs that a VM has for itself |
 //! | [`vm`] | a VM seen from outside: its QEMU, its status page, who its threads are and where they belong |
 //! | [`sys`], [`preload`], [`arguments`] | the kernel; the library as ld.so sees it; the command line |
@@ -31,6 +32,8 @@ mod output;
 mod preload;
 #[forbid(unsafe_code)]
 mod present;
+#[forbid(unsafe_code)]
+mod record;
 mod sys;
 #[forbid(unsafe_code)]
 mod verdict;
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => commands::run::run(&arguments, &kernel, &mut output),
         Command::Show(arguments) => commands::show::show(&arguments, &kernel, &mut output),
         Command::Check(arguments) => commands::check::check(&arguments, &kernel, &mut output),
+        Command::Record(arguments) => commands::record::record(&arguments, &kernel, &mut output),
         Command::Apply(arguments) => commands::apply::apply(&arguments, &kernel, &mut output),
         Command::Metrics(arguments) => commands::metrics::metrics(&arguments, &kernel, &mut output),
         Command::Plan(arguments) => commands::plan::plan_vms(&arguments, &kernel, &mut output),

@@ -23,6 +23,7 @@ pub(crate) mod libvirt_take;
 pub(crate) mod man_page;
 pub(crate) mod metrics;
 pub(crate) mod plan;
+pub(crate) mod record;
 pub(crate) mod repair;
 pub(crate) mod require;
 pub(crate) mod run;

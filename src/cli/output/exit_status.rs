@@ -5,7 +5,7 @@
 /// What was asked for is done, or is so.
 pub(crate) const SUCCESS: u8 = 0;
 
-/// `check` and `apply`: a thread is not where it belongs, or could not be put there.
+/// `check`, `record` and `apply`: a thread is not where it belongs, or could not be put there.
 pub(crate) const OFF: u8 = 1;
 
 /// `plan`: there is no room for such a VM.
@@ -20,7 +20,7 @@ pub(crate) const TO_FIX: u8 = 1;
 /// What was asked for could not be done. clap uses the same for arguments that make no sense.
 pub(crate) const FAILED: u8 = 2;
 
-/// `check` and `apply`: the process is not pinned (and `apply` was given no placement).
+/// `check`, `record` and `apply`: the process is not pinned (and `apply` was given no placement).
 pub(crate) const NOT_PINNED: u8 = 3;
 
 /// The output could not be written, for another reason than that its reader has gone (EX_IOERR, sysexits.h).
@@ -44,14 +44,14 @@ pub(crate) const READER_HAS_GONE: u8 = 141;
 /// Which subcommand ends with which of them, but for `libvirt-hook`, which only libvirt calls.
 #[cfg(test)]
 pub(crate) const TABLE: [(u8, &[&str]); 11] = [
-    (SUCCESS, &["show", "check", "apply", "metrics", "plan", "doctor", "libvirt"]),
-    (OFF, &["check", "apply"]),
+    (SUCCESS, &["show", "check", "record", "apply", "metrics", "plan", "doctor", "libvirt"]),
+    (OFF, &["check", "record", "apply"]),
     (NOT_IN_ORDER, &["libvirt"]),
     (NO_ROOM, &["plan"]),
     (TO_FIX, &["doctor"]),
-    (FAILED, &["show", "check", "apply", "metrics", "plan", "doctor", "libvirt"]),
-    (NOT_PINNED, &["check", "apply"]),
-    (NOT_WRITTEN, &["run", "show", "check", "apply", "metrics", "plan", "doctor", "libvirt"]),
+    (FAILED, &["show", "check", "record", "apply", "metrics", "plan", "doctor", "libvirt"]),
+    (NOT_PINNED, &["check", "record", "apply"]),
+    (NOT_WRITTEN, &["run", "show", "check", "record", "apply", "metrics", "plan", "doctor", "libvirt"]),
     (OWN_FAILURE, &["run"]),
     (NOT_EXECUTABLE, &["run"]),
     (NOT_FOUND, &["run"]),

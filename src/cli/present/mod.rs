@@ -5,6 +5,7 @@ pub(crate) mod doctor;
 pub(crate) mod json;
 pub(crate) mod metrics;
 pub(crate) mod plan;
+pub(crate) mod recorded;
 pub(crate) mod standing;
 pub(crate) mod table;
 pub(crate) mod vm_report;

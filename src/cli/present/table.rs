@@ -76,7 +76,8 @@ pub(crate) fn lines(headers: &[&str], rows: Vec<(Vec<String>, Option<Emphasis>)>
             MARK => {
                 column.set_constraint(ColumnConstraint::ContentWidth);
             }
-            "TID" | "PID" | "LAST" | "TIME" | "MIGR" | "DELAY" | "CPU" | "THREADS" => {
+            "TID" | "PID" | "LAST" | "TIME" | "MIGR" | "DELAY" | "CPU" | "THREADS" | "RUNS" | "MOVES"
+            | "RAN" | "OFF" | "LONGEST" => {
                 column.set_cell_alignment(CellAlignment::Right);
                 column.set_constraint(ColumnConstraint::ContentWidth);
             }
@@ -192,7 +193,7 @@ pub(crate) fn role(vm_thread: &VmThread) -> String {
 }
 
 /// A cpulist that a table may break after a comma.
-fn list(list: String) -> String {
+pub(crate) fn list(list: String) -> String {
     if list.len() > 18 { list.replace(',', ", ") } else { list }
 }
 
