@@ -19,7 +19,7 @@ use crate::vm::put::{NotPut, give_class, put};
 use crate::vm::qmp::{self, Ids};
 use crate::vm::unmet;
 use pinning::{Class, CpuSet, Policy, RoleKind, Unmet};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 /// Rounds of looking and moving: a thread that was created during one round needs another. A VM whose threads
@@ -38,12 +38,15 @@ pub(crate) struct Repair<'a> {
     /// Nothing says where threads belong, only which classes they should have: each may stay where it is.
     pub(crate) leaves_cpus: bool,
     ids: Option<Ids>,
-    /// Threads that were not moved, each with where it may run: this is said once, until that changes.
+    /// Threads that were not moved, each with where it may run: this is said once, until that changes. Every run tries
+    /// again, since what was in the way may be gone: a cpuset may have grown.
     not_moved: HashMap<ThreadKey, CpuSet>,
     /// Threads that were not given their scheduling class, each with the one that it has: as for `not_moved`.
     not_given: HashMap<ThreadKey, Class>,
     /// In this run: how often each thread was put on its set.
     tries: HashMap<ThreadKey, u32>,
+    /// In this run: threads that could not be moved, or not be given their class.
+    in_vain: HashSet<ThreadKey>,
     moved: usize,
     given: usize,
     /// Names of the policy that no thread has, as the last run has seen.
@@ -89,6 +92,7 @@ impl<'a> Repair<'a> {
             not_moved: HashMap::new(),
             not_given: HashMap::new(),
             tries: HashMap::new(),
+            in_vain: HashSet::new(),
             moved: 0,
             given: 0,
             unmet: Vec::new(),
@@ -119,6 +123,7 @@ impl<'a> Repair<'a> {
     pub(crate) fn run(&mut self, output: &mut Output) -> Result<Vec<VmThread>, Failure> {
         self.ask_qemu()?;
         self.tries.clear();
+        self.in_vain.clear();
         self.moves.clear();
         self.classes.clear();
         self.failures.clear();
@@ -193,13 +198,15 @@ impl<'a> Repair<'a> {
         let (Some(expected), allowed) = (&thread.expected, &thread.thread.allowed) else { return false };
         let shown = thread.expected_shown().unwrap_or_default();
         let key = thread.thread.key();
-        if self.not_moved.get(&key) == Some(allowed) {
+        if self.in_vain.contains(&key) {
             return false;
         }
         let tid = thread.thread.tid;
         let who = format!("{tid} {} ({})", thread.name, table::role(thread));
         if self.arguments.dry_run {
-            self.not_moved.insert(key, allowed.clone());
+            if self.not_moved.insert(key, allowed.clone()).as_ref() == Some(allowed) {
+                return false;
+            }
             self.say(output, format_args!("would move {who} from {allowed} to {shown}"));
             self.moves.push(Move { thread: thread.clone(), to: shown });
             return false;
@@ -227,10 +234,12 @@ impl<'a> Repair<'a> {
             Err(NotPut::Because(why)) => {
                 // A cpuset may have left it a part of the set, and then it may run there now.
                 let now = self.vm.process.kernel.affinity(tid).unwrap_or_else(|_| allowed.clone());
-                self.not_moved.insert(key, now);
-                let why = format!("could not be put on {shown}: {why}");
-                output.note(format_args!("{who} {why}"));
-                self.failures.push(Unmoved { thread: thread.clone(), why });
+                self.in_vain.insert(key);
+                if self.not_moved.insert(key, now.clone()) != Some(now) {
+                    let why = format!("could not be put on {shown}: {why}");
+                    output.note(format_args!("{who} {why}"));
+                    self.failures.push(Unmoved { thread: thread.clone(), why });
+                }
                 false
             }
         }
@@ -246,14 +255,16 @@ impl<'a> Repair<'a> {
         output: &mut Output,
     ) -> bool {
         let (key, OtherClass { seen, expected, .. }) = (thread.thread.key(), other);
-        if self.not_given.get(&key) == Some(&seen) {
+        if self.in_vain.contains(&key) {
             return false;
         }
         let who = format!("{} {} ({})", thread.thread.tid, thread.name, table::role(thread));
         let given =
             || GivenClass { thread: thread.clone(), from: seen.to_string(), to: expected.to_string() };
         if self.arguments.dry_run {
-            self.not_given.insert(key, seen);
+            if self.not_given.insert(key, seen) == Some(seen) {
+                return false;
+            }
             self.say(output, format_args!("would give {who} {expected} in place of {seen}"));
             self.classes.push(given());
             return false;
@@ -288,7 +299,11 @@ impl<'a> Repair<'a> {
     }
 
     fn fail_to_give(&mut self, thread: &VmThread, seen: Class, output: &mut Output, why: String) {
-        self.not_given.insert(thread.thread.key(), seen);
+        let key = thread.thread.key();
+        self.in_vain.insert(key);
+        if self.not_given.insert(key, seen) == Some(seen) {
+            return;
+        }
         output.note(format_args!("{} {} ({}) {why}", thread.thread.tid, thread.name, table::role(thread)));
         self.failures.push(Unmoved { thread: thread.clone(), why });
     }
