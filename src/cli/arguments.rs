@@ -421,7 +421,8 @@ pub(crate) struct Record {
 
     /// Write it to this file; by default, and for -, to stdout
     ///
-    /// The ending says how: .json or .csv for programs, .txt a summary.
+    /// The ending says how: .svg or .html a picture, .perfetto.json a trace for ui.perfetto.dev, .json or .csv for
+    /// programs, .txt a summary.
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     pub(crate) output: PathBuf,
 
@@ -439,6 +440,12 @@ pub(crate) enum FileFormat {
     Json,
     /// A line for each span
     Csv,
+    /// A picture
+    Svg,
+    /// The picture and tables, as a page that opens offline
+    Html,
+    /// A trace for ui.perfetto.dev
+    Perfetto,
 }
 
 impl FileFormat {
@@ -448,6 +455,9 @@ impl FileFormat {
         match name {
             "-" => Some(FileFormat::Text),
             _ if is(".txt") => Some(FileFormat::Text),
+            _ if is(".svg") => Some(FileFormat::Svg),
+            _ if is(".html") => Some(FileFormat::Html),
+            _ if is(".perfetto.json") => Some(FileFormat::Perfetto),
             _ if is(".json") => Some(FileFormat::Json),
             _ if is(".csv") => Some(FileFormat::Csv),
             _ => None,
@@ -463,7 +473,7 @@ impl Record {
     pub(crate) fn format(&self) -> Result<FileFormat, Failure> {
         let name = self.output.file_name().unwrap_or_default().to_string_lossy();
         self.format.or_else(|| FileFormat::of_name(&name)).ok_or_else(|| {
-            let endings = ".txt, .json or .csv";
+            let endings = ".svg, .html, .txt, .json, .csv or .perfetto.json";
             Failure::new(format!("the name {} does not say in which format", self.output.display()))
                 .next(format!("end it in {endings}, or give --format"))
         })

@@ -7,6 +7,9 @@ use crate::output::print::Output;
 use crate::output::style::Style;
 use crate::output::text::count;
 use crate::output::whole_file;
+use crate::present::perfetto;
+use crate::present::picture::html::html;
+use crate::present::picture::svg::svg;
 use crate::present::recorded::{csv, json, summary};
 use crate::record::progress::Progress;
 use crate::record::recorder;
@@ -69,6 +72,10 @@ fn text(format: FileFormat, recording: &Recording) -> Result<String, Failure> {
         FileFormat::Json => json::document(recording)
             .map_err(|error| Failure::new(format!("the JSON document could not be made: {error}")))?,
         FileFormat::Csv => csv::lines(recording),
+        FileFormat::Svg => svg(recording),
+        FileFormat::Html => html(recording),
+        FileFormat::Perfetto => perfetto::trace(recording)
+            .map_err(|error| Failure::new(format!("the trace could not be made: {error}")))?,
     })
 }
 

@@ -4,6 +4,8 @@ pub(crate) mod by_cpu;
 pub(crate) mod doctor;
 pub(crate) mod json;
 pub(crate) mod metrics;
+pub(crate) mod perfetto;
+pub(crate) mod picture;
 pub(crate) mod plan;
 pub(crate) mod recorded;
 pub(crate) mod standing;
