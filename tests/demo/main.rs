@@ -1,10 +1,16 @@
 //! `scripts/demo`: where the threads of a VM are with the library, and without it.
 //!
-//! What it says is computed from what it read in `/proc`, and from nothing else.
+//! What it says of each thread is computed from what it read in `/proc`, and from nothing else; the last line is from
+//! `pinshim record` (`exact`). `pictures` makes those of the README.
 
+mod exact;
+mod pictures;
+
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use exact::{Recorded, Recorder};
 use harness::{
     Accel, Expected, Observation, Observer, Rule, TimeLimit, VmBuilder, judge, kvm_missing, library, two_cpus,
 };
@@ -12,14 +18,21 @@ use harness::{
 /// How long each of the two runs takes, in seconds, unless the command line says otherwise.
 const SECONDS: u64 = 15;
 
+/// Where the pictures go.
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/pictures");
+
 fn main() -> ExitCode {
-    let seconds = match std::env::args().nth(1).map(|text| text.parse()) {
-        None => SECONDS,
-        Some(Ok(seconds)) => seconds,
-        Some(Err(e)) => {
-            eprintln!("the length of a run, in seconds: {e}");
-            return ExitCode::from(2);
-        }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (seconds, pictures) = match arguments.as_slice() {
+        [] => (SECONDS, None),
+        ["--record"] => (SECONDS, Some(FOLDER)),
+        ["--record", folder] => (SECONDS, Some(*folder)),
+        [text] => match text.parse() {
+            Ok(seconds) => (seconds, None),
+            Err(e) => return usage(&format!("the length of a run, in seconds: {e}")),
+        },
+        _ => return usage("too many arguments"),
     };
     let _limit = TimeLimit::seconds(4 * seconds + 300);
     let Some(cpus) = two_cpus() else { return ExitCode::FAILURE };
@@ -33,16 +46,25 @@ fn main() -> ExitCode {
             Accel::Tcg
         }
     };
+    if let Some(folder) = pictures {
+        return match pictures::make(Path::new(folder), accel, cpus) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("{why}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let cpu = cpus.second;
     let cpu_text = cpu.to_string();
 
     println!("\nPIN_CPUS={cpu} LD_PRELOAD={} qemu-system-x86_64 …", library().display());
     let pinned = VmBuilder::usual(accel).env("PIN_CPUS", &cpu_text);
-    let Some(with) = run(pinned, seconds) else { return ExitCode::FAILURE };
+    let Some((with, recorded)) = run(pinned, seconds) else { return ExitCode::FAILURE };
     println!("\nThe same without the library:");
     // QEMU names its threads only when asked to; the library does it unasked.
     let plain = VmBuilder::usual(accel).without_library().debug_threads(true);
-    let Some(without) = run(plain, seconds) else { return ExitCode::FAILURE };
+    let Some((without, _)) = run(plain, seconds) else { return ExitCode::FAILURE };
 
     // Every creator is on the set, so that no look at any thread may show another.
     let offences = judge(&with, Rule::Strict, |_| Expected::cpu(cpu));
@@ -50,12 +72,29 @@ fn main() -> ExitCode {
         println!("{offence}");
     }
     println!("\n{}", verdict(&with, &without, cpu));
-    if offences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let is_none_off = match &recorded {
+        Ok(recorded) => {
+            println!("{}", recorded.line(cpu));
+            recorded.shows_none_off()
+        }
+        Err(why) => {
+            println!("Not every switch was recorded: {why}");
+            true
+        }
+    };
+    if offences.is_empty() && is_none_off { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn run(vm: VmBuilder, seconds: u64) -> Option<Observation> {
+fn usage(why: &str) -> ExitCode {
+    eprintln!("{why}\nscripts/demo [SECONDS]\nscripts/demo --record [FOLDER]");
+    ExitCode::from(2)
+}
+
+/// Looks at a VM for some time, and has it recorded.
+fn run(vm: VmBuilder, seconds: u64) -> Option<(Observation, Result<Recorded, String>)> {
     let mut vm = vm.start()?;
     let observer = Observer::start(vm.pid());
+    let recorder = Recorder::start(vm.pid());
     // The BIOS takes its time on a busy machine.
     vm.wait_visits(1);
     // Three bursts of disk traffic, so that workers come, beside what the guest does.
@@ -63,6 +102,7 @@ fn run(vm: VmBuilder, seconds: u64) -> Option<Observation> {
         std::thread::sleep(Duration::from_secs(seconds) / 3);
         vm.burst_of(4);
     }
+    let recorded = recorder.finish();
     let seen = observer.finish();
     let serial = vm.serial();
     // What stands after the last line's end is only half printed.
@@ -70,7 +110,7 @@ fn run(vm: VmBuilder, seconds: u64) -> Option<Observation> {
     print_table(&seen);
     println!("{} looks; the guest has computed {line}", seen.looks);
     vm.quit();
-    Some(seen)
+    Some((seen, recorded))
 }
 
 fn print_table(seen: &Observation) {
