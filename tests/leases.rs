@@ -11,8 +11,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use harness::{
-    Finished, Process, Program, Scratch, TimeLimit, TwoCpus, Uid, available, command, have_as_run,
-    hide_other_users, library, long, own_mounts_missing, root_missing, skip, two_cpus,
+    Finished, LIBVIRT_SANDBOX, Process, Program, Scratch, TimeLimit, TwoCpus, Uid, available, brokers_of,
+    command, have_as_run, hide_other_users, library, long, own_mounts_missing, root_missing, skip, two_cpus,
 };
 
 /// A user of whom nobody else has a process. An ordinary one, as leases need no rights.
@@ -140,11 +140,12 @@ fn of_eight_at_once_those_that_fit_start_and_no_cpu_is_given_twice() {
 }
 
 #[test]
-fn the_lease_is_qemus_and_no_child_of_it_keeps_it() {
+fn the_lease_is_qemus_and_neither_its_broker_nor_a_child_keeps_it() {
     let _limit = TimeLimit::seconds(60);
     let Some((user, cpus, _alone)) = given() else { return };
     let vcpu = cpus.second.to_string();
-    let vm = user.run(&["--vcpus", &vcpu, "--exclusive"], &[]).start();
+    // Inside a sandbox there is a broker.
+    let vm = user.run(&["--vcpus", &vcpu, "--exclusive"], &["-sandbox", LIBVIRT_SANDBOX]).start();
     let (run, _) = those_that_run(vec![vm]);
     let pid = run[0].pid();
     let held = user.held(pid);
@@ -153,6 +154,8 @@ fn the_lease_is_qemus_and_no_child_of_it_keeps_it() {
         [user.leases().join(format!("cpu{vcpu}"))]
     );
     assert!(held.iter().all(|(_, flags)| flags & libc::O_CLOEXEC as u32 != 0), "{held:?}");
+    let brokers = brokers_of(pid);
+    assert!(brokers.len() == 1 && user.held(brokers[0].pid).is_empty(), "{brokers:?}");
     let modes: BTreeSet<u32> = [user.leases(), held[0].0.clone()]
         .map(|path| path.metadata().unwrap().permissions().mode() & 0o7777)
         .into();
