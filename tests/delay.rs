@@ -77,7 +77,7 @@ fn a_busy_process_on_a_vcpus_cpu_is_named(accel: Accel) {
     let checked = pinshim(&words);
     assert_eq!((checked.code(), &*checked.stderr), (1, ""), "{checked:?}");
     assert!(
-        checked.stdout.contains(" (vcpu 0) waited ") && checked.stdout.contains("(by schedstat)"),
+        checked.stdout.contains(" (vcpu 0) waited ") && checked.stdout.contains(" too long for a CPU (by "),
         "{checked:?}"
     );
     let name = format!("on CPU {} in these ", cpus.second);

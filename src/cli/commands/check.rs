@@ -254,7 +254,7 @@ fn lines(vm: &Vm<'_>, watched: &Watched, differences: &[String]) -> Vec<String> 
             proven if proven == late => "waited",
             _ => "waited, or MAY have waited,",
         };
-        let by = Source::Schedstat;
+        let by = watched.delays_by();
         lines.push(format!("{}: {late} of {all} {have} too long for a CPU (by {by})", vm.title()));
         lines.extend(watched.late.iter().flat_map(|late| late_lines(late, watched.looks)));
     }
@@ -281,10 +281,11 @@ fn line(offence: &Offence, of: u64) -> String {
 fn late_lines(late: &Late, looks: u64) -> Vec<String> {
     let Late { vm_thread, intervals, .. } = late;
     let of = looks.saturating_sub(1);
-    let often = if *intervals == of || late.goes_on {
-        String::new()
-    } else {
-        format!(" (in {intervals} of {})", count(of as usize, "time"))
+    let often = match late.source {
+        Source::Records if *intervals == 1 => String::new(),
+        Source::Records => format!(" ({})", count(*intervals as usize, "time")),
+        Source::Schedstat if *intervals == of || late.goes_on => String::new(),
+        Source::Schedstat => format!(" (in {intervals} of {})", count(of as usize, "time")),
     };
     let (tid, name, role) = (vm_thread.thread.tid, &vm_thread.name, table::role(vm_thread));
     let mut lines = vec![format!("  {tid} {name} ({role}) {}{often}", late.words())];
@@ -450,6 +451,78 @@ web (PID 100): 2 of 5 threads MAY have waited too long for a CPU (by schedstat)
         assert_eq!(own(), "0");
         let text = "2> pinshim: web (PID 100): no thread was seen for which --max-delay migration= is\n";
         assert_eq!(checked(&kernel, "web --max-delay migration=1ms"), (0, text.to_owned()));
+    }
+
+    /// Has the kernel tell every switch: thread 101 is preempted by the hog at these moments, in microseconds, for so long.
+    fn records(kernel: &FakeKernel, preempted: &[(u64, u64)]) {
+        use crate::record::encoded::encoded;
+        use crate::record::records::{Record, What};
+        kernel.perf.everybody.set(true);
+        for &(at, long) in preempted {
+            for (at, pid, tid, what) in [
+                (at, 100, 101, What::Left { preempted: true }),
+                (at, 50, 50, What::Named { pid: 50, tid: 50, comm: "hog".to_owned() }),
+                (at, 50, 50, What::On),
+                (at + long, 50, 50, What::Left { preempted: true }),
+                (at + long, 100, 101, What::On),
+            ] {
+                let record = Record { time: at * 1000, cpu: 1, pid, tid, what };
+                let time = Duration::from_micros(at);
+                kernel.at(time, move |kernel| kernel.perf.write(1, &encoded(&record)));
+            }
+        }
+    }
+
+    fn with_wakings(kernel: &FakeKernel) {
+        let folder = "/sys/kernel/tracing/events/sched/sched_waking";
+        kernel.write(format!("{folder}/id"), "375\n");
+        kernel.write(format!("{folder}/format"), "\tfield:pid_t pid;\toffset:24;\tsize:4;\tsigned:1;\n");
+    }
+
+    #[test]
+    fn where_every_wait_is_recorded_no_doubt_is_left() {
+        let recorded = |preempted: &[(u64, u64)], words: &str| {
+            let kernel = web_beside_a_hog();
+            with_wakings(&kernel);
+            records(&kernel, preempted);
+            checked(&kernel, &format!("web --for 0.1 {words}"))
+        };
+        // The counts alone would say MAY.
+        assert_eq!(recorded(&[(10_000, 900), (30_000, 800)], "--max-delay 1ms"), (0, String::new()));
+        let text = "\
+web (PID 100): 1 of 5 threads waited too long for a CPU (by records)
+  101 CPU 0/KVM (vcpu 0) waited 2.0ms at a stretch; it may wait 1.0ms (2 times)
+    on CPU 1 in these 3.5ms: hog (PID 50) 3.5ms
+";
+        let waits = [(10_000, 1_500), (30_000, 2_000), (50_000, 900)];
+        assert_eq!(recorded(&waits, "--max-delay 1ms"), (1, text.to_owned()));
+        let (status, text) = recorded(&waits, "--max-delay 1ms --json");
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let late = &document["late"][0];
+        assert_eq!((status, &document["delays_by"], &late["intervals"]), (1, &"records".into(), &2.into()));
+        assert_eq!([&late["proven"], &late["goes_on"]], [true, false]);
+        assert_eq!([&late["waited_seconds"], &late["at_least_seconds"]], [0.002, 0.002]);
+    }
+
+    /// Without wakings the waits of threads that slept are only bounded, and those of threads that were preempted known.
+    #[test]
+    fn where_only_some_waits_are_recorded_they_prove_what_they_can() {
+        let kernel = web_beside_a_hog();
+        records(&kernel, &[(10_000, 1_500)]);
+        let (status, text) = checked(&kernel, "web --for 0.1 --max-delay 1ms --max-delay iothreads=500us");
+        assert_eq!(status, 1);
+        let first =
+            "web (PID 100): 2 of 5 threads waited, or MAY have waited, too long for a CPU (by schedstat)\n";
+        assert!(text.starts_with(first), "{text}");
+        assert!(text.contains(" (vcpu 0) waited 1.5ms at a stretch; it may wait 1.0ms\n"), "{text}");
+        assert!(
+            text.contains(" (iothread) waited 900µs in 20ms, in at most 6 stretches: MAY have "),
+            "{text}"
+        );
+        let kernel = web_beside_a_hog();
+        records(&kernel, &[(10_000, 900)]);
+        let (status, text) = checked(&kernel, "web --for 0.1 --max-delay 1ms");
+        assert!(status == 1 && text.contains("MAY have waited longer than 1.0ms"), "{text}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::present::table::role_from;
 use crate::verdict::against_qmp::Comparison;
 use crate::verdict::culprits::Culprits;
 use crate::verdict::judge::Verdict;
-use crate::verdict::max_delay::{Late, Source};
+use crate::verdict::max_delay::Late;
 use crate::verdict::watch::{Offence, RoleDelay, Watched};
 use crate::vm::expected::VmThread;
 use crate::vm::look::{Look, Vm};
@@ -407,7 +407,7 @@ impl Checked {
             threads: watched.threads,
             offenders: watched.offences.iter().map(offender).collect(),
             delays: watched.delays.iter().map(Delays::new).collect(),
-            delays_by: (!watched.delays.is_empty()).then(|| Source::Schedstat.to_string()),
+            delays_by: (!watched.delays.is_empty()).then(|| watched.delays_by().to_string()),
             late: watched.late.iter().map(LateThread::new).collect(),
             notes: comparison.differences.iter().chain(&comparison.not_told).cloned().collect(),
             exit_status,

@@ -6,7 +6,8 @@
 //! `refused`: why some cannot be had), `records` reads what they write, `order` puts that in the order of time, and the
 //! `timeline` makes of it what each thread did (`lane`, with its `spans` and `wait_list`) and who else ran (`cpu_track`,
 //! `people`). `sampled` looks at /proc instead (`sample`). `identities` says who the threads are (`unseen`: those that no look
-//! has seen), `off_set` which spans are off their sets, and `assemble` puts it all together. `progress` says when it is over.
+//! has seen), `off_set` which spans are off their sets, and `assemble` puts it all together. `progress` says when it is over. `live` records waits beside
+//! other work.
 
 mod assemble;
 mod cpu_track;
@@ -15,6 +16,7 @@ pub(crate) mod encoded;
 mod exact;
 mod identities;
 mod lane;
+pub(crate) mod live;
 mod off_set;
 mod order;
 mod people;

@@ -19,16 +19,13 @@ use std::time::{Duration, SystemTime};
 /// The VM has ended already.
 pub(crate) fn record(vm: &Vm<'_>, progress: &mut Progress<'_>) -> Result<Recording, Failure> {
     let kernel = vm.process.kernel;
-    let online = HostTree::here(kernel).cpus("sys/devices/system/cpu/online");
-    let policy = vm.page.as_ref().ok().and_then(|page| page.read().ok()).map(|content| content.policy);
-    let named = policy.iter().flat_map(|policy| policy.sets()).fold(CpuSet::new(), |all, set| all.union(set));
-    let cpus = named.intersection(&online);
+    let (online, cpus) = cpus_of(vm);
     stay_off(kernel, &cpus);
     let began = SystemTime::now();
     let (method, recorded) = match Tap::open(vm.process, &online) {
-        Ok(mut tap) => {
+        Ok(tap) => {
             let method = Method::Exact { others: tap.others.clone(), wakings: tap.wakings.clone() };
-            (method, exact::record(vm, &mut tap, &cpus, progress)?)
+            (method, exact::record(vm, tap, &cpus, progress)?)
         }
         Err(why) => {
             let (recorded, every) = sampled::record(vm, &cpus, progress)?;
@@ -36,6 +33,15 @@ pub(crate) fn record(vm: &Vm<'_>, progress: &mut Progress<'_>) -> Result<Recordi
         }
     };
     Ok(recording(vm, online, began, method, recorded))
+}
+
+/// The CPUs that are online, and those of them that a VM's policy names.
+pub(crate) fn cpus_of(vm: &Vm<'_>) -> (CpuSet, CpuSet) {
+    let online = HostTree::here(vm.process.kernel).cpus("sys/devices/system/cpu/online");
+    let policy = vm.page.as_ref().ok().and_then(|page| page.read().ok()).map(|content| content.policy);
+    let named = policy.iter().flat_map(|policy| policy.sets()).fold(CpuSet::new(), |all, set| all.union(set));
+    let cpus = named.intersection(&online);
+    (online, cpus)
 }
 
 fn recording(

@@ -26,6 +26,8 @@ pub(crate) struct Limits(BTreeMap<RoleKind, Duration>);
 pub(crate) enum Source {
     /// By the kernel's counts, look for look.
     Schedstat,
+    /// The kernel's records of every switch.
+    Records,
 }
 
 /// A thread that waited too long, or of which that cannot be ruled out: the worst time between two looks.
@@ -46,6 +48,8 @@ pub(crate) struct Late {
     pub(crate) intervals: u64,
     /// Who used its CPU meanwhile; `None`: that is still to be found out.
     pub(crate) culprits: Option<Culprits>,
+    /// How it is known.
+    pub(crate) source: Source,
 }
 
 impl Limits {
@@ -84,6 +88,7 @@ impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Source::Schedstat => f.write_str("schedstat"),
+            Source::Records => f.write_str("records"),
         }
     }
 }
@@ -105,6 +110,7 @@ impl Late {
             goes_on: false,
             intervals: 1,
             culprits: None,
+            source: Source::Schedstat,
         })
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod diagnosis;
 pub(crate) mod judge;
 pub(crate) mod max_delay;
 pub(crate) mod not_judged;
+pub(crate) mod recorded_delays;
 pub(crate) mod vhost_in_kernel;
 pub(crate) mod wait;
 pub(crate) mod waits;

@@ -1,11 +1,13 @@
 //! Looking at a VM again and again for a time, and keeping what was wrong.
 
 use crate::output::failure::Failure;
+use crate::record::live::Live;
 use crate::sys::kernel::Kernel;
 use crate::sys::threads::ThreadKey;
 use crate::verdict::culprits::Surroundings;
 use crate::verdict::judge::{Judge, Verdict};
-use crate::verdict::max_delay::{Late, Limits, MaxDelays};
+use crate::verdict::max_delay::{Late, Limits, MaxDelays, Source};
+use crate::verdict::recorded_delays;
 use crate::verdict::waits::Waits;
 use crate::vm::expected::VmThread;
 use crate::vm::look::{Ask, Look, Vm};
@@ -39,8 +41,29 @@ pub(crate) struct Watched {
     pub(crate) delays: BTreeMap<RoleKind, RoleDelay>,
     /// The threads that waited longer at a stretch than they may, or may have.
     pub(crate) late: Vec<Late>,
+    /// Whether every wait was recorded, so that what is not among these waited no longer than it may.
+    pub(crate) are_recorded: bool,
     /// The roles with a limit for that of which no thread was seen.
     pub(crate) unseen: Vec<RoleKind>,
+}
+
+impl Watched {
+    /// How it is known how long threads waited at a stretch.
+    pub(crate) fn delays_by(&self) -> Source {
+        let all_by_records =
+            !self.late.is_empty() && self.late.iter().all(|late| late.source == Source::Records);
+        if self.are_recorded || all_by_records { Source::Records } else { Source::Schedstat }
+    }
+
+    /// The same, judged by what was recorded too.
+    fn recorded(mut self, live: Option<Live<'_, '_>>, limits: &Limits) -> Self {
+        if let Some(live) = live {
+            let recorded = live.finish();
+            self.are_recorded = recorded.is_complete;
+            self.late = recorded_delays::judge(self.late, recorded, limits, self.time);
+        }
+        self
+    }
 }
 
 /// How long the threads of a role were ready to run and did not.
@@ -76,6 +99,9 @@ pub(crate) fn watch(
     let began = kernel.now();
     let mut watches: Vec<Result<Watch<'_>, Failure>> =
         vms.iter().map(|vm| Ok(Watch::new(vm, limits))).collect();
+    // What is not permitted is left to the counts.
+    let mut recordings: Vec<Option<Live<'_, '_>>> =
+        vms.iter().map(|vm| if limits.is_empty() { None } else { Live::begin(vm) }).collect();
     let mut surroundings = (!limits.is_empty()).then(|| Surroundings::new(kernel));
     let mut looks = 0;
     loop {
@@ -84,6 +110,7 @@ pub(crate) fn watch(
                 *watch = Err(failure);
             }
         }
+        recordings.iter_mut().flatten().for_each(Live::step);
         looks += 1;
         let elapsed = kernel.now().saturating_sub(began);
         let of_all = |count: fn(&Watch<'_>) -> usize| watches.iter().flatten().map(count).sum();
@@ -107,7 +134,11 @@ pub(crate) fn watch(
             }
         }
         if is_last {
-            return watches.into_iter().map(|watch| Ok(watch?.finished(looks, elapsed))).collect();
+            let finished = watches.into_iter().map(|watch| Ok(watch?.finished(looks, elapsed)));
+            return finished
+                .zip(recordings)
+                .map(|(watched, live)| Ok(watched?.recorded(live, limits)))
+                .collect();
         }
         kernel.sleep(PAUSE);
     }
@@ -186,7 +217,16 @@ impl<'a> Watch<'a> {
             of_role.longest = of_role.longest.max(longest);
         }
         let (late, unseen) = self.max_delays.finished();
-        Watched { offences, looks, time, threads: self.threads.len(), delays, late, unseen }
+        Watched {
+            offences,
+            looks,
+            time,
+            threads: self.threads.len(),
+            delays,
+            late,
+            are_recorded: false,
+            unseen,
+        }
     }
 }
 
