@@ -171,3 +171,36 @@ impl Drop for MappedRing {
         unsafe { libc::munmap(self.begin.as_ptr().cast(), self.length) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    /// A ring of one page, as the kernel has it, in a file that the test writes to in the kernel's place.
+    #[test]
+    fn what_the_kernel_has_written_is_taken_once_and_in_order_also_around_the_rings_end() {
+        let file = tempfile::tempfile().unwrap();
+        // SAFETY: takes no pointer.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+        file.set_len(2 * page as u64).unwrap();
+        let mut ring = MappedRing::new(&file, 1).unwrap();
+        assert_eq!(ring.size(), page);
+        let (mut head, mut written, mut taken) = (0, Vec::new(), Vec::new());
+        for length in [0, 8, page - 24, page, 40, 40, page - 8] {
+            for _ in 0..length {
+                let byte = (written.len() % 251) as u8;
+                file.write_all_at(&[byte], (page + head % page) as u64).unwrap();
+                written.push(byte);
+                head += 1;
+            }
+            let at = offset_of!(perf_event_mmap_page, data_head) as u64;
+            file.write_all_at(&(head as u64).to_ne_bytes(), at).unwrap();
+            ring.take(&mut taken);
+            assert!(taken == written, "{length}");
+            let mut tail = [0; 8];
+            file.read_exact_at(&mut tail, offset_of!(perf_event_mmap_page, data_tail) as u64).unwrap();
+            assert_eq!(u64::from_ne_bytes(tail), head as u64, "the kernel may write there again");
+        }
+    }
+}
