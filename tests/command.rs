@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use harness::{
     Accel, ChildCpuset, Finished, LIBVIRT_SANDBOX, NOBODY, Process, Program, Scratch, TimeLimit, TwoCpus, Vm,
-    VmBuilder, command, cpus_of_thread, kvm_and_tcg, library, long, or_skip, own_mounts_missing, pinshim,
-    pipe_without_reader, root_missing, run_as, skip, threads, two_cpus,
+    VmBuilder, always_named, command, cpus_of_thread, kvm_and_tcg, library, long, or_skip,
+    own_mounts_missing, pinshim, pipe_without_reader, root_missing, run_as, skip, threads, two_cpus,
 };
 use serde_json::{Value, json};
 
@@ -451,6 +451,9 @@ kvm_and_tcg!(
 fn threads_without_names_are_told_apart_by_qemu() {
     command();
     let _limit = TimeLimit::seconds(100);
+    if let Some(why) = always_named() {
+        return skip(why);
+    }
     let Some(mut guest) = unpinned(Accel::Tcg, |vm| vm.debug_threads(false)) else { return };
     let words = placement(&guest);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -1003,6 +1006,9 @@ fn the_columns_that_are_asked_for_are_shown() {
 fn a_qemu_that_is_asked_tells_its_threads_apart() {
     command();
     let _limit = TimeLimit::seconds(100);
+    if let Some(why) = always_named() {
+        return skip(why);
+    }
     let Some(mut guest) = unpinned(Accel::Tcg, |vm| vm.debug_threads(false)) else { return };
     let socket = guest.socket().to_owned();
     let vcpu = guest.vcpu(1);

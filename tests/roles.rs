@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use harness::{
     Accel, Aio, Bus, Drive, Expected, Observation, Observer, Rule, ThreadSeen, TimeLimit, TwoCpus, Vm,
-    VmBuilder, judge, kvm_and_tcg, long, object_missing, skip, two_cpus, until,
+    VmBuilder, always_named, judge, kvm_and_tcg, long, object_missing, skip, two_cpus, until,
 };
 use serde_json::json;
 
@@ -122,9 +122,8 @@ mod at_rest {
         let known = witnessed(&mut vm, &[cpus.second, cpus.first], &[("io1", cpus.second)]);
         let seen = Observer::watch(vm.pid(), Duration::from_millis(500));
         assert_known_in_place(&seen, &known);
-        // QEMU 11 says so where it is told not to.
-        if vm.stderr().contains("thread naming is unconditionally enabled") {
-            return skip("this QEMU names its threads, whatever debug-threads says");
+        if let Some(why) = always_named() {
+            return skip(why);
         }
         assert!(seen.threads.values().all(|t| t.name() == "qemu-system-x86"));
     }

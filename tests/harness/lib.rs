@@ -58,7 +58,7 @@ pub use long::long;
 pub use observer::{Observation, Observer, Run, ThreadSeen};
 pub use pipe::{pipe, pipe_without_reader};
 pub use process::{Finished, Process, Program};
-pub use qemu::{object_missing, qemu, run_as};
+pub use qemu::{always_named, object_missing, qemu, run_as};
 pub use qmp::Qmp;
 pub use qtest::Qtest;
 pub use scheduling::{Scheduling, give_usual_class, scheduling_of};

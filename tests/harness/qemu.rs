@@ -23,6 +23,14 @@ pub fn object_missing(kind: &str) -> Option<String> {
     (!known.lines().any(|line| line.trim() == kind)).then(|| format!("this QEMU has no {kind} object"))
 }
 
+/// Why this QEMU's threads are never without names, if so: from version 11 on it ignores `-name debug-threads=off`.
+pub fn always_named() -> Option<String> {
+    let said = qemu().map(|qemu| Program::new(qemu).arg("--version").run().stdout).unwrap_or_default();
+    let version =
+        said.split("version ").nth(1).and_then(|version| version.split('.').next()?.parse::<u32>().ok());
+    (version >= Some(11)).then(|| "this QEMU names its threads, whatever debug-threads says".to_owned())
+}
+
 /// The option and value that have QEMU become another user once it is set up: `-run-with user=` from QEMU 9.1 on, which
 /// alone is left in 10, and `-runas` before.
 pub fn run_as(user: &str) -> [String; 2] {

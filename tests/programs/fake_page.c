@@ -52,7 +52,7 @@ static int sound_page(uint32_t version, const uint64_t *available)
         char text[sizeof text];
         uint64_t end[64];
     } page = {
-        .header = {.magic = "pinshim\n",
+        .header = {.magic = {'p', 'i', 'n', 's', 'h', 'i', 'm', '\n'},
                    .version = version,
                    .owner = (uint32_t)getpid(),
                    .page_bytes = sizeof page,
