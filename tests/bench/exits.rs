@@ -1,7 +1,7 @@
 //! How many VM exits a second there can be: each is an ioctl, which the library hooks.
 
 use crate::report::{Report, side_by_side};
-use harness::{Program, Scratch, kvm_missing, qemu, until};
+use harness::{Program, Scratch, command, kvm_missing, qemu, until};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -18,9 +18,20 @@ pub(crate) fn measure(report: &mut Report, scratch: &Scratch) {
         Err(why) => return report.skipped(what, &why),
     };
     let guest = assemble(scratch);
-    let time = |library: bool| 1.0 / exits_a_second(scratch, &qemu, &guest, library);
-    let (without, with) = side_by_side(ROUNDS, || time(false), || time(true));
+    let time = |beside| 1.0 / exits_a_second(scratch, &qemu, &guest, beside);
+    let (without, with) = side_by_side(ROUNDS, || time(Beside::Nothing), || time(Beside::Library));
     report.at_least(what, without / with, 0.99, "");
+    let (pinned, recorded) = side_by_side(ROUNDS, || time(Beside::Library), || time(Beside::Recorder));
+    report.at_least("VM exits a second: while recorded / while not", pinned / recorded, 0.98, "");
+}
+
+/// What the VM runs with.
+#[derive(Clone, Copy, PartialEq)]
+enum Beside {
+    Nothing,
+    Library,
+    /// The library, and `pinshim record`.
+    Recorder,
 }
 
 fn assemble(scratch: &Scratch) -> std::path::PathBuf {
@@ -35,7 +46,7 @@ fn assemble(scratch: &Scratch) -> std::path::PathBuf {
     sector
 }
 
-fn exits_a_second(scratch: &Scratch, qemu: &Path, guest: &Path, library: bool) -> f64 {
+fn exits_a_second(scratch: &Scratch, qemu: &Path, guest: &Path, beside: Beside) -> f64 {
     let serial = scratch.join("exits.serial");
     let _ = std::fs::remove_file(&serial);
     let mut program = Program::new(qemu)
@@ -46,16 +57,26 @@ fn exits_a_second(scratch: &Scratch, qemu: &Path, guest: &Path, library: bool) -
         .arg(format!("file={},format=raw,if=ide,snapshot=on", guest.display()))
         // Both sides on one CPU, so that the scheduler has no say in the difference.
         .affinity(&[harness::cpus_of("self")[0]]);
-    if library {
+    if beside != Beside::Nothing {
         program = program.with_library().env("PIN_CPUS", harness::cpus_of("self")[0].to_string());
     }
     let process = program.start();
     let dots = || std::fs::metadata(&serial).map_or(0, |file| file.len());
     until(20, "the guest to run", || (dots() > 0).then_some(()));
+    let recorder = (beside == Beside::Recorder).then(|| {
+        let file = scratch.join("exits.json");
+        let recorder = Program::new(command()).args(["record", &process.pid().to_string(), "-o"]).arg(file);
+        let recorder = recorder.start();
+        // Its beginning, with a look at every thread, is not what is measured.
+        std::thread::sleep(Duration::from_millis(500));
+        recorder
+    });
     let (before, start) = (dots(), Instant::now());
     std::thread::sleep(Duration::from_secs_f64(SECONDS));
     let rate = (dots() - before) as f64 / start.elapsed().as_secs_f64();
-    process.kill();
-    process.wait();
+    for ended in recorder.into_iter().chain([process]) {
+        ended.kill();
+        ended.wait();
+    }
     rate * 2000.0
 }
