@@ -76,17 +76,20 @@ impl Strip {
         let high = (self.height * 0.35).round();
         let low = self.height - high;
         let arrow = (left + NARROWEST / 2.0 - 4.5).max(0.0);
-        let d = format_args!(
-            "M{} 0h{}v{}h-{}v{}h-{}zM{} -2h9l-4.5 7z",
-            Short(left),
-            Short(NARROWEST + cloth),
-            Short(high),
-            Short(cloth),
-            Short(low),
-            Short(NARROWEST),
-            Short(arrow)
+        canvas.path(
+            "off",
+            format_args!(
+                "M{} 0h{}v{}h-{}v{}h-{}zM{} -2h9l-4.5 7z",
+                Short(left),
+                Short(NARROWEST + cloth),
+                Short(high),
+                Short(cloth),
+                Short(low),
+                Short(NARROWEST),
+                Short(arrow)
+            ),
+            title,
         );
-        canvas.path("off", d, title);
     }
 }
 
