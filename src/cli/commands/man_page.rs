@@ -12,8 +12,9 @@ use std::path::Path;
 
 use crate::arguments::Arguments;
 
-/// No hyphenation, which would break names and options, and no stretched lines.
-const NO_FILLING_UP: &str = ".nh\n.ad l\n";
+/// No hyphenation, which would break names and options, and no stretched lines. groff 1.24 sets both anew at each paragraph,
+/// by the last two.
+const NO_FILLING_UP: &str = ".nh\n.ad l\n.nr HY 0\n.ds AD l\n";
 
 const QEMU_PINNED: &str = include_str!("../man/qemu-pinned.1");
 const ENVIRONMENT: &str = include_str!("../man/pinshim-environment.7");
