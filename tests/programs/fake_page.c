@@ -20,6 +20,9 @@
         }                                                        \
     } while (0)
 
+/* As long as its field: a string would be one longer. */
+#define MAGIC {'p', 'i', 'n', 's', 'h', 'i', 'm', '\n'}
+
 /* The header of layout 2. That of layout 1 is the same, with nothing in host_at and 120 bytes long. */
 struct header {
     char magic[8];
@@ -52,7 +55,7 @@ static int sound_page(uint32_t version, const uint64_t *available)
         char text[sizeof text];
         uint64_t end[64];
     } page = {
-        .header = {.magic = {'p', 'i', 'n', 's', 'h', 'i', 'm', '\n'},
+        .header = {.magic = MAGIC,
                    .version = version,
                    .owner = (uint32_t)getpid(),
                    .page_bytes = sizeof page,
@@ -99,7 +102,7 @@ int main(int argc, char **argv)
         return 98;
     const char *kind = argv[1];
     const int size_seals = F_SEAL_SHRINK | F_SEAL_GROW;
-    struct header header = {.magic = "pinshim\n", .version = 2, .owner = (uint32_t)getpid()};
+    struct header header = {.magic = MAGIC, .version = 2, .owner = (uint32_t)getpid()};
     int fd = -1;
     if (!strcmp(kind, "layout-1")) {
         fd = sound_page(1, NULL);
