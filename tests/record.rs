@@ -93,6 +93,12 @@ fn visits(thread: &Value) -> Vec<(i64, i64)> {
     visits
 }
 
+/// The two CPUs of a test, unless something that it needs is missing: that is said then.
+fn two_cpus_unless(missing: Option<String>) -> Option<TwoCpus> {
+    or_skip(missing.map_or(Ok(()), Err))?;
+    two_cpus()
+}
+
 /// Why this user cannot record a process of his own, if so.
 fn own_threads_missing() -> Option<String> {
     let level = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
@@ -175,10 +181,7 @@ fn strayed(schedule: &Schedule, stray: &Value, at: &dyn Fn(i64) -> i64, slack: i
 fn a_known_schedule_is_recorded_as_it_was() {
     command();
     let _limit = TimeLimit::seconds(240);
-    let Some(cpus) = two_cpus() else { return };
-    if let Some(why) = root_missing().and(own_threads_missing()) {
-        return skip(why);
-    }
+    let Some(cpus) = two_cpus_unless(root_missing().and(own_threads_missing())) else { return };
     let scratch = Scratch::new();
     let schedule = Schedule::start(&scratch, cpus, |program| program);
     let (status, recording) = schedule.recorded(&scratch, |program| program);
@@ -190,10 +193,7 @@ fn a_known_schedule_is_recorded_as_it_was() {
 fn an_ordinary_user_records_its_own_threads_as_they_were() {
     command();
     let _limit = TimeLimit::seconds(240);
-    let Some(cpus) = two_cpus() else { return };
-    if let Some(why) = root_missing().or(own_threads_missing()) {
-        return skip(why);
-    }
+    let Some(cpus) = two_cpus_unless(root_missing().or(own_threads_missing())) else { return };
     let scratch = Scratch::new();
     let schedule = Schedule::start(&scratch, cpus, |program| program.user(NOBODY));
     let (status, recording) = schedule.recorded(&scratch, |program| program.user(NOBODY));
@@ -208,10 +208,7 @@ fn an_ordinary_user_records_its_own_threads_as_they_were() {
 fn every_moment_off_the_set_is_in_the_recording_and_no_birth_is() {
     command();
     let _limit = TimeLimit::seconds(240);
-    let Some(cpus) = two_cpus() else { return };
-    if let Some(why) = root_missing().and(own_threads_missing()) {
-        return skip(why);
-    }
+    let Some(cpus) = two_cpus_unless(root_missing().and(own_threads_missing())) else { return };
     let scratch = Scratch::new();
     let first = cpus.first.to_string();
     let pinned = |program: Program| {
@@ -254,10 +251,7 @@ fn record(pid: u32, seconds: &str, file: &Path) -> Value {
 fn who_takes_a_vcpus_cpu_is_named(accel: Accel) {
     command();
     let _limit = TimeLimit::seconds(200);
-    let Some(cpus) = two_cpus() else { return };
-    if let Some(why) = root_missing().or(own_mounts_missing()) {
-        return skip(why);
-    }
+    let Some(cpus) = two_cpus_unless(root_missing().or(own_mounts_missing())) else { return };
     let scratch = Scratch::new();
     let vm = VmBuilder::new(accel).smp("1").env("PIN_VCPUS", &cpus.second.to_string());
     let Some(vm) = vm.env("PIN_EMULATOR", &cpus.first.to_string()).start() else { return };
@@ -298,10 +292,7 @@ kvm_and_tcg!(
 fn threads_that_come_and_go_are_told_by_their_roles(accel: Accel) {
     command();
     let _limit = TimeLimit::seconds(200);
-    let Some(cpus) = two_cpus() else { return };
-    if let Some(why) = root_missing().and(own_threads_missing()) {
-        return skip(why);
-    }
+    let Some(cpus) = two_cpus_unless(root_missing().and(own_threads_missing())) else { return };
     let scratch = Scratch::new();
     let vm = VmBuilder::new(accel).smp("1").paused().env("PIN_VCPUS", &cpus.second.to_string());
     let Some(mut vm) = vm.env("PIN_EMULATOR", &cpus.first.to_string()).start() else { return };
@@ -364,10 +355,7 @@ fn ctrl_c_ends_it_early_and_what_there_is_is_written() {
 fn where_the_kernel_does_not_record_proc_is_looked_at_and_the_file_says_so() {
     command();
     let _limit = TimeLimit::seconds(240);
-    let Some(cpus) = two_cpus() else { return };
-    if let Some(why) = root_missing() {
-        return skip(why);
-    }
+    let Some(cpus) = two_cpus_unless(root_missing()) else { return };
     let scratch = Scratch::new();
     let schedule = Schedule::start(&scratch, cpus, |program| program);
     let pid = schedule.process.pid().to_string();

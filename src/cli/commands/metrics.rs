@@ -2,7 +2,7 @@
 
 use crate::arguments::Metrics;
 use crate::output::exit_status::{FAILED, NOT_WRITTEN, SUCCESS};
-use crate::output::failure::{Done, Failure};
+use crate::output::failure::{Done, Failure, sorted};
 use crate::output::print::Output;
 use crate::present::metrics::{self, VmMetrics};
 use crate::sys::held_folder::HeldFolder;
@@ -28,8 +28,7 @@ pub(crate) fn metrics(arguments: &Metrics, kernel: &dyn Kernel, output: &mut Out
     let others = found.not_pinned.into_iter().chain(found.unreadable).map(Vm::new);
     let mut vms: Vec<Vm<'_>> = found.pinned.into_iter().chain(found.bad).chain(others).collect();
     vms.sort_by_key(|vm| vm.process.pid);
-    let seen = looked_at(&vms, kernel);
-    let (seen, too_large) = sorted(seen);
+    let (seen, too_large) = sorted(looked_at(&vms, kernel));
     let lines = metrics::lines(&seen, not_looked_at + too_large.len());
     failures.extend(too_large);
     match file {
@@ -107,17 +106,6 @@ fn looked_at(vms: &[Vm<'_>], kernel: &dyn Kernel) -> Vec<Result<VmMetrics, Failu
     seen.into_iter()
         .map(|seen| seen.map(|seen| VmMetrics::new(seen.vm, &seen.look, &seen.verdicts)))
         .collect()
-}
-
-fn sorted(all: Vec<Result<VmMetrics, Failure>>) -> (Vec<VmMetrics>, Vec<Failure>) {
-    let (mut seen, mut failures) = (Vec::new(), Vec::new());
-    for one in all {
-        match one {
-            Ok(one) => seen.push(one),
-            Err(failure) => failures.push(failure),
-        }
-    }
-    (seen, failures)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::arguments::{Show, Wanted};
 use crate::commands::leases;
 use crate::output::exit_status::{FAILED, SUCCESS};
-use crate::output::failure::{Done, Failure};
+use crate::output::failure::{Done, Failure, sorted};
 use crate::output::line::Line;
 use crate::output::print::Output;
 use crate::output::style::Style;
@@ -265,17 +265,6 @@ fn is_named_by_id(wanted: &Wanted, pid: i32) -> bool {
         Wanted::Pid(_) => true,
         Wanted::Word(word) => word.parse() == Ok(pid),
     }
-}
-
-fn sorted<T>(results: impl Iterator<Item = Result<T, Failure>>) -> (Vec<T>, Vec<Failure>) {
-    let (mut values, mut failures) = (Vec::new(), Vec::new());
-    for result in results {
-        match result {
-            Ok(value) => values.push(value),
-            Err(failure) => failures.push(failure),
-        }
-    }
-    (values, failures)
 }
 
 #[cfg(test)]

@@ -67,6 +67,18 @@ impl Failure {
     }
 }
 
+/// What was done, and why the rest could not be.
+pub(crate) fn sorted<T>(results: impl IntoIterator<Item = Result<T, Failure>>) -> (Vec<T>, Vec<Failure>) {
+    let (mut values, mut failures) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(value) => values.push(value),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    (values, failures)
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;

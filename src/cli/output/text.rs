@@ -1,6 +1,6 @@
 //! Words for messages: text of others made harmless, and counts with their nouns.
 
-use pinning::is_harmful;
+use pinning::{CpuSet, is_harmful};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -68,6 +68,12 @@ pub(crate) fn short(time: Duration) -> String {
 pub(crate) fn count(number: usize, noun: &str) -> String {
     let ending = if noun.ends_with('s') { "es" } else { "s" };
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}{ending}") }
+}
+
+/// CPUs with their noun: `CPU 1`, `CPUs 1-2`.
+pub(crate) fn cpus(set: &CpuSet) -> String {
+    let noun = if set.len() == 1 { "CPU" } else { "CPUs" };
+    format!("{noun} {set}")
 }
 
 #[cfg(test)]

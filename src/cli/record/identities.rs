@@ -1,5 +1,6 @@
 //! Who the recorded threads are: what looks at the VM have shown of each.
 
+use crate::record::recording::nanoseconds;
 use crate::record::timeline::LaneId;
 use crate::vm::expected::VmThread;
 use pinning::{CpuSet, Policy};
@@ -71,6 +72,5 @@ impl Identity {
 
 fn sums(thread: &VmThread) -> Option<(u64, u64)> {
     let stat = thread.thread.schedstat?;
-    let nanoseconds = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     Some((nanoseconds(stat.ran), nanoseconds(stat.waited)))
 }

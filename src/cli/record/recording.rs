@@ -183,3 +183,8 @@ pub(crate) struct OtherSpan {
     /// Who: a place in [`Recording::others`].
     pub(crate) who: usize,
 }
+
+/// A length of time in the unit of a recording.
+pub(crate) fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -4,6 +4,7 @@ use crate::output::failure::Failure;
 use crate::record::exact::Recorded;
 use crate::record::identities::Identities;
 use crate::record::progress::Progress;
+use crate::record::recording::nanoseconds;
 use crate::record::sample::Sample;
 use crate::record::timeline::{LaneId, Timeline};
 use crate::sys::threads::{Thread, ThreadKey};
@@ -90,7 +91,7 @@ impl Samples<'_> {
                 before.unwrap_or(Before { lane, ran: if is_first { ran } else { Duration::ZERO }, runs });
             let ran_since = ran.saturating_sub(before_or_new.ran);
             if !ran_since.is_zero() {
-                let ran = u64::try_from(ran_since.as_nanos()).unwrap_or(u64::MAX);
+                let ran = nanoseconds(ran_since);
                 let runs = runs.saturating_sub(before_or_new.runs).max(1);
                 let sample = Sample { from: self.time, to: time, cpu: thread.last_cpu.0, ran, runs };
                 self.timeline.sampled(lane, sample);

@@ -2,7 +2,7 @@
 
 use crate::output::text::harmless;
 use crate::record::live::Recorded;
-use crate::record::recording::{Instead, Waits, Who};
+use crate::record::recording::{Instead, Waits, Who, nanoseconds};
 use crate::verdict::culprits::{Culprit, Culprits};
 use crate::verdict::max_delay::{Late, Limits, Source};
 use crate::verdict::waits;
@@ -47,7 +47,7 @@ fn late(vm_thread: VmThread, waits: &Waits, limits: &Limits, time: Duration) -> 
     if waited <= limit {
         return None;
     }
-    let above = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+    let above = nanoseconds(limit);
     // The histogram keeps two digits: near the limit it is the list that knows.
     let listed = waits.longest.iter().filter(|wait| wait.length > above).count() as u64;
     let counted = waits.lengths.count_between(above.saturating_add(above / 50 + 1), u64::MAX);

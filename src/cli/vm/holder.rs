@@ -2,6 +2,7 @@
 
 use crate::lease::folder::ROOT;
 use crate::lease::taken::{self, Leased};
+use crate::output::text;
 use crate::sys::ending::is_ending;
 use crate::sys::kernel::Kernel;
 use crate::sys::process::Process;
@@ -33,8 +34,8 @@ pub(crate) fn sentences(kernel: &dyn Kernel, all: &[Leased]) -> Vec<String> {
 pub(crate) fn warning(kernel: &dyn Kernel, cpus: &CpuSet) -> Option<String> {
     let leased = taken::at_a_glance(kernel, cpus);
     let mut words = leased.iter().map(|leased| {
-        let (cpus, are) = if leased.cpus.len() == 1 { ("CPU", "is") } else { ("CPUs", "are") };
-        format!("{cpus} {} {are} leased by {}", leased.cpus, title(kernel, leased))
+        let are = if leased.cpus.len() == 1 { "is" } else { "are" };
+        format!("{} {are} leased by {}", text::cpus(&leased.cpus), title(kernel, leased))
     });
     let first = words.next()?;
     Some(words.fold(first, |all, next| format!("{all}, {next}")))

@@ -6,11 +6,11 @@ use crate::present::picture::cpu_lanes::{self, Everybody};
 use crate::present::picture::lane::{self, Lane};
 use crate::present::picture::scale::Scale;
 use crate::present::picture::{thread_lanes, waits};
-use crate::record::recording::Recording;
+use crate::record::recording::{Recording, nanoseconds};
 
 /// Draws a recording with its time laid over so many pixels.
 pub(super) fn draw(recording: &Recording, colours: &Colours, width: u32) -> Body {
-    let scale = Scale::new(u64::try_from(recording.time.as_nanos()).unwrap_or(u64::MAX), width);
+    let scale = Scale::new(nanoseconds(recording.time), width);
     let everybody = Everybody::of(recording);
     let mut rows = thread_lanes::rows(recording, colours, scale);
     let mut cpus = cpu_lanes::lanes(recording, colours, &everybody, scale);

@@ -1,5 +1,6 @@
 //! What a picture says first: the verdict, and what it rests on.
 
+use crate::output::text;
 use crate::present::picture::names;
 use crate::present::picture::spell::{count, date, length, length_of, moment};
 use crate::record::recording::{Method, Recording, Span, ThreadLane};
@@ -80,7 +81,7 @@ fn their_cpus(threads: &[&ThreadLane]) -> String {
     let mut sets: Vec<&CpuSet> = threads.iter().filter_map(|thread| thread.expected.as_ref()).collect();
     sets.dedup();
     match sets.as_slice() {
-        [one] => names::cpus(one),
+        [one] => text::cpus(one),
         _ => "their CPUs".to_owned(),
     }
 }

@@ -1,9 +1,10 @@
 //! What threads, roles and CPUs are called.
 
+use crate::output::text::cpus;
 use crate::present::picture::off::OffMark;
 use crate::present::picture::spell::{count, length, number, percent, range};
 use crate::record::recording::{ThreadLane, Who};
-use pinning::{CpuSet, RoleKind};
+use pinning::RoleKind;
 
 /// The threads of a role.
 pub(super) fn threads_of(role: RoleKind) -> &'static str {
@@ -54,11 +55,6 @@ pub(super) fn threads<'a>(mut threads: impl ExactSizeIterator<Item = &'a ThreadL
         }
         _ => format!("{} threads", number(count)),
     }
-}
-
-/// A set as a person says it.
-pub(super) fn cpus(set: &CpuSet) -> String {
-    if set.len() == 1 { format!("CPU {set}") } else { format!("CPUs {set}") }
 }
 
 /// The CPUs of a thread's set.

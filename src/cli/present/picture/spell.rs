@@ -1,5 +1,6 @@
 //! Times and counts in words, for people.
 
+use crate::record::recording::nanoseconds;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Nanoseconds of a second.
@@ -27,7 +28,7 @@ pub(super) fn length(nanoseconds: u64) -> String {
 
 /// The length of a duration.
 pub(super) fn length_of(time: Duration) -> String {
-    length(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+    length(nanoseconds(time))
 }
 
 fn in_unit(nanoseconds: u64, unit: u64, name: &str) -> String {

@@ -3,7 +3,7 @@
 use crate::present::picture::canvas::harmless;
 use crate::present::picture::names;
 use crate::present::picture::spell::{length, moment, number, percent};
-use crate::record::recording::{Instead, Recording, Span, ThreadLane, Wait};
+use crate::record::recording::{Instead, Recording, Span, ThreadLane, Wait, nanoseconds};
 use std::cmp::Reverse;
 
 /// So many rows at most has a table.
@@ -22,7 +22,7 @@ pub(super) fn tables(recording: &Recording) -> String {
 }
 
 fn threads(recording: &Recording) -> Option<String> {
-    let time = u64::try_from(recording.time.as_nanos()).unwrap_or(u64::MAX);
+    let time = nanoseconds(recording.time);
     let row = |thread: &ThreadLane| {
         let longest = thread.waits.longest.first().map_or_else(|| "–".to_owned(), |wait| length(wait.length));
         let lived = |moment_of: Option<u64>| moment_of.map_or_else(|| "–".to_owned(), |at| moment(at, 3));

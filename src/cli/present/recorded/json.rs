@@ -5,7 +5,7 @@
 use crate::output::text::{cut, escaped};
 use crate::present::json::VERSION;
 use crate::record::recording::{
-    CpuLane, Instead, Method, OtherSpan, Recording, Span, ThreadLane, Wait, Waits, Who,
+    CpuLane, Instead, Method, OtherSpan, Recording, Span, ThreadLane, Wait, Waits, Who, nanoseconds,
 };
 use pinning::{CpuSet, RoleKind};
 use serde::Serialize;
@@ -129,7 +129,7 @@ pub(crate) fn document(recording: &Recording) -> serde_json::Result<String> {
         kernel: &subject.kernel,
         online: list(&subject.online),
         began: began.as_secs_f64(),
-        time_ns: u64::try_from(recording.time.as_nanos()).unwrap_or(u64::MAX),
+        time_ns: nanoseconds(recording.time),
         method: how_made(&recording.method),
         lost: recording.lost,
         resolution_ns: recording.resolution,
