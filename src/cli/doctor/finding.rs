@@ -1,5 +1,6 @@
 //! What was found: how much it matters, what is so, what was read, and what to do.
 
+use pinning::CpuSet;
 use serde::Serialize;
 use std::fmt;
 use std::io;
@@ -79,6 +80,11 @@ impl Finding {
     pub(crate) fn read(mut self, file: impl AsRef<Path>, value: impl Into<String>) -> Self {
         self.read.push(Read { file: file.as_ref().display().to_string(), value: value.into() });
         self
+    }
+
+    /// The same with where a thread may run, as its `status` file says.
+    pub(crate) fn read_affinity(self, status: impl AsRef<Path>, allowed: &CpuSet) -> Self {
+        self.read(status, format!("Cpus_allowed_list {allowed}"))
     }
 
     /// The same with what to do.

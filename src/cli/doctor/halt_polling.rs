@@ -1,7 +1,7 @@
 //! How long KVM waits for a vCPU that sleeps before its thread gives up the CPU: it wakes up faster then.
 
 use crate::doctor::finding::Finding;
-use crate::doctor::reading::{Reading, read};
+use crate::doctor::reading::of_file;
 use crate::doctor::subject::Subject;
 
 const TOPIC: &str = "halt-polling";
@@ -11,18 +11,15 @@ const FILE: &str = "/sys/module/kvm/parameters/halt_poll_ns";
 
 /// Looks at it.
 pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
-    let text = match read(subject.kernel(), FILE) {
-        Reading::Text(text) => text,
-        Reading::Absent => return vec![Finding::ok(TOPIC, "there is no KVM here, or none that waits")],
-        Reading::Failed(error) => return vec![Finding::unread(TOPIC, FILE, &error)],
-    };
-    let finding = if text == "0" {
+    let absent = Finding::ok(TOPIC, "there is no KVM here, or none that waits");
+    let finding = of_file(subject.kernel(), TOPIC, FILE, Some(absent), |text| {
+        if text != "0" {
+            return Finding::ok(TOPIC, "KVM waits a moment before a vCPU that sleeps gives up its CPU");
+        }
         let to_do = format!("where its CPU is the vCPU's alone, as root: echo 200000 > {FILE} (costs power)");
         Finding::note(TOPIC, "a vCPU that sleeps gives up its CPU at once, and wakes up slower").and_do(to_do)
-    } else {
-        Finding::ok(TOPIC, "KVM waits a moment before a vCPU that sleeps gives up its CPU")
-    };
-    vec![finding.read(FILE, text)]
+    });
+    Vec::from_iter(finding)
 }
 
 #[cfg(test)]

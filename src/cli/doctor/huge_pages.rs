@@ -1,7 +1,7 @@
 //! KVM's thread that gives huge pages back which it had split (`kvm-nx-lpage-recovery`): it stops the guest for a moment.
 
 use crate::doctor::finding::Finding;
-use crate::doctor::reading::{Reading, read};
+use crate::doctor::reading::{Reading, of_file, read};
 use crate::doctor::subject::Subject;
 
 const TOPIC: &str = "huge-pages";
@@ -13,29 +13,29 @@ const NEEDED: &str = "/sys/devices/system/cpu/vulnerabilities/itlb_multihit";
 
 /// Looks at the parameter. The thread itself is placed with the emulator's.
 pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
-    let text = match read(subject.kernel(), SPLITS) {
-        Reading::Text(text) => text,
-        Reading::Absent => return vec![Finding::ok(TOPIC, "KVM here splits none")],
-        Reading::Failed(error) => return vec![Finding::unread(TOPIC, SPLITS, &error)],
-    };
-    // A boolean is written `Y` or `N`; `never` is not (get_nx_huge_pages in arch/x86/kvm/mmu/mmu.c).
-    if ["N", "never", "0"].contains(&text.as_str()) {
-        return vec![Finding::ok(TOPIC, "KVM splits none").read(SPLITS, text)];
-    }
-    let has_thread = subject.threads().iter().any(|thread| thread.thread.comm.starts_with(b"kvm-nx-lpage"));
-    let thread = if has_thread {
-        "kvm-nx-lpage-recovery, a thread of the VM,"
-    } else {
-        "a thread, kvm-nx-lpage-recovery,"
-    };
-    let what = format!("KVM splits huge pages that a guest executes from, and {thread} gives them back");
-    let to_do = match read(subject.kernel(), NEEDED) {
-        Reading::Text(needed) if needed == "Not affected" => {
-            format!("this processor does not need it; as root: echo off > {SPLITS}")
+    let absent = Finding::ok(TOPIC, "KVM here splits none");
+    let finding = of_file(subject.kernel(), TOPIC, SPLITS, Some(absent), |text| {
+        // A boolean is written `Y` or `N`; `never` is not (get_nx_huge_pages in arch/x86/kvm/mmu/mmu.c).
+        if ["N", "never", "0"].contains(&text) {
+            return Finding::ok(TOPIC, "KVM splits none");
         }
-        _ => format!("only if you trust your guests not to stop the host, as root: echo off > {SPLITS}"),
-    };
-    vec![Finding::note(TOPIC, what).read(SPLITS, text).and_do(to_do)]
+        let has_thread =
+            subject.threads().iter().any(|thread| thread.thread.comm.starts_with(b"kvm-nx-lpage"));
+        let thread = if has_thread {
+            "kvm-nx-lpage-recovery, a thread of the VM,"
+        } else {
+            "a thread, kvm-nx-lpage-recovery,"
+        };
+        let what = format!("KVM splits huge pages that a guest executes from, and {thread} gives them back");
+        let to_do = match read(subject.kernel(), NEEDED) {
+            Reading::Text(needed) if needed == "Not affected" => {
+                format!("this processor does not need it; as root: echo off > {SPLITS}")
+            }
+            _ => format!("only if you trust your guests not to stop the host, as root: echo off > {SPLITS}"),
+        };
+        Finding::note(TOPIC, what).and_do(to_do)
+    });
+    Vec::from_iter(finding)
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ fn not_spread(subject: &Subject<'_, '_>, isolated: &CpuSet) -> Option<Finding> {
     );
     let to_do = "give each a CPU of its own (PIN_VCPUS=2,3 in place of '*@[2-3]'), and all others CPUs that are not isolated";
     let file = format!("/proc/{pid}/task/{}/status", first.thread.tid);
-    Some(Finding::fix(TOPIC, what, to_do).read(file, format!("Cpus_allowed_list {cpus}")))
+    Some(Finding::fix(TOPIC, what, to_do).read_affinity(file, cpus))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Whether the kernel merges equal pages (KSM): a guest that writes to one waits for a copy, which may be on another node.
 
 use crate::doctor::finding::Finding;
-use crate::doctor::reading::{Reading, read};
+use crate::doctor::reading::of_file;
 use crate::doctor::subject::Subject;
 
 const TOPIC: &str = "ksm";
@@ -11,19 +11,16 @@ const FILE: &str = "/sys/kernel/mm/ksm/run";
 
 /// Looks whether it does.
 pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
-    let text = match read(subject.kernel(), FILE) {
-        Reading::Text(text) => text,
-        Reading::Absent => return vec![Finding::ok(TOPIC, "the kernel merges no pages")],
-        Reading::Failed(error) => return vec![Finding::unread(TOPIC, FILE, &error)],
-    };
-    let finding = if text == "1" {
+    let none = Finding::ok(TOPIC, "the kernel merges no pages");
+    let finding = of_file(subject.kernel(), TOPIC, FILE, Some(none.clone()), |text| {
+        if text != "1" {
+            return none;
+        }
         let what = "the kernel merges equal pages of VMs, and a guest that writes to one waits for its copy";
         Finding::note(TOPIC, what)
             .and_do(format!("start QEMU with -machine mem-merge=off; or as root: echo 2 > {FILE}"))
-    } else {
-        Finding::ok(TOPIC, "the kernel merges no pages")
-    };
-    vec![finding.read(FILE, text)]
+    });
+    Vec::from_iter(finding)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Whether the VM's memory is on the NUMA nodes of its vCPUs, and whether the kernel moves it about.
 
 use crate::doctor::finding::Finding;
-use crate::doctor::reading::{Reading, read};
+use crate::doctor::reading::{Reading, of_file, read};
 use crate::doctor::subject::Subject;
 use crate::sys::host_tree::{HostTree, NODES};
 use crate::sys::numa_maps::kilobytes_by_node;
@@ -57,18 +57,13 @@ fn place(subject: &Subject<'_, '_>, file: std::path::PathBuf, pid: i32) -> Findi
 
 fn balancing(subject: &Subject<'_, '_>) -> Option<Finding> {
     const TOPIC: &str = "numa-balancing";
-    match read(subject.kernel(), BALANCING) {
-        Reading::Text(text) if text == "0" => {
-            Some(Finding::ok(TOPIC, "the kernel moves no memory about").read(BALANCING, text))
+    of_file(subject.kernel(), TOPIC, BALANCING, None, |text| {
+        if text == "0" {
+            return Finding::ok(TOPIC, "the kernel moves no memory about");
         }
-        Reading::Text(text) => {
-            let what = "the kernel takes pages away for a moment to see who uses them, and each stops a vCPU";
-            let to_do = format!("as root: echo 0 > {BALANCING}");
-            Some(Finding::note(TOPIC, what).read(BALANCING, text).and_do(to_do))
-        }
-        Reading::Absent => None,
-        Reading::Failed(error) => Some(Finding::unread(TOPIC, BALANCING, &error)),
-    }
+        let what = "the kernel takes pages away for a moment to see who uses them, and each stops a vCPU";
+        Finding::note(TOPIC, what).and_do(format!("as root: echo 0 > {BALANCING}"))
+    })
 }
 
 #[cfg(test)]

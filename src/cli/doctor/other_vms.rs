@@ -43,7 +43,7 @@ fn beside(subject: &Subject<'_, '_>, other: &SeenVm<'_>) -> Option<Finding> {
         None => NOWHERE.to_owned(),
     };
     let file = format!("/proc/{pid}/task/{}/status", first.thread.tid);
-    Some(Finding::fix(TOPIC, what, to_do).read(file, format!("Cpus_allowed_list {}", first.thread.allowed)))
+    Some(Finding::fix(TOPIC, what, to_do).read_affinity(file, &first.thread.allowed))
 }
 
 #[cfg(test)]

@@ -47,18 +47,13 @@ fn others(subject: &Subject<'_, '_>) -> Finding {
         shared.intersection(&subject.cpus),
         roles.join(", ")
     );
-    Finding::fix(TOPIC, what, apart(subject)).read(status(subject, first), allowed(first))
+    Finding::fix(TOPIC, what, apart(subject)).read_affinity(status(subject, first), &first.thread.allowed)
 }
 
 /// Where a thread may run is read there.
-pub(crate) fn status(subject: &Subject<'_, '_>, thread: &VmThread) -> String {
+fn status(subject: &Subject<'_, '_>, thread: &VmThread) -> String {
     let pid = subject.vm.map_or(0, |seen| seen.vm.process.pid);
     format!("/proc/{pid}/task/{}/status", thread.thread.tid)
-}
-
-/// What stands there.
-pub(crate) fn allowed(thread: &VmThread) -> String {
-    format!("Cpus_allowed_list {}", thread.thread.allowed)
 }
 
 /// The command that leaves the vCPUs where they are and moves all other threads elsewhere.
@@ -105,7 +100,7 @@ fn among_themselves(subject: &Subject<'_, '_>) -> Finding {
         Finding::note(TOPIC, what).and_do(format!("a CPU for each: PIN_VCPUS={}", each.join(",")))
     };
     match first {
-        Some(first) => finding.read(status(subject, first), allowed(first)),
+        Some(first) => finding.read_affinity(status(subject, first), &first.thread.allowed),
         None => finding,
     }
 }

@@ -1,5 +1,6 @@
 //! Reading files of the kernel's, of which some are not there and some are not for everybody.
 
+use crate::doctor::finding::Finding;
 use crate::sys::host_tree::cpu_folder;
 use crate::sys::kernel::Kernel;
 use pinning::{CpuId, CpuSet};
@@ -26,6 +27,21 @@ pub(crate) fn read(kernel: &dyn Kernel, file: impl AsRef<Path>) -> Reading {
             Reading::Absent
         }
         Err(error) => Reading::Failed(error),
+    }
+}
+
+/// What a file says, by `judge`, and that it was read. `absent`: what is so where there is no such file, if anything.
+pub(crate) fn of_file(
+    kernel: &dyn Kernel,
+    topic: &'static str,
+    file: &str,
+    absent: Option<Finding>,
+    judge: impl FnOnce(&str) -> Finding,
+) -> Option<Finding> {
+    match read(kernel, file) {
+        Reading::Text(text) => Some(judge(&text).read(file, text)),
+        Reading::Absent => absent,
+        Reading::Failed(error) => Some(Finding::unread(topic, file, &error)),
     }
 }
 

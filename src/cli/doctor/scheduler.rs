@@ -1,7 +1,7 @@
 //! Whether a scheduler that somebody has loaded decides when a vCPU runs.
 
 use crate::doctor::finding::Finding;
-use crate::doctor::reading::{Reading, read};
+use crate::doctor::reading::{Reading, of_file, read};
 use crate::doctor::subject::Subject;
 use crate::output::text::cut;
 
@@ -16,22 +16,21 @@ const CHARACTERS: usize = 64;
 
 /// Looks for one. It keeps to affinities, and decides in which order ordinary threads run.
 pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
-    let state = match read(subject.kernel(), STATE) {
-        Reading::Text(state) => state,
-        Reading::Absent => return vec![Finding::ok(TOPIC, "the kernel's own")],
-        Reading::Failed(error) => return vec![Finding::unread(TOPIC, STATE, &error)],
-    };
-    if state == "disabled" {
-        return vec![Finding::ok(TOPIC, "the kernel's own").read(STATE, state)];
-    }
-    let name = match read(subject.kernel(), NAME) {
-        Reading::Text(name) => format!(" {}", cut(&name, CHARACTERS)),
-        _ => String::new(),
-    };
-    let what =
-        format!("a loaded scheduler{name} decides when vCPUs run, beside everything else on their CPUs");
-    let to_do = "end it (its program, or the service scx), or give the vCPUs a real-time class: PIN_SCHED=vcpus@fifo:1";
-    vec![Finding::note(TOPIC, what).read(STATE, state).and_do(to_do)]
+    let own = Finding::ok(TOPIC, "the kernel's own");
+    let finding = of_file(subject.kernel(), TOPIC, STATE, Some(own.clone()), |state| {
+        if state == "disabled" {
+            return own;
+        }
+        let name = match read(subject.kernel(), NAME) {
+            Reading::Text(name) => format!(" {}", cut(&name, CHARACTERS)),
+            _ => String::new(),
+        };
+        let what =
+            format!("a loaded scheduler{name} decides when vCPUs run, beside everything else on their CPUs");
+        let to_do = "end it (its program, or the service scx), or give the vCPUs a real-time class: PIN_SCHED=vcpus@fifo:1";
+        Finding::note(TOPIC, what).and_do(to_do)
+    });
+    Vec::from_iter(finding)
 }
 
 #[cfg(test)]

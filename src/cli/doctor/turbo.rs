@@ -1,7 +1,7 @@
 //! Whether a core may run faster while others rest: then the speed of a vCPU depends on what other cores do.
 
 use crate::doctor::finding::Finding;
-use crate::doctor::reading::{Reading, read};
+use crate::doctor::reading::of_file;
 use crate::doctor::subject::Subject;
 
 const TOPIC: &str = "turbo";
@@ -15,21 +15,17 @@ const SWITCHES: [(&str, &str, &str); 2] = [
 
 /// Looks at the first switch that there is.
 pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
-    for (file, on, off) in SWITCHES {
-        match read(subject.kernel(), file) {
-            Reading::Text(text) if text == on => {
-                let what = "a core may run faster while others rest, so that a vCPU's speed depends on them";
-                let to_do = format!("for an even, lower speed, as root: echo {off} > {file}");
-                return vec![Finding::note(TOPIC, what).read(file, text).and_do(to_do)];
+    let finding = SWITCHES.iter().find_map(|(file, on, off)| {
+        of_file(subject.kernel(), TOPIC, file, None, |text| {
+            if text != *on {
+                return Finding::ok(TOPIC, "no core runs faster while others rest");
             }
-            Reading::Text(text) => {
-                return vec![Finding::ok(TOPIC, "no core runs faster while others rest").read(file, text)];
-            }
-            Reading::Absent => {}
-            Reading::Failed(error) => return vec![Finding::unread(TOPIC, file, &error)],
-        }
-    }
-    vec![Finding::ok(TOPIC, "this kernel has no switch for it")]
+            let what = "a core may run faster while others rest, so that a vCPU's speed depends on them";
+            let to_do = format!("for an even, lower speed, as root: echo {off} > {file}");
+            Finding::note(TOPIC, what).and_do(to_do)
+        })
+    });
+    vec![finding.unwrap_or_else(|| Finding::ok(TOPIC, "this kernel has no switch for it"))]
 }
 
 #[cfg(test)]

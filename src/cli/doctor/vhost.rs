@@ -38,7 +38,7 @@ pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
                 format!("as root: for pid in {}; do taskset -pc {elsewhere} $pid; done", ids.join(" "))
             });
             let file = format!("/proc/{}/status", first.tid);
-            Finding::fix(TOPIC, what, to_do).read(file, format!("Cpus_allowed_list {}", first.allowed))
+            Finding::fix(TOPIC, what, to_do).read_affinity(file, &first.allowed)
         }
         (None, 0) if own == 0 => Finding::ok(TOPIC, "it has no vhost workers"),
         (None, 0) => {

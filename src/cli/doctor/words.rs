@@ -1,6 +1,6 @@
 //! Words for findings.
 
-use crate::output::text::cut;
+use crate::output::text::{self, cut};
 use pinning::CpuSet;
 
 /// A VM's page can name sets of tens of thousands of CPUs: so many characters of a list are said.
@@ -8,8 +8,7 @@ const CHARACTERS: usize = 200;
 
 /// CPUs in a sentence: `CPU 1`, `CPUs 1-2`.
 pub(crate) fn named(cpus: &CpuSet) -> String {
-    let noun = if cpus.len() == 1 { "CPU" } else { "CPUs" };
-    format!("{noun} {}", cut(&cpus.to_string(), CHARACTERS))
+    cut(&text::cpus(cpus), "CPUs ".len() + CHARACTERS).into_owned()
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Work that the kernel does on any CPU: the unbound workqueues.
 
 use crate::doctor::finding::Finding;
-use crate::doctor::reading::{Reading, read};
+use crate::doctor::reading::of_file;
 use crate::doctor::shell;
 use crate::doctor::subject::{NOWHERE, Subject};
 use crate::doctor::words::named;
+use crate::sys::host_tree::cpus_of_mask;
 use pinning::CpuSet;
 
 const TOPIC: &str = "workqueues";
@@ -15,23 +16,22 @@ const FILE: &str = "/sys/devices/virtual/workqueue/cpumask";
 
 /// Looks at the mask.
 pub(crate) fn examine(subject: &Subject<'_, '_>) -> Vec<Finding> {
-    let text = match read(subject.kernel(), FILE) {
-        Reading::Text(text) => text,
-        Reading::Absent => return Vec::new(),
-        Reading::Failed(error) => return vec![Finding::unread(TOPIC, FILE, &error)],
-    };
-    let mask = crate::sys::host_tree::cpus_of_mask(&text).unwrap_or_default();
-    let there = mask.intersection(&subject.cpus);
-    let finding = if there.is_empty() {
-        Finding::ok(TOPIC, format!("the kernel's unbound work stays off {}", named(&subject.cpus)))
-    } else {
+    let finding = of_file(subject.kernel(), TOPIC, FILE, None, |text| {
+        let mask = cpus_of_mask(text).unwrap_or_default();
+        let there = mask.intersection(&subject.cpus);
+        if there.is_empty() {
+            return Finding::ok(
+                TOPIC,
+                format!("the kernel's unbound work stays off {}", named(&subject.cpus)),
+            );
+        }
         let what = format!("the kernel does unbound work on {}", named(&there));
         let left: CpuSet = mask.difference(&subject.cpus);
         let left = if left.is_empty() { subject.elsewhere() } else { Some(left) };
         let to_do = left.map(|left| format!("as root: echo {} > {FILE}", shell::mask(&left)));
         Finding::fix(TOPIC, what, to_do.unwrap_or(NOWHERE.to_owned()))
-    };
-    vec![finding.read(FILE, text)]
+    });
+    Vec::from_iter(finding)
 }
 
 #[cfg(test)]
