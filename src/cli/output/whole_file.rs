@@ -1,8 +1,9 @@
 //! Writing a file whole or not at all.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Write};
-use std::path::Path;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 /// So many names for the draft are tried.
 const TRIES: u32 = 100;
@@ -22,22 +23,36 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         }
         _ => {}
     }
-    let (draft, mut file) = draft(path)?;
-    let written =
-        file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&draft, path));
+    replace(path, bytes, None)
+}
+
+/// The same, whatever has the name but a folder, and with this mode, whatever the umask is.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: Option<u32>) -> io::Result<()> {
+    let (draft, mut file) = draft(path, mode)?;
+    let written = mode
+        .map_or(Ok(()), |mode| file.set_permissions(Permissions::from_mode(mode)))
+        .and_then(|()| file.write_all(bytes))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&draft, path));
     if written.is_err() {
         let _ = fs::remove_file(&draft);
     }
     written
 }
 
-/// A new file beside the one that it will become.
-fn draft(path: &Path) -> io::Result<(std::path::PathBuf, File)> {
+/// A new file beside the one that it will become, which nobody else can have opened before it has its mode.
+fn draft(path: &Path, mode: Option<u32>) -> io::Result<(PathBuf, File)> {
     let name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_string_lossy();
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    mode.map(|mode| options.mode(mode));
     let mut number = 0;
     loop {
         let draft = path.with_file_name(format!(".{name}.{}-{number}", std::process::id()));
-        match File::options().write(true).create_new(true).open(&draft) {
+        match options.open(&draft) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists && number < TRIES => number += 1,
             opened => return Ok((draft, opened?)),
         }

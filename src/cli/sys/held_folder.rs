@@ -5,11 +5,12 @@
 //! is followed only where nobody but root or this user can have put it, and the file is made and renamed inside the
 //! folder that was opened last, whatever its name leads to by then.
 
+use crate::output::whole_file;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, Metadata, Permissions};
-use std::io::{self, ErrorKind, Write};
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 /// So many links are followed, as the kernel does (path_resolution(7)).
@@ -64,23 +65,7 @@ impl HeldFolder {
 
     /// Puts a file with this text and mode into the folder, in place of one of this name. Nobody reads half of it.
     pub(crate) fn put(&self, name: &OsStr, text: &str, mode: u32) -> io::Result<()> {
-        let mut draft = OsString::from(".");
-        draft.push(name);
-        draft.push(format!(".{}", std::process::id()));
-        let draft = self.path(&draft);
-        let _ = fs::remove_file(&draft);
-        // O_EXCL: neither a link nor a file of somebody else's is written to.
-        let written =
-            File::options().write(true).create_new(true).mode(mode).open(&draft).and_then(|mut file| {
-                // Whatever the umask is.
-                file.set_permissions(Permissions::from_mode(mode))?;
-                file.write_all(text.as_bytes())
-            });
-        let put = written.and_then(|()| fs::rename(&draft, self.path(name)));
-        if put.is_err() {
-            let _ = fs::remove_file(&draft);
-        }
-        put
+        whole_file::replace(&self.path(name), text.as_bytes(), Some(mode))
     }
 
     /// The path of something in the folder, which leads there whatever the folder's name leads to.
@@ -117,7 +102,8 @@ fn may_hold_trusted_links(folder: &Metadata, user: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     fn own() -> u32 {
         fs::metadata("/proc/self").unwrap().uid()
