@@ -7,6 +7,7 @@ use crate::output::print::Output;
 use crate::output::text::{count, short};
 use crate::present::json::{self, Checked, CheckedAll, CheckedOne};
 use crate::present::table;
+use crate::sys::host::stay_off;
 use crate::sys::kernel::Kernel;
 use crate::verdict::against_qmp::{self, Comparison};
 use crate::verdict::at_start;
@@ -18,7 +19,7 @@ use crate::vm::find;
 use crate::vm::look::{Ask, Look, Vm};
 use crate::vm::page::Missing;
 use crate::vm::unmet::unmet_by;
-use pinning::Tid;
+use pinning::CpuSet;
 use std::time::Duration;
 
 /// Watches VMs and judges.
@@ -135,15 +136,15 @@ fn outcomes(
 }
 
 /// Leaves the CPUs of threads that may not wait, if there are others: they would wait for this command.
+/// Where it may not, it is one of those who use the CPU, and is named.
 fn step_aside(kernel: &dyn Kernel, vms: &[&Vm<'_>], limits: &Limits) {
-    let Ok(own) = kernel.affinity(Tid(0)) else { return };
+    if limits.is_empty() {
+        return;
+    }
     let looks = vms.iter().filter_map(|vm| vm.look(&Ask::default()).ok()).flat_map(|look| look.threads);
     let theirs = looks.filter(|vm_thread| limits.of(vm_thread.role).is_some());
-    let left = theirs.fold(own.clone(), |left, vm_thread| left.difference(&vm_thread.thread.allowed));
-    if !left.is_empty() && left != own {
-        // Where it may not, it is one of those who use the CPU, and is named.
-        let _ = kernel.set_affinity(Tid(0), left.words());
-    }
+    let cpus = theirs.fold(CpuSet::new(), |all, vm_thread| all.union(&vm_thread.thread.allowed));
+    stay_off(kernel, &cpus);
 }
 
 /// Compares a VM with what its policy names and, where that is asked for, with QEMU's own answer. `Err`: there is nothing to watch.
@@ -300,7 +301,7 @@ mod tests {
     use crate::output::transcript::said;
     use crate::sys::fake::{FakeKernel, ms};
     use crate::vm::sample::{WEB, threads_of_web, web, web_with_a_librarys_thread};
-    use pinning::{Class, ClassKind};
+    use pinning::{Class, ClassKind, Tid};
 
     fn checked(kernel: &FakeKernel, words: &str) -> (u8, String) {
         let Command::Check(arguments) = from_words(&format!("pinshim check {words}")) else {

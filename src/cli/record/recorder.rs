@@ -7,10 +7,10 @@ use crate::record::progress::Progress;
 use crate::record::recording::{Method, Recording, Subject};
 use crate::record::sampled;
 use crate::record::tap::Tap;
+use crate::sys::host::stay_off;
 use crate::sys::host_tree::HostTree;
-use crate::sys::kernel::Kernel;
 use crate::vm::look::Vm;
-use pinning::{CpuSet, Tid};
+use pinning::CpuSet;
 use std::time::{Duration, SystemTime};
 
 /// Records a VM for the time of `progress`, or until it ends.
@@ -73,14 +73,4 @@ fn recording(
         online,
     };
     Recording { subject, began, time, method, lost, resolution, threads, cpus, others }
-}
-
-/// Has this command run on other CPUs than the VM's, where it may.
-fn stay_off(kernel: &dyn Kernel, cpus: &CpuSet) {
-    let Ok(own) = kernel.affinity(Tid(0)) else { return };
-    let other = own.difference(cpus);
-    if !other.is_empty() {
-        // Where that is refused, it runs where it does.
-        let _ = kernel.set_affinity(Tid(0), other.words());
-    }
 }

@@ -1,7 +1,7 @@
 //! The CPUs and NUMA nodes of this host, for a program that is started from here.
 
 use crate::sys::kernel::Kernel;
-use pinning::{Host, MASK_WORDS, NodeSet, Tid};
+use pinning::{CpuSet, Host, MASK_WORDS, NodeSet, Tid};
 
 /// What the library would find in a QEMU that is started from here, found in the same way. The cpuset limits
 /// a set, and the kernel shows it: a request for all CPUs is cut to the cpuset.
@@ -19,6 +19,16 @@ pub(crate) fn here(kernel: &dyn Kernel) -> Host {
     Host { available, start }
 }
 
+/// Has this command run on other CPUs than these, where it may and there are any.
+pub(crate) fn stay_off(kernel: &dyn Kernel, cpus: &CpuSet) {
+    let Ok(own) = kernel.affinity(Tid(0)) else { return };
+    let left = own.difference(cpus);
+    if !left.is_empty() && left != own {
+        // Where that is refused, it runs where it does.
+        let _ = kernel.set_affinity(Tid(0), left.words());
+    }
+}
+
 /// The NUMA nodes that the library would find there: those of this command's cpuset (proc_pid_status(5)). `None` where that
 /// cannot be read.
 pub(crate) fn nodes(kernel: &dyn Kernel) -> Option<NodeSet> {
@@ -30,7 +40,6 @@ pub(crate) fn nodes(kernel: &dyn Kernel) -> Option<NodeSet> {
 mod tests {
     use super::*;
     use crate::sys::linux::Linux;
-    use pinning::CpuSet;
 
     #[test]
     fn the_starting_affinity_is_put_back() {
