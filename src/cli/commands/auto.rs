@@ -4,7 +4,7 @@ use crate::arguments::Run;
 use crate::commands::waiting::{Busy, Waiting};
 use crate::lease::folder::Folder;
 use crate::lease::leave_open::leave_open;
-use crate::lease::taken::{self, Leased};
+use crate::lease::taken;
 use crate::output::exit_status::OWN_FAILURE;
 use crate::output::failure::Failure;
 use crate::output::print::Output;
@@ -173,7 +173,7 @@ pub(crate) fn lease(
     let mut waiting = Waiting::new(kernel, arguments.wait);
     loop {
         let mutex = folder.mutex(kernel).map_err(own)?;
-        let roots = among(taken::of_root(kernel), cpus);
+        let roots = taken::among(taken::of_root(kernel), cpus);
         let mut busy = cpus.clone();
         if roots.is_empty() {
             busy = match folder.take(kernel, cpus, &mutex).map_err(own)? {
@@ -182,7 +182,7 @@ pub(crate) fn lease(
             };
         }
         let who = || {
-            let mut all = among(taken::leased(kernel, &folder, &mutex)?, &busy);
+            let mut all = taken::among(taken::leased(kernel, &folder, &mutex)?, &busy);
             // Nobody else leases or plans until this is dropped.
             drop(mutex);
             all.extend(roots);
@@ -196,12 +196,6 @@ pub(crate) fn lease(
             return Err(own(refused));
         }
     }
-}
-
-/// The leases of some of these CPUs.
-fn among(leased: Vec<Leased>, cpus: &CpuSet) -> Vec<Leased> {
-    let cut = |leased: Leased| Leased { cpus: leased.cpus.intersection(cpus), ..leased };
-    leased.into_iter().map(cut).filter(|leased| !leased.cpus.is_empty()).collect()
 }
 
 /// Leaves leases open for the program that takes this process's place, and the variable that names them.

@@ -1,10 +1,9 @@
 //! `pinshim show --leases`: which CPUs are leased, by whom.
 
 use crate::arguments::Show;
-use crate::lease::folder::Folder;
 use crate::lease::taken::{self, Leased};
 use crate::output::exit_status::SUCCESS;
-use crate::output::failure::{Done, Failure};
+use crate::output::failure::Done;
 use crate::output::print::Output;
 use crate::present::json;
 use crate::sys::kernel::Kernel;
@@ -14,7 +13,7 @@ use serde::Serialize;
 /// Shows the leases that bind this user's VMs: the user's own, and root's. Where VMs are named, theirs alone.
 pub(crate) fn show(arguments: &Show, kernel: &dyn Kernel, output: &mut Output) -> Done {
     let mut leased = taken::of_root(kernel);
-    match own(kernel) {
+    match taken::own(kernel) {
         Ok(own) => leased.extend(own),
         // Root's can be seen without a folder of one's own.
         Err(failure) if leased.is_empty() => return Err(failure),
@@ -41,12 +40,6 @@ pub(crate) fn show(arguments: &Show, kernel: &dyn Kernel, output: &mut Output) -
         output.line("no CPU is leased");
     }
     Ok(SUCCESS)
-}
-
-fn own(kernel: &dyn Kernel) -> Result<Vec<Leased>, Failure> {
-    let folder = Folder::of_user(kernel)?;
-    let mutex = folder.mutex(kernel)?;
-    taken::leased(kernel, &folder, &mutex)
 }
 
 /// What `--json` prints.

@@ -41,13 +41,25 @@ impl Leased {
 /// The leases that bind this user's VMs, for one who leases nothing: the user's own, of which there are none where the user
 /// has no folder for them, and root's.
 pub(crate) fn of_user(kernel: &dyn Kernel) -> Vec<Leased> {
-    let own = Folder::of_user(kernel).and_then(|folder| {
-        let mutex = folder.mutex(kernel)?;
-        leased(kernel, &folder, &mutex)
-    });
-    let mut all = own.unwrap_or_default();
+    let mut all = own(kernel).unwrap_or_default();
     all.extend(of_root(kernel));
     all
+}
+
+/// The leases of this user's VMs.
+///
+/// # Errors
+/// The user has no folder for them, or it cannot be used.
+pub(crate) fn own(kernel: &dyn Kernel) -> Result<Vec<Leased>, Failure> {
+    let folder = Folder::of_user(kernel)?;
+    let mutex = folder.mutex(kernel)?;
+    leased(kernel, &folder, &mutex)
+}
+
+/// What these leases are of some CPUs.
+pub(crate) fn among(leased: impl IntoIterator<Item = Leased>, cpus: &CpuSet) -> Vec<Leased> {
+    let cut = |leased: Leased| Leased { cpus: leased.cpus.intersection(cpus), ..leased };
+    leased.into_iter().map(cut).filter(|leased| !leased.cpus.is_empty()).collect()
 }
 
 /// Root's leases, as another user sees them: those of root itself are [`leased`].
@@ -61,10 +73,7 @@ pub(crate) fn at_a_glance(kernel: &dyn Kernel, cpus: &CpuSet) -> Vec<Leased> {
     let own = Folder::existing(kernel).ok().flatten();
     let mut all = own.as_ref().map(|folder| listed(kernel, folder)).unwrap_or_default();
     all.extend(of_root(kernel));
-    for leased in &mut all {
-        leased.cpus = leased.cpus.intersection(cpus);
-    }
-    all.retain(|leased| !leased.cpus.is_empty());
+    let mut all = among(all, cpus);
     // Who took a lease may have passed it on.
     if let Some(folder) = own {
         let (unknown, mut known): (Vec<Leased>, _) =
@@ -98,9 +107,8 @@ pub(crate) fn leased(kernel: &dyn Kernel, folder: &Folder, mutex: &Mutex) -> Res
     }
     // Of one whose descriptors cannot be seen (a process that is ending has none any more) the kernel still says that it
     // took the lock.
-    let mut listed = listed(kernel, folder);
-    listed.iter_mut().for_each(|leased| leased.cpus = leased.cpus.intersection(&left));
-    listed.retain(|leased| leased.pid.is_some() && !leased.cpus.is_empty());
+    let mut listed = among(listed(kernel, folder), &left);
+    listed.retain(|leased| leased.pid.is_some());
     left = listed.iter().fold(left, |left, leased| left.difference(&leased.cpus));
     all.extend(listed);
     all.extend(nobodys(left, user));

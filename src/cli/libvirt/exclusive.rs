@@ -61,12 +61,10 @@ pub(crate) fn lease(kernel: &dyn Kernel, folders: &Folders, cpus: &CpuSet) -> Re
         Ok(leases) => return Ok(leases),
         Err(busy) => busy,
     };
-    let all = taken::leased(kernel, &folder, &mutex).map_err(unfit)?;
-    let theirs = all.iter().map(|leased| (leased, leased.cpus.intersection(&busy)));
-    let sentences: Vec<String> = theirs
-        .filter(|(_, cpus)| !cpus.is_empty())
-        .map(|(leased, cpus)| format!("{} has leased {cpus}", holder(kernel, folders, leased)))
-        .collect();
+    let theirs = taken::among(taken::leased(kernel, &folder, &mutex).map_err(unfit)?, &busy);
+    let sentence =
+        |leased: &Leased| format!("{} has leased {}", holder(kernel, folders, leased), leased.cpus);
+    let sentences: Vec<String> = theirs.iter().map(sentence).collect();
     // It may have ended just now.
     Err(if sentences.is_empty() { format!("another VM has leased {busy}") } else { sentences.join("; ") })
 }
