@@ -13,6 +13,7 @@ use crate::lease::taken::{self, Leased};
 use crate::libvirt::domain_file;
 use crate::libvirt::qemu_process::QemuProcess;
 use crate::output::failure::Failure;
+use crate::sys::ending::is_ending;
 use crate::sys::kernel::Kernel;
 use crate::sys::pass::{self, Peer};
 use crate::sys::process::Process;
@@ -35,11 +36,15 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How long the keeper waits for QEMU: between the hook and QEMU, libvirt prepares networks, disks and labels.
 const KEPT: Duration = Duration::from_secs(300);
 
-/// How long the wrapper waits for the keeper's answer, and the hook for its end. The keeper does nothing else.
+/// How long the wrapper waits for the keeper's answer and the keeper until it is taken, and the hook for the keeper's end.
+/// The keeper does nothing else.
 const ANSWER: Duration = Duration::from_secs(10);
 const DISMISSED: Duration = Duration::from_millis(500);
 
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// How often it is looked for who has leases.
+const LOOKS: u32 = 10;
 
 /// The subcommands that are the keeper and, before it, the hook, by which they are known as those.
 const KEEPER: &str = "libvirt-keep";
@@ -61,10 +66,19 @@ pub(crate) fn lease(kernel: &dyn Kernel, folders: &Folders, cpus: &CpuSet) -> Re
         Ok(leases) => return Ok(leases),
         Err(busy) => busy,
     };
-    let theirs = taken::among(taken::leased(kernel, &folder, &mutex).map_err(unfit)?, &busy);
-    let sentence =
-        |leased: &Leased| format!("{} has leased {}", holder(kernel, folders, leased), leased.cpus);
-    let sentences: Vec<String> = theirs.iter().map(sentence).collect();
+    let mut sentences = Vec::new();
+    // A process that is found may have passed its leases on before it is known who it is.
+    for _ in 0..LOOKS {
+        let theirs = taken::among(taken::leased(kernel, &folder, &mutex).map_err(unfit)?, &busy);
+        let sentence =
+            |leased: &Leased| format!("{} has leased {}", holder(kernel, folders, leased), leased.cpus);
+        sentences = theirs.iter().map(sentence).collect::<Vec<String>>();
+        let goes_on = |pid| !is_ending(Process { kernel, pid });
+        if theirs.iter().all(|leased| leased.pid.is_none_or(goes_on)) {
+            break;
+        }
+        kernel.sleep(PAUSE);
+    }
     // It may have ended just now.
     Err(if sentences.is_empty() { format!("another VM has leased {busy}") } else { sentences.join("; ") })
 }
@@ -162,7 +176,11 @@ pub(crate) fn keep(
         };
         let Ok(peer) = pass::peer(&asks) else { continue };
         if is_qemu(kernel, pid_files, domain, peer) {
-            return pass::pass(&asks, leases).map(|()| None);
+            pass::pass(&asks, leases)?;
+            // Until QEMU's process has them, so that at any moment somebody is seen who does: it closes the connection then.
+            asks.set_read_timeout(Some(ANSWER))?;
+            let _ = (&asks).read(&mut [0]);
+            return Ok(None);
         }
         if peer.user == kernel.user() {
             return Ok(Some(asks));
